@@ -2,8 +2,14 @@
 
 Whoever has acted upon a candle wants to know that the exchange has changed it since. With ALERT_URL the sentence is
 posted there as well (ntfy, Slack by way of a hook, a program of your own).
+
+Usage: alert_on_late.py
+
+Nothing may come for days. docs/simulator.md has the commands by which the demo's exchange corrects a candle and leaves
+out trades ("What a reader can be shown").
 """
 
+import argparse
 import os
 import urllib.request
 from contextlib import suppress
@@ -20,10 +26,11 @@ def alert(sentence: str) -> None:
             print(f"ALERT_URL did not take it: {error}", flush=True)
 
 
+argparse.ArgumentParser().parse_args()
 with suppress(KeyboardInterrupt), Client() as client:
     series = [f"{symbol}:{what}" for symbol in client.symbols() for what in ("trades", "1m")]
     live = client.live(*series, start="now", revisions=True)
-    print(f"Watching {len(series)} series", flush=True)
+    print(f"Watching {len(series)} series:", *series, flush=True)
     for item in live:
         match item:
             case Revision(record=Trade() as trade):

@@ -1,10 +1,12 @@
 """The skeleton of a strategy with asyncio: history first, then live without a seam; it decides when it has caught up.
 
 A strategy of your own is another `decide`. It sees closed candles in order, each once, and begins anew after a gap.
+
+Usage: asyncio_strategy.py [symbol] [interval]
 """
 
+import argparse
 import asyncio
-import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,10 +27,11 @@ async def main(series: str) -> None:
     position = "flat"
     async with AsyncClient() as client:
         live = await client.live(series, start="-1h")
+        print(f"{series}: the last hour first; then each candle is told when it closes.", flush=True)
         async for item in live:
             match item:
                 case Gap():
-                    print(item.sentence)
+                    print(item.sentence, flush=True)
                     closes.clear()
                 case Kline():
                     closes.append(item.close)
@@ -38,5 +41,9 @@ async def main(series: str) -> None:
                 position = wanted
 
 
+arguments = argparse.ArgumentParser()
+arguments.add_argument("symbol", nargs="?", default="BTCUSDT")
+arguments.add_argument("interval", nargs="?", default="1m")
+asked = arguments.parse_args()
 with suppress(KeyboardInterrupt):
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "BTCUSDT:1m"))
+    asyncio.run(main(f"{asked.symbol}:{asked.interval}"))

@@ -2,9 +2,11 @@
 
 An average over a gap is one of other candles than it says. `missing` tells each bar how many are missing before it,
 and `gaps` of the feed tells why.
+
+Usage: backtrader_gaps.py [symbol] [interval] [start]
 """
 
-import sys
+import argparse
 
 import backtrader as bt
 
@@ -32,9 +34,13 @@ class AboveAverage(bt.Strategy):
             self.order_target_size(target=int(self.data.close[0] > self.average[0]))
 
 
-symbol, interval, start = sys.argv[1:] if len(sys.argv) > 3 else ("BTCUSDT", "1m", "-1d")
+arguments = argparse.ArgumentParser()
+arguments.add_argument("symbol", nargs="?", default="BTCUSDT")
+arguments.add_argument("interval", nargs="?", default="1m")
+arguments.add_argument("start", nargs="?", default="-1d")
+asked = arguments.parse_args()
 with Client() as client:
-    feed = CandleFeed(client=client, symbol=symbol, interval=interval, start=start)
+    feed = CandleFeed(client=client, symbol=asked.symbol, interval=asked.interval, start=asked.start)
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.broker.setcash(1_000_000)
     cerebro.adddata(feed)
@@ -43,5 +49,6 @@ with Client() as client:
 
 for gap in feed.gaps:
     print(gap.sentence)
-print(f"{len(strategy)} bars, {len(feed.gaps)} gaps; {strategy.passed} bars were passed over.")
+bars = f"{len(strategy)} bars of {asked.symbol} {asked.interval}"
+print(f"{bars}, {len(feed.gaps)} gaps; {strategy.passed} bars were passed over.")
 print(f"Worth at the end: {cerebro.broker.getvalue():,.2f}")

@@ -2,14 +2,16 @@
 
 Orders go to the broker that Backtrader simulates: nothing is traded. For a backtest alone give the feed `end=` in the
 place of `live=True`.
+
+Usage: backtrader_sma_cross.py [symbol] [interval]
 """
 
-import sys
+import argparse
 from contextlib import suppress
 
 import backtrader as bt
 
-from data_collector.client import Client
+from data_collector.client import Client, Gap
 from data_collector.client.adapters.backtrader import CandleFeed
 
 
@@ -26,7 +28,7 @@ class SmaCross(bt.Strategy):
         elif status == data.LIVE:
             print("Live: bars come as they close.", flush=True)
         elif status == data.CONNBROKEN:
-            print(*args, flush=True)
+            print(*(found.sentence if isinstance(found, Gap) else found for found in args), flush=True)
 
     def notify_order(self, order):
         if order.status == order.Completed:
@@ -40,10 +42,14 @@ class SmaCross(bt.Strategy):
             self.buy()
 
 
-symbol, interval = sys.argv[1:] if len(sys.argv) > 2 else ("BTCUSDT", "1m")
+arguments = argparse.ArgumentParser()
+arguments.add_argument("symbol", nargs="?", default="BTCUSDT")
+arguments.add_argument("interval", nargs="?", default="1m")
+asked = arguments.parse_args()
 with suppress(KeyboardInterrupt), Client() as client:
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.broker.setcash(1_000_000)
-    cerebro.adddata(CandleFeed(client=client, symbol=symbol, interval=interval, start="-1h", live=True))
+    cerebro.adddata(CandleFeed(client=client, symbol=asked.symbol, interval=asked.interval, start="-1h", live=True))
     cerebro.addstrategy(SmaCross)
+    print(f"{asked.symbol} {asked.interval}, until Ctrl-C", flush=True)
     cerebro.run()

@@ -1,17 +1,23 @@
 """The last day of candles as a pandas frame, with what is missing in it, and one candle an hour made of them.
 
-Needs pandas. `data-collector backfill --from -1d` fills a demo that has just begun.
+Needs pandas. A demo has the candles of a week half a minute after its start.
+
+Usage: candles_to_pandas.py [symbol] [interval]
 """
 
-import sys
+import argparse
 
 from data_collector.client import Client
 
-symbol, interval = sys.argv[1:] or ["BTCUSDT", "1m"]
+arguments = argparse.ArgumentParser()
+arguments.add_argument("symbol", nargs="?", default="BTCUSDT")
+arguments.add_argument("interval", nargs="?", default="1m")
+asked = arguments.parse_args()
 with Client() as client:
-    candles = client.klines(symbol, interval, start="-1d").read()
+    candles = client.klines(asked.symbol, asked.interval, start="-1d").read()
 frame = candles.to_pandas()
 
+print(f"{len(candles)} candles of {asked.symbol} {asked.interval}")
 print(frame[["open", "high", "low", "close", "volume"]].tail())
 for gap in candles.gaps:
     print(gap.sentence)

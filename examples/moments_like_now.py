@@ -2,16 +2,19 @@
 
 What followed any moments stands beside what followed those that were alike. Where both are nearly the same, the shape
 says nothing, and most of the time it does.
+
+Usage: moments_like_now.py [symbol] [interval]
+
+What it has seen lies in the folder memory, which is of one market: each plain `make demo` is a new one.
 """
 
-import sys
+import argparse
+from contextlib import suppress
 
 from data_collector.client import Client
 from data_collector.client.adapters.memory import Memory, NoShape
 
 WINDOW, HORIZONS = 16, (5, 15)
-
-symbol, interval = sys.argv[1:] if len(sys.argv) > 2 else ("BTCUSDT", "1m")
 
 
 def told(outcome):
@@ -33,9 +36,18 @@ def tell(memory):
         print(f"{forecast.horizon} candles later: {told(forecast)}; at random: {told(forecast.random)}", flush=True)
 
 
-with Client() as client, Memory("memory", symbol, interval, WINDOW) as memory:
-    print(f"{memory.fill(client):,} candles added, {len(memory):,} known")
+arguments = argparse.ArgumentParser()
+arguments.add_argument("symbol", nargs="?", default="BTCUSDT")
+arguments.add_argument("interval", nargs="?", default="1m")
+asked = arguments.parse_args()
+series = f"{asked.symbol}:{asked.interval}"
+with (
+    suppress(KeyboardInterrupt),
+    Client() as client,
+    Memory("memory", asked.symbol, asked.interval, WINDOW) as memory,
+):
+    print(f"{series}: {memory.fill(client):,} candles added, {len(memory):,} known")
     tell(memory)
-    for batch in client.live(f"{symbol}:{interval}", position=memory.position, revisions=True).batches():
+    for batch in client.live(series, position=memory.position, revisions=True).batches():
         if memory.take(batch.items):
             tell(memory)

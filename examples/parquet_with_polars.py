@@ -1,9 +1,11 @@
 """Trades as one Parquet file, written a page at a time, and candles of ten seconds made of it by Polars.
 
 Needs pyarrow and Polars.
+
+Usage: parquet_with_polars.py [symbol] [file]
 """
 
-import sys
+import argparse
 from itertools import chain
 
 import polars as pl
@@ -11,11 +13,14 @@ import pyarrow.parquet as pq
 
 from data_collector.client import Client
 
-path = sys.argv[1] if len(sys.argv) > 1 else "trades.parquet"
+arguments = argparse.ArgumentParser()
+arguments.add_argument("symbol", nargs="?", default="BTCUSDT")
+arguments.add_argument("file", nargs="?", default="trades.parquet")
+asked = arguments.parse_args()
 with Client() as client:
-    pages = client.trades("BTCUSDT", start="-1h").pages(100_000)
+    pages = client.trades(asked.symbol, start="-1h").pages(100_000)
     first = next(pages)
-    with pq.ParquetWriter(path, first.to_arrow().schema) as file:
+    with pq.ParquetWriter(asked.file, first.to_arrow().schema) as file:
         for page in chain([first], pages):
             file.write_table(page.to_arrow())
             for gap in page.gaps:
@@ -23,7 +28,7 @@ with Client() as client:
 
 price = pl.col("price")
 candles = (
-    pl.scan_parquet(path)
+    pl.scan_parquet(asked.file)
     .group_by_dynamic("timestamp", every="10s")
     .agg(
         price.first().alias("open"),
@@ -33,4 +38,5 @@ candles = (
         pl.col("quantity").sum().alias("volume"),
     )
 )
+print(f"{asked.symbol}: its trades of the last hour are in {asked.file}. The newest candles of ten seconds:")
 print(candles.collect().tail())

@@ -2,15 +2,23 @@
 
 The trades of a batch and the position behind them are stored in one transaction. A trade that came twice would break
 the table's key; one that nobody has comes as a `Gap`.
+
+Usage: resume_after_kill.py [symbol] [file]
+
+A file is of one symbol and one market: each plain `make demo` is a new market, and `make demo ARGS=--keep` goes on.
 """
 
+import argparse
 import sqlite3
-import sys
 from contextlib import suppress
 
 from data_collector.client import Client, Gap, Trade
 
-store = sqlite3.connect(sys.argv[1] if len(sys.argv) > 1 else "trades.sqlite")
+arguments = argparse.ArgumentParser()
+arguments.add_argument("symbol", nargs="?", default="BTCUSDT")
+arguments.add_argument("file", nargs="?", default="trades.sqlite")
+asked = arguments.parse_args()
+store = sqlite3.connect(asked.file)
 store.executescript("""
     create table if not exists trades (epoch, trade_id, time, price, quantity, primary key (epoch, trade_id));
     create table if not exists gaps (epoch, first, last, reason);
@@ -19,7 +27,7 @@ store.executescript("""
 found = store.execute("select position from position").fetchone()
 
 with suppress(KeyboardInterrupt), Client() as client:
-    live = client.live("BTCUSDT:trades", start="earliest", position=found[0] if found else None)
+    live = client.live(f"{asked.symbol}:trades", start="earliest", position=found[0] if found else None)
     for batch in live.batches():
         trades = [item for item in batch.items if isinstance(item, Trade)]
         gaps = [item for item in batch.items if isinstance(item, Gap)]
@@ -32,4 +40,5 @@ with suppress(KeyboardInterrupt), Client() as client:
                 "insert into gaps values (?, ?, ?, ?)", [(g.epoch, g.first, g.last, g.reason) for g in gaps]
             )
             store.execute("insert or replace into position values (1, ?)", [batch.position])
-        print(f"{len(trades)} trades stored, {live.behind.entries} wait", flush=True)
+        more = "none" if live.is_caught_up else "more"
+        print(f"{asked.symbol}: {len(trades)} trades stored, {more} wait", flush=True)

@@ -5,8 +5,10 @@ holding, and beside an agent that acts at random. What the simulator of `make de
 be foreseen, so a curve that ends at zero or below is the right answer there. `--planted` takes candles in which each
 move is partly undone by the next one: that can be learned, and is.
 
-Needs `pip install 'btc-data-collector[rl-train]' matplotlib`, and before it a torch for CPUs (docs/rl.md).
-`data-collector backfill --from -7d` fills a demo that has just begun.
+Usage: train_ppo.py [options] [symbol] [interval], and --help for the options
+
+Needs `pip install 'btc-data-collector[rl-train]' matplotlib`, and before it a torch for CPUs (docs/rl.md). A demo has
+the candles of a week half a minute after its start.
 """
 
 import argparse

@@ -94,7 +94,7 @@ class MemoryStatus(Answer):
     filling: dict[str, int] = field(default_factory=dict)
     """The same of series that cannot be asked about yet."""
     restarts: int = 0
-    """Times that its process was started again: it had died, or there are other stores or symbols."""
+    """Times that its process was started again: it had died, or there are other stores."""
     resident_bytes: int = 0
     """Memory of that process."""
 

@@ -11,7 +11,7 @@ from data_collector.api.collector import Collector
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.memory import MarketMemory
-from data_collector.api.series.reading import SeriesReading
+from data_collector.api.series.reading import EXCHANGE, SeriesReading
 from data_collector.api.series.streamed import Streams
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
@@ -67,11 +67,16 @@ def store_url_of(snapshot: Snapshot) -> str:
     return snapshot.store_url
 
 
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isprintable() and masked(text) == text
+
+
 def filled_from(snapshot: Snapshot) -> dict[str, str]:
     """For clients that hold the answer against a store. A name that no header holds whole is left out."""
-    source = snapshot.source or ""
-    is_whole = source != "" and source.isascii() and source.isprintable() and masked(source) == source
-    return {"X-Filled-From": source} if is_whole else {}
+    if not snapshot.source:
+        return {}
+    named = {"X-Exchange": snapshot.key_prefix.rstrip(":") or EXCHANGE, "X-Filled-From": snapshot.source}
+    return {name: text for name, text in named.items() if _is_whole(text)}
 
 
 SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"

@@ -116,6 +116,7 @@ def _history(snapshot: Snapshot) -> str:
     query = "SELECT * FROM market_data_ohlcv ORDER BY timestamp DESC LIMIT 5"
     return (
         f"  psql {snapshot.database_url} -c '{query}'\n"
+        f"  export DATABASE_URL={snapshot.database_url}\n"
         f"  {_python()} -m data_collector backfill --from -1d      (finds this collector's database and exchange)\n"
     )
 

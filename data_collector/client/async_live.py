@@ -31,12 +31,12 @@ class AsyncLive:
         """Of the newest batch, where its items are taken one by one."""
         self._is_closed = False
         self._position = ""
-        self._patience_s = START_PATIENCE_S
+        self._patience = Patience(START_PATIENCE_S)
 
     async def begun(self) -> AsyncLive:
         """The moment from which on it reads is now."""
         await self._next()
-        self._position, self._patience_s = self._delivery.position, START_PATIENCE_S
+        self._position, self._patience = self._delivery.position, Patience(START_PATIENCE_S)
         return self
 
     @property
@@ -114,17 +114,18 @@ class AsyncLive:
 
     async def _next(self) -> Batch | None:
         """What is away is waited for, but not long at the beginning."""
-        patience = Patience(self._patience_s)
         while True:
             try:
                 batch = await self._polled(time.monotonic() + WAIT_S)
-            except Away:
-                pause_s = patience.pause_s(time.monotonic())
+            except Away as away:
+                pause_s = self._patience.pause_s(time.monotonic(), away)
                 if pause_s is None:
+                    self._patience = Patience(self._patience.limit_s)
                     raise
                 await asyncio.sleep(pause_s)
             else:
-                self._patience_s = PATIENCE_S
+                self._patience.answered()
+                self._patience.limit_s = PATIENCE_S
                 return batch
 
     async def _polled(self, until_s: float) -> Batch | None:

@@ -116,7 +116,7 @@ class BulkKlines:
 
     def _rest(self) -> Plan[Columns]:
         asked = self._stretch
-        closed_ms = None if asked.to_ms is None else min(asked.to_ms, asked.now_ms - BEHIND_MS)
+        closed_ms = None if asked.to_ms is None else asked.now_ms - BEHIND_MS
         from_ms = self._from_ms if self._due_ms is None else self._due_ms
         return (yield from self._past(from_ms, self._to_ms, self._due_ms, closed_ms))
 
@@ -151,8 +151,6 @@ class BulkTrades:
         """In the first of the epochs; None: that is not begun."""
         self._until = NO_ID
         """In the same, the first id that is not asked for."""
-        self._waiting: list[Columns] = []
-        """Behind the newest trade of the stretch."""
 
     def next_blocks(self) -> Plan[Sequence[Columns] | None]:
         """Those of a page, in order; behind the last one of an epoch comes what only the other stores have."""
@@ -172,38 +170,24 @@ class BulkTrades:
         page = reading.columns()
         ids, blocks, begin = page.integers["trade_id"], list[Columns](), 0
         for row, due, until in _jumps(ids, self._due, 1):
-            blocks += self._within(page.part(slice(begin, row)))
-            blocks += self._within((yield from self._past(epoch, due, until)))
+            blocks += [page.part(slice(begin, row)), (yield from self._past(epoch, due, until))]
             begin = row
-        blocks += self._within(page.part(slice(begin, None)))
+        blocks.append(page.part(slice(begin, None)))
         self._due = int(ids[-1]) + 1 if len(page.warnings) else self._due
         if len(page.warnings) < PAGE_ROWS:
-            blocks += self._within((yield from self._past(epoch, self._due, None)))
-            self._epochs, self._due, self._waiting = self._epochs[1:], None, []
+            blocks.append((yield from self._past(epoch, self._due, self._until)))
+            self._epochs, self._due = self._epochs[1:], None
         return blocks
 
     def _end_of(self, epoch: int) -> Plan[int]:
-        """Every trade of the stretch lies before it."""
-        if self._to_ms >= LATEST_MS - BEHIND_MS:
+        if self._to_ms >= LATEST_MS:
             return NO_ID
-        end = yield from first_trade(self._symbol, epoch, self._stores[:1], self._to_ms + BEHIND_MS)
+        end = yield from first_trade(self._symbol, epoch, self._stores, self._to_ms)
         return NO_ID if end is None else end
 
-    def _within(self, part: Columns) -> list[Columns]:
-        """What lies between two trades of the stretch belongs to it, whatever its time is."""
-        from_us, to_us = 1000 * self._from_ms, 1000 * self._to_ms
-        is_within = (part.timestamp_us >= from_us) & (part.timestamp_us < to_us)
-        places = np.flatnonzero(is_within)
-        end = int(places[-1]) + 1 if len(places) else 0
-        found = [*self._waiting, part.part(slice(0, end))] if end else []
-        self._waiting = [*([] if end else self._waiting), part.part(slice(end, None))]
-        return found
-
-    def _past(self, epoch: int, due: int, until: int | None) -> Plan[Columns]:
-        past = PastTrades(
-            self._symbol, epoch, self._stores[1:], self._declared,
-            due=due, until=until, to_ms=LATEST_MS if until is not None else self._to_ms,
-        )  # fmt: skip
+    def _past(self, epoch: int, due: int, until: int) -> Plan[Columns]:
+        end = None if until == NO_ID else until
+        past = PastTrades(self._symbol, epoch, self._stores[1:], self._declared, due=due, until=end)
         trades: list[Trade] = []
         while (page := (yield from past.next_page())) is not None:
             trades += [item for item in page if isinstance(item, Trade)]

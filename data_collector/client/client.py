@@ -11,7 +11,6 @@ from data_collector.client.history import Records
 from data_collector.client.live import Live
 from data_collector.client.reading.asked import klines_stretch, live_of, replay_of, trades_stretch
 from data_collector.client.reading.market import Market, Source
-from data_collector.client.reading.symbols import known_symbols, newest
 from data_collector.client.records import Latest
 from data_collector.client.terms.policy import GapPolicy
 from data_collector.client.terms.series import EXCHANGE
@@ -49,11 +48,11 @@ class Client:
 
     def symbols(self) -> list[str]:
         """Those of which the store holds anything."""
-        return self._answering.finish(known_symbols(self._market.keys))
+        return self._answering.finish(self._market.begun().symbols())
 
     def latest(self, symbol: str) -> Latest:
         """The newest price and the statistics of 24 hours."""
-        return self._answering.finish(newest(self._market.keys, self._market.called, self._market.exchange, symbol))
+        return self._answering.finish(self._market.begun().latest(symbol))
 
     def klines(
         self, symbol: str, interval: str, start: Time | None = None, end: Time | None = None,

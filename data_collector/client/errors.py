@@ -4,7 +4,7 @@ ClientError
 ├── WrongQuestion      ask for something else: a time without a zone, an unknown interval, a policy that is none
 │   ├── UnknownSymbol        ... of another symbol
 │   ├── UnknownSeries        ... of another interval; of the symbol this is not collected
-│   ├── WrongStore           ... of another store: this one is of another exchange, or of another collector
+│   ├── WrongStore           ... of another store: this one is of another exchange, collector or market
 │   └── TooLarge             ... in pages
 ├── NotInstalled       install the extra that the sentence names
 ├── Away               try again later; a live stream goes on where it was
@@ -33,13 +33,18 @@ class WrongQuestion(ClientError, ValueError):
 class UnknownSymbol(WrongQuestion):
     """Nothing is collected or stored of it."""
 
+    def __init__(self, sentence: str, *, is_empty: bool = False) -> None:
+        super().__init__(sentence)
+        self.is_empty = is_empty
+        """Whether the store has nothing at all, as before a collector's first record."""
+
 
 class UnknownSeries(WrongQuestion):
     """The symbol is collected, but not in this interval, or not its trades; and nothing of it is stored."""
 
 
 class WrongStore(WrongQuestion):
-    """The store is of another exchange, in cluster mode, or was filled from elsewhere than the HTTP side."""
+    """The store is of another exchange, in cluster mode, or is filled from elsewhere than what is read with it."""
 
 
 class TooLarge(WrongQuestion):
@@ -74,8 +79,16 @@ class GapFound(ClientError):
     """Records are missing, and the policy is to raise."""
 
     def __init__(self, gap: Gap) -> None:
-        super().__init__(gap.sentence)
+        super().__init__(f"{gap.sentence}{_cure_of(gap)}")
         self.gap = gap
+
+
+def _cure_of(gap: Gap) -> str:
+    """Nobody has what is absent, and refused ones came."""
+    if gap.reason in {"absent", "refused"}:
+        return ""
+    trades = " --trades" if gap.channel == "trade" else ""
+    return f" `data-collector backfill --from …{trades}` brings into PostgreSQL what the exchange has of them."
 
 
 def reason_of(error: Exception) -> str:

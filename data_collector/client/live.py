@@ -34,7 +34,7 @@ class Live:
         """Of the newest batch, where its items are taken one by one."""
         self._is_closed = False
         self._position = ""
-        self._patience_s = START_PATIENCE_S
+        self._patience = Patience(START_PATIENCE_S)
         self._begin()
 
     @property
@@ -105,7 +105,7 @@ class Live:
     def _begin(self) -> None:
         """The moment from which on it reads is now."""
         self._next()
-        self._position, self._patience_s = self._delivery.position, START_PATIENCE_S
+        self._position, self._patience = self._delivery.position, Patience(START_PATIENCE_S)
 
     def _rest(self) -> Batch | None:
         """Of a batch of which some items were taken."""
@@ -118,17 +118,18 @@ class Live:
 
     def _next(self) -> Batch | None:
         """What is away is waited for, but not long at the beginning."""
-        patience = Patience(self._patience_s)
         while True:
             try:
                 batch = self._polled(time.monotonic() + WAIT_S)
-            except Away:
-                pause_s = patience.pause_s(time.monotonic())
+            except Away as away:
+                pause_s = self._patience.pause_s(time.monotonic(), away)
                 if pause_s is None:
+                    self._patience = Patience(self._patience.limit_s)
                     raise
                 time.sleep(pause_s)
             else:
-                self._patience_s = PATIENCE_S
+                self._patience.answered()
+                self._patience.limit_s = PATIENCE_S
                 return batch
 
     def _polled(self, until_s: float) -> Batch | None:

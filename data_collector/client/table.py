@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from data_collector.client.errors import GapFound, WrongQuestion
 from data_collector.client.extras import extra_needed
@@ -36,6 +36,13 @@ class Table:
 
     def __iter__(self) -> Iterator[Kline | Trade]:
         return iter(self.records)
+
+    @overload
+    def __getitem__(self, row: int) -> Kline | Trade: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[Kline | Trade]: ...
+    def __getitem__(self, row: int | slice) -> Kline | Trade | Sequence[Kline | Trade]:
+        return self.records[row]
 
     def require_whole(self) -> Table:
         """Itself, where nothing is missing. Raises `GapFound`."""

@@ -39,7 +39,7 @@ def whole_columns(market: Market, stretch: Stretch, numbers: Numbers) -> Plan[Co
         with extra_needed():
             from data_collector.client.bulk import BulkKlines, BulkTrades  # noqa: PLC0415
         is_trades = stretch.key.channel == "trade"
-        bulk: BulkTrades | BulkKlines = BulkTrades(market, stretch) if is_trades else BulkKlines(market, stretch)
+        bulk: BulkTrades | BulkKlines = (BulkTrades if is_trades else BulkKlines)(market.begun(), stretch)
         blocks, count = list["Columns"](), 0
         while (page := (yield from bulk.next_blocks())) is not None:
             blocks += page

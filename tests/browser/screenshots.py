@@ -86,7 +86,7 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         place = Path(scratch)
         options = ("--trades-per-s", "5")
-        with exchange(place, *options, symbols=SYMBOLS) as market:
+        with exchange(place, *options, symbols=SYMBOLS, past=()) as market:
             settings = {"symbols": SYMBOLS, "intervals": "1m,5m,15m,1h", "gx_audit": "1", "memory": "1"}
             with serving(place / "service", market, free_port(), **settings) as url:
                 browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

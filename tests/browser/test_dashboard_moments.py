@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.scripted_service import ScriptedService, now_ms
-from tests.browser.watched_page import PHONE, Watched, opened
+from tests.browser.watched_page import PATIENCE_MS, PHONE, Watched, opened
 from tests.integration.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -26,6 +26,12 @@ WIDTHS = """() => [document.documentElement.scrollWidth, document.getElementById
 
 def look(page: Watched) -> None:
     page.page.locator("#moments").scroll_into_view_if_needed()
+
+
+def close_candle(service: ScriptedService) -> None:
+    numbers = {"open": "100.0", "high": "141.0", "low": "99.0", "close": "140.125", "volume": "5"}
+    at = now_ms() // 60_000 * 60_000
+    service.say("candle", {"symbol": "BTCUSDT", "interval": "1m", "time": at, "closed": True, **numbers})
 
 
 def test_moments_are_drawn_and_told_in_words(page: Watched) -> None:
@@ -89,6 +95,19 @@ def test_what_cannot_be_asked_is_told_and_asked_again_where_it_passes(
         page.expect_text(SEEN, "12 past windows")
 
 
+def test_what_passes_leaves_what_was_there(page: Watched, service: ScriptedService) -> None:
+    look(page)
+    page.expect_text(SEEN, "12 past windows")
+    service.script.moments_refused = (503, "Market Memory is being started again.", "1")
+    close_candle(service)
+
+    page.expect_text("#moments-note", "Market Memory is being started again.")
+    page.expect_text(SEEN, "12 past windows")
+
+    service.script.moments_refused = None
+    expect(page.page.locator("#moments-note")).to_be_hidden(timeout=PATIENCE_MS)
+
+
 def test_memory_that_is_off_is_told_and_asked_no_more(browser: Browser, service: ScriptedService) -> None:
     service.script.moments_refused = (503, "Market Memory is off: MEMORY=1 starts it.", "")
     with opened(browser, service.url) as page:
@@ -105,10 +124,9 @@ def test_memory_that_is_off_is_told_and_asked_no_more(browser: Browser, service:
 def test_candle_that_closes_asks_again(page: Watched, service: ScriptedService) -> None:
     look(page)
     page.expect_text(SEEN, "12 past windows")
-    asked, at = len(service.moments_asked), now_ms() // 60_000 * 60_000
-    live = {"open": "100.0", "high": "141.0", "low": "99.0", "close": "140.125", "volume": "5"}
+    asked = len(service.moments_asked)
 
-    service.say("candle", {"symbol": "BTCUSDT", "interval": "1m", "time": at, "closed": True, **live})
+    close_candle(service)
 
     until(lambda: len(service.moments_asked) > asked, "another question")
 

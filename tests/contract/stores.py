@@ -46,10 +46,11 @@ def redis_sink(
     prefix: str = "",
     writer: str = "writer1",
     store_limits: StoreLimits | None = None,
+    source: str = SOURCE,
 ) -> RedisSink:
     """A sink as the service makes it; `writer` names the process."""
     calls = CallBuilder(StoreKeys(prefix), store_limits or limits(), UtcCalendar(), writer)
-    return RedisSink(address, calls, counters or Counters(), source=SOURCE)
+    return RedisSink(address, calls, counters or Counters(), source=source)
 
 
 @asynccontextmanager

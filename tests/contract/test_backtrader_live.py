@@ -11,7 +11,7 @@ import backtrader as bt
 import pytest
 import redis
 
-from data_collector.client import Client, Gap, GapFound, StoreAway
+from data_collector.client import Client, Gap, GapFound, StoreAway, live
 from data_collector.model.sink import Batch
 from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.sink import RedisSink
@@ -214,6 +214,24 @@ async def test_store_that_is_away_is_told_and_waited_for(
     assert isinstance(broken, tuple)
     assert broken[0] == "CONNBROKEN"
     assert isinstance(broken[1], StoreAway)
+
+
+async def test_store_that_is_away_at_the_start_is_waited_for(
+    store_address: StoreAddress, sink: RedisSink, collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program and the collector are started side by side."""
+    monkeypatch.setattr(live, "START_PATIENCE_S", 0.0)
+    await sink.write(minutes(0))
+    way = tmp_path / "way"
+    with redis.Redis(unix_socket_path=str(way)) as own, Client(own, api="", database="") as client:
+        acts: Acts = {
+            "CONNBROKEN": lambda: way.symlink_to(str(store_address.unix_path)), "LIVE": collector.writing(minutes(1)),
+        }  # fmt: skip
+        seen = await run_live(client, 1, acts)
+
+    assert isinstance(seen.told[0], tuple)
+    assert isinstance(seen.told[0][1], StoreAway)
+    assert seen.told[1:] == ["LIVE", 1]
 
 
 async def test_bars_may_end_at_a_time(client: Client, sink: RedisSink) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from data_collector.client import AsyncClient, Client, SilentSeries, UnknownSeries
+from data_collector.client.answering import places
 from data_collector.client.reading import following
 from data_collector.client.terms.times import now_ms
 from data_collector.embedded.peer import free_port
 from data_collector.model.calendar import INTERVALS
+from data_collector.model.sink import Batch
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus, Present
 from data_collector.sinks.redis.sink import RedisSink
@@ -90,13 +92,15 @@ async def test_series_that_is_collected_and_has_not_come_yet_is_waited_for(
 
 
 async def test_word_of_a_collector_of_another_market_counts_for_nothing(
-    address: str, sink: RedisSink, service: HttpService, reader: Reader
+    address: str, sink: RedisSink, service: HttpService, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is the one at the usual address, and the store is another's."""
     await sink.write(stores.klines(kline(0)))
     reader.client.set("collector:source", "the simulated market 1")
+    monkeypatch.delenv(places.API_VARIABLE, raising=False)
+    monkeypatch.setattr(places, "DEFAULT_API", service.url)
 
-    with Client(address, api=service.url, database="") as client:
+    with Client(address, database="") as client:
         client.live(HOURS, TRADES).close()
 
 
@@ -149,6 +153,63 @@ async def test_series_that_is_collected_no_more_is_warned_of(
         with pytest.warns(SilentSeries, match=f"does not collect {HOURS}; of BTCUSDT it collects 1m, 1h"):
             # What was read before it came may still be handed on.
             _ = [live.poll(0) for _ in range(2)]
+
+
+async def test_series_that_ends_while_others_go_on_is_warned_of(
+    address: str, sink: RedisSink, service: HttpService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them came for a while, and somebody took one away: by the collector's word, or by the candles alone."""
+    monkeypatch.setattr(following, "SILENT_S", 0)
+    fives, hours = f"{SYMBOL}:5m", f"{SYMBOL}:1h"
+    await sink.write(
+        stores.klines(*map(kline, range(5)), kline(0, interval="5m"), kline(0, interval="1h", closed=False))
+    )
+    begin = rf"does not collect {hours}; of BTCUSDT it collects 1m"
+
+    with Client(address, api="", database="") as client, Client(address, api=service.url, database="") as asking:
+        live = client.live(MINUTES, fives, start="earliest")
+        told = asking.live(MINUTES, hours, start="earliest")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            live.poll(0)
+            told.poll(0)
+            await sink.write(stores.klines(*map(kline, range(5, 16))))
+            _ = [live.poll(0) for _ in range(2)]
+        await sink.write(stores.klines(kline(16)))
+        with pytest.warns(SilentSeries, match="No more candles of BTCUSDT:5m came, while those of others did: is 5m m"):
+            _ = [live.poll(0) for _ in range(2)]
+        service.tell(collecting(address, ["1m"], "kline", "ticker"))
+        try:
+            until(lambda: b'"intervals":["1m"]' in service.get("/subscriptions").body)
+            with pytest.warns(SilentSeries, match=begin):
+                _ = [told.poll(0) for _ in range(2)]
+        finally:
+            service.tell(collecting(address, ["1m", "1h"], "kline", "ticker"))
+
+
+async def test_candles_that_nobody_collects_are_told_of_all_intervals_at_once(
+    address: str, sink: RedisSink, service: HttpService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a table of Pathway asks for them."""
+    monkeypatch.setattr(following, "SILENT_S", 0)
+    every = [f"{SYMBOL}:{interval}" for interval in INTERVALS]
+    await sink.write(stores.trades(1, 3))
+
+    with Client(address, api="", database="") as client, client.live(*every, start="earliest") as live:
+        until_the_clock_goes_on()
+        await sink.write(Batch(trades=[stores.run_of([trade(4, time_ms=now_ms())])]))
+        with pytest.warns(
+            SilentSeries, match="Nothing of candles of BTCUSDT came, while trades .* kline missing in the"
+        ):
+            _ = [live.poll(0) for _ in range(2)]
+    service.tell(collecting(address, ["1m", "1h"], "trade", "ticker"))
+    try:
+        until(lambda: b'"channels":["trade"' in service.get("/subscriptions").body)
+        sentence = "not collect candles of BTCUSDT; of BTCUSDT it collects trades: is kline missing in"
+        with Client(address, api=service.url, database="") as client, pytest.raises(UnknownSeries, match=sentence):
+            client.live(*every)
+    finally:
+        service.tell(collecting(address, ["1m", "1h"], "kline", "ticker"))
 
 
 async def test_history_that_is_stored_nowhere_is_told_without_an_http_side(

@@ -43,6 +43,21 @@ async def test_trades_come_once_and_in_order(client: Client, sink: RedisSink) ->
     assert told(taken(client.live(TRADES, start="earliest"), 5)) == [1, 2, 3, 4, 5]
 
 
+async def test_symbol_may_be_asked_for_in_any_case(client: Client, sink: RedisSink, reader: Reader) -> None:
+    """Keys of the store have capitals."""
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 5))]))
+    small = SYMBOL.lower()
+    reader.client.hset(f"latest:{SYMBOL}", "price", "1")
+
+    live = client.live(f"{small}:trades", TRADES, start="earliest")
+
+    assert told(taken(live, 5)) == [1, 2, 3, 4, 5]
+    assert f"trades:{SYMBOL}" in live.position
+    assert small not in live.position
+    assert client.latest(small).symbol == SYMBOL
+    assert client.trades(small).read().key == client.trades(SYMBOL).read().key
+
+
 async def test_declared_gap_stands_before_what_follows_it(client: Client, sink: RedisSink) -> None:
     await sink.write(stores.trades(1, 3))
     await sink.write(Batch(trades=[stores.run_of([trade(7)], [5], after=3, reason="lost")]))
@@ -109,6 +124,25 @@ async def test_gap_that_is_skipped_is_not_seen(client: Client, sink: RedisSink) 
     await sink.write(stores.trades(7, 8, after=3))
 
     assert told(taken(client.live(TRADES, start="earliest", gaps="skip"), 5)) == [1, 2, 3, 7, 8]
+
+
+async def test_long_gap_is_filled_batch_by_batch(client: Client, sink: RedisSink) -> None:
+    """The position stands behind what was given of it."""
+    await sink.write(stores.klines(kline(0)))
+    await sink.write(stores.klines(kline(2500), gaps=[stores.minutes(1, 2499, "absent")]))
+    found: list[Item] = []
+
+    with client.live(MINUTES, start="earliest", gaps="fill") as live:
+        for batch in live.batches():
+            assert len(batch.items) <= 1001
+            found += batch.items
+            position = batch.position
+            if len(found) == 1001:
+                break
+    rest = taken(client.live(MINUTES, position=position), 2)
+
+    assert told(found) == [("1m", minute) for minute in range(1001)]
+    assert told(rest) == [(at(1001), at(2499), "absent"), ("1m", 2500)]
 
 
 async def test_missing_candles_can_be_filled_flat(client: Client, sink: RedisSink) -> None:

@@ -17,6 +17,7 @@ from data_collector.client import Client, UnknownSymbol, WrongQuestion
 from data_collector.client.adapters import memory as memory_module
 from data_collector.client.adapters.memory import Memory
 from data_collector.client.adapters.remembering.candle_file import HEADER_BYTES, ROW
+from data_collector.client.records import ms_of
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import MINUTES
@@ -38,7 +39,7 @@ FILLING = f"""
 import sys
 from data_collector.client import Client
 from data_collector.client.adapters import memory
-memory._PAGE_CANDLES = 10
+memory.PAGE_CANDLES = 10
 memory.Memory(sys.argv[1], "{SYMBOL}", "1m").fill(Client(sys.argv[2], api="", database=sys.argv[3]))
 """
 
@@ -73,6 +74,7 @@ async def test_filling_goes_on_where_the_file_ends(client: Client, dsn: str, tmp
     await put(dsn, *range(1010), *range(1200, 1500))
     with Memory(tmp_path, SYMBOL, "1m") as memory:
         assert memory.fill(client) == 10 + 300, "and what came late"
+        assert memory.corrections == [(ms_of(at(1000)), ms_of(at(1009)))]
         assert memory.fill(client) == 0
         found = closes(memory)
 
@@ -88,6 +90,17 @@ async def test_correction_of_history_is_taken(client: Client, dsn: str, tmp_path
         execute(dsn, "update market_data_ohlcv set close = 45000.5 where close = " + PRICES[150])
         assert memory.fill(client) == 0
         assert closes(memory)[149:152] == [float(PRICES[149]), 45000.5, float(PRICES[151])]
+
+
+async def test_history_that_was_brought_later_is_taken_too(client: Client, dsn: str, tmp_path: Path) -> None:
+    """Before the first candle of the file, and in gaps that are older than what is compared again."""
+    await put(dsn, *range(500, 600), *range(610, 2000))
+    with Memory(tmp_path, SYMBOL, "1m") as memory:
+        assert memory.fill(client, start=at(550)) == 50 + 1390
+        await put(dsn, *range(300, 500), *range(600, 610))
+        assert memory.fill(client, start=at(450)) == 100 + 10
+        assert memory.fill(client) == 150
+        assert (memory.first, closes(memory)) == (at(300), [float(price) for price in PRICES[300:2000]])
 
 
 async def test_filling_needs_numpy_alone(
@@ -165,7 +178,7 @@ def test_killed_filling_goes_on_and_has_every_candle_once(
 async def test_pages_are_joined_without_a_seam(
     client: Client, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_module, "_PAGE_CANDLES", 64)
+    monkeypatch.setattr(memory_module, "PAGE_CANDLES", 64)
     await put(dsn, *range(300))
 
     with Memory(tmp_path, SYMBOL, "1m") as memory:

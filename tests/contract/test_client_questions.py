@@ -102,6 +102,15 @@ def test_price_that_is_none_is_no_collectors(client: Client, reader: Reader) -> 
         reader.client.delete(f"latest:{SYMBOL}")
 
 
+async def test_price_that_has_not_come_is_told(client: Client, sink: RedisSink) -> None:
+    """Trades came, and no ticker yet, which brings the first price: nothing is told as None."""
+    await sink.write(stores.trades(1, 1))
+    with pytest.raises(
+        StoreAway, match="has no price of BTCUSDT: the first one comes with the exchange's ticker; is ti"
+    ):
+        client.latest(SYMBOL)
+
+
 async def test_store_of_another_exchange_is_told(address: str, reader: Reader, sink: RedisSink) -> None:
     reader.client.hset("latest:BTCUSDT", "price", "1")
     kraken = Client(address, api="", database="", exchange="kraken")

@@ -43,6 +43,8 @@ from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 
 __all__ = ["client", "service"]
 
+MINUTES_OF_A_DAY = 1440
+
 
 async def test_live_from_a_time_is_history_and_then_the_stream(
     client: Client, sink: RedisSink, reader: Reader, dsn: str
@@ -65,6 +67,18 @@ async def test_live_from_a_time_is_history_and_then_the_stream(
     assert sorted(map(str, told(after))) == ["('1m', 10)", "21", "22"]
 
 
+@pytest.mark.parametrize("start", [0, "1970-01-01"])
+async def test_live_from_the_begin_of_time_has_all_of_history(
+    client: Client, sink: RedisSink, reader: Reader, dsn: str, start: int | str
+) -> None:
+    await put_trades(dsn, 1, 20)
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 20))]))
+    reader.client.xtrim(f"trades:{SYMBOL}", maxlen=5, approximate=False)
+
+    with client.live(TRADES, start=start) as live:
+        assert told(itertools.islice(live, 20)) == list(range(1, 21))
+
+
 async def test_time_that_the_streams_hold_is_read_from_them(client: Client, sink: RedisSink, reader: Reader) -> None:
     await sink.write(Batch(trades=[stores.run_of(trades_from(1, 20))]))
 
@@ -83,6 +97,33 @@ async def test_history_that_was_begun_goes_on_from_its_position(
 
     with client.live(MINUTES, position=position) as live:
         assert told(itertools.islice(live, 10)) == [("1m", minute) for minute in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("interval", "minutes", "start"),
+    [("1w", 7 * MINUTES_OF_A_DAY, "now"), ("1w", 7 * MINUTES_OF_A_DAY, "earliest"), ("1h", 60, "earliest")],
+)
+async def test_candle_that_was_open_when_the_position_was_taken_is_not_lost(
+    client: Client, sink: RedisSink, reader: Reader, dsn: str, interval: str, minutes: int, start: str
+) -> None:
+    """None of its interval had closed yet; it closes while nobody reads, and the stream is trimmed."""
+    monday, series = -MINUTES_OF_A_DAY // 2, f"{SYMBOL}:{interval}"
+    await sink.write(stores.klines(kline(monday, interval=interval, closed=False)))
+    with client.live(series, start=start) as live:
+        live.poll(0)
+        live.poll(0)
+        position = live.position
+    closed = [kline(monday + number * minutes, interval=interval) for number in range(3)]
+    for each in closed:
+        await sink.write(stores.klines(each))
+    async with writer_of(dsn) as writer:
+        await writer.put_klines(closed, source="ws")
+    reader.client.xtrim(f"stream:{SYMBOL}", maxlen=1, approximate=False)
+
+    with client.live(series, position=position) as live:
+        found = told(itertools.islice(live, 3))
+
+    assert found == [(interval, monday + number * minutes) for number in range(3)]
 
 
 async def test_replay_is_in_the_order_in_which_things_were_known(client: Client, sink: RedisSink, dsn: str) -> None:
@@ -115,7 +156,6 @@ async def test_live_goes_on_behind_a_replay(client: Client, sink: RedisSink, dsn
         assert told(itertools.islice(live, 10)) == list(range(11, 21))
 
 
-MINUTES_OF_A_DAY = 1440
 CHUNK_MINUTES = 100
 """Written at once; what happens to the market or the store happens in front of one."""
 FLUSHED_MINUTE, SKIPPED_IDS_MINUTE, NEW_LIFE_MINUTE = 110, 510, 910

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codeop
 import json
 import re
 import subprocess
@@ -14,6 +15,10 @@ from tests.docs.tree import ROOT, read
 
 MAKE = re.compile(r"(?:^|`|\n)make((?: [a-z-]+)+)")
 COMMAND = re.compile(r"(?:data-collector|-m data_collector) ([a-z]+)")
+READERS = (
+    "README.md", "docs/client.md", "docs/pathway.md", "docs/backtrader.md", "docs/memory.md", "docs/rl.md",
+)  # fmt: skip
+"""What their blocks show is to be pasted."""
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -50,3 +55,18 @@ def test_python_and_json_of_documents_can_be_parsed(document: str) -> None:
             compile(text, document, "exec")
         if language == "json":
             json.loads(text)
+
+
+@pytest.mark.parametrize("document", READERS)
+def test_python_for_readers_can_be_pasted_into_an_interpreter(document: str) -> None:
+    """Line by line, as that of Python 3.11 takes it: a block that is indented ends with an empty line."""
+    blocks = [text for language, text in FENCE.findall(read(document)) if language == "python"]
+
+    assert blocks
+    for text in blocks:
+        waiting: list[str] = []
+        for line in [*text.splitlines(), ""]:
+            waiting.append(line)
+            if codeop.compile_command("\n".join(waiting), document) is not None:
+                waiting.clear()
+        assert not waiting, text

@@ -70,6 +70,7 @@ def test_a_failing_pip_ends_with_the_cure(programs: Path, tmp_path: Path) -> Non
     made = make_venv(programs, tmp_path / "environment", "-r", "requirements.txt")
 
     assert made.returncode == 1
+    assert "about a minute" in made.stdout, "pip is quiet, and so is the first start that waits for it"
     assert "no route" in made.stderr
     assert last_line(made.stderr).startswith("It needs a package index")
 

@@ -81,9 +81,17 @@ class Exchange:
             assert answer.status == 200
 
 
+SHORT_PAST = ("--history-days", "1", "--history-trades", "2000")
+"""All of which is on the tape, so that whatever a collector brings can be compared with it."""
+
+
 @contextmanager
 def exchange(
-    folder: Path, *options: str, symbols: str = "BTCUSDT,ETHUSDT", opener: urllib.request.OpenerDirector | None = None
+    folder: Path,
+    *options: str,
+    symbols: str = "BTCUSDT,ETHUSDT",
+    past: Sequence[str] = SHORT_PAST,
+    opener: urllib.request.OpenerDirector | None = None,
 ) -> Iterator[Exchange]:
     """A simulator process; ended with the block."""
     folder.mkdir(exist_ok=True)
@@ -91,7 +99,7 @@ def exchange(
     ports.unlink(missing_ok=True)
     command = [
         sys.executable, "-m", "data_collector", "simulate", "--symbols", symbols, "--ws-port", "0", "--rest-port", "0",
-        "--port-file", str(ports), "--exit-with-parent", *options,
+        "--port-file", str(ports), "--exit-with-parent", *past, *options,
     ]  # fmt: skip
     with (folder / "exchange.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)

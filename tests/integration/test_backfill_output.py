@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 
 import pytest
 from rich.console import Console
@@ -44,3 +45,15 @@ async def test_bars_are_shown_and_end_with_a_table(world: Past) -> None:
     assert "2,879 of 2,879 100.0 %" in text
     assert "rows/s" in text
     assert "BTCUSDT 1m  2,879        0          0       0        0          0  complete" in text
+
+
+async def test_seconds_that_are_told_are_all_that_it_took(world: Past) -> None:
+    """One that finds nothing missing has planned, and not only run for no time."""
+    await world.told()
+    began = time.monotonic()
+    planned: list[float] = []
+
+    ended = await world.told(shown_on=lambda event: planned.append(time.monotonic() - began))
+
+    assert (ended.outcome, ended.added) == ("complete", 0)
+    assert ended.seconds > planned[0] * 0.9, "of the plan, which is told first"

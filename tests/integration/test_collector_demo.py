@@ -16,6 +16,7 @@ import msgspec
 import psutil
 import pytest
 
+from data_collector.client import Client, Trade, WrongStore
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.record import read_record
 from data_collector.model.channels import CHANNELS
@@ -190,12 +191,12 @@ def test_kept_demo_goes_on_with_the_same_market_and_a_plain_one_starts_empty(tmp
     folder = tmp_path / "var"
     with demo(folder, "--past-days", "1") as running:
         grows(running.store)
-        until(
-            lambda: "Candles of the past (1 d) have been brought." in running.screen(), "a past", output=running.screen
-        )
-        candles = get_json(f"{running.url}/klines?symbol={SYMBOL}&interval=1m&limit=1000")["klines"]
+        brought = "Candles of the past (1 d) have been brought."
+        until(lambda: brought in running.screen(), "a past", output=running.screen)
+        candles = get_json(f"{running.url}/klines/{SYMBOL}?interval=1m&limit=1000")["records"]
         assert isinstance(candles, list)
         assert len(candles) == 1_000
+        position, read = trades_behind(running, None)
         running.interrupt()
     with demo(folder, "--keep") as running:
         tail = running.store.tail_id(SYMBOL)
@@ -204,11 +205,22 @@ def test_kept_demo_goes_on_with_the_same_market_and_a_plain_one_starts_empty(tmp
         ids = [int(entry["id"].partition("-")[2]) for entry in running.store.entries(f"trades:{SYMBOL}")]
         assert ids == list(range(ids[0], ids[-1] + 1))
         assert running.store.gaps(SYMBOL, "trade") == []
+        position, newer = trades_behind(running, position)
+        assert newer[0] == read[-1] + 1
         running.interrupt()
     with demo(folder) as running:
         grows(running.store)
+        with pytest.raises(WrongStore, match=r"simulated market \d+, .* simulated market \d+: .* Begin anew"):
+            trades_behind(running, position)
         assert running.store.gaps(SYMBOL, "trade") == []
         running.interrupt()
+
+
+def trades_behind(running: Demo, position: str | None) -> tuple[str, list[int]]:
+    """Ids that a reader gets at first, and its position behind them."""
+    with Client(running.store.url, api=running.url, database="") as client:
+        batch = next(client.live(f"{SYMBOL}:trades", start="earliest", position=position).batches())
+        return batch.position, [item.trade_id for item in batch.items if isinstance(item, Trade)]
 
 
 def test_demo_that_was_never_run_cannot_be_kept(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -29,6 +30,7 @@ START_S = 60.0
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SNIPPETS = FENCE.findall(read("README.md").partition("\n## Read it from\n")[2].partition("\n## ")[0])
 OWN_TESTS = "pathway"
+OWN_PROGRAMS = {"pathway_vwap.py", "train_ppo.py"}
 """What needs an environment of its own is run there."""
 
 ASKED_FOR = """\
@@ -83,6 +85,12 @@ class Program:
         assert self.process.poll() in (None, 0), self.text()
         assert re.search(pattern, self.text()), self.text()
 
+    def interrupt(self) -> None:
+        """Ctrl-C, at which it ends without many words."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(START_S) == 0, self.text()
+        assert "Traceback" not in self.text()
+
     def text(self) -> str:
         return self._screen.read_text()
 
@@ -107,17 +115,44 @@ def program(served: Demo, folder: Path, *words: str | Path) -> Iterator[Program]
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("candles_to_pandas.py", SYMBOL, "1s"), r"close +volume(\n.*)+\n[-\d]+ [:\d]+00:00\+00:00 +[\d.]+"),
-        (("parquet_with_polars.py",), r"shape: \(\d, 6\)\n(.*\n)+│ .* UTC "),
-        (("asyncio_strategy.py", f"{SYMBOL}:1s"), r"\n[\d.]+ (long|flat) -> (long|flat)\n"),
-        (("backtrader_sma_cross.py", SYMBOL, "1s"), r"Older bars(.*\n)+(bought|sold) at .*\n(.*\n)*Live: "),
+        (
+            ("candles_to_pandas.py", SYMBOL, "1s"),
+            r"\d candles of BTCUSDT 1s\n.*close +volume(\n.*)+\n[-\d]+ [:\d]+00:00\+00:00 +[\d.]+",
+        ),
+        (("parquet_with_polars.py", "ETHUSDT"), r"ETHUSDT: .* trades\.parquet.*\nshape: \(\d, 6\)\n(.*\n)+│ .* UTC "),
+        (
+            ("asyncio_strategy.py", SYMBOL, "1s"),
+            r"^BTCUSDT:1s: the last hour first.*\n(.*\n)*[\d.]+ (long|flat) -> (long|flat)\n",
+        ),
+        (
+            ("backtrader_sma_cross.py", SYMBOL, "1s"),
+            r"^BTCUSDT 1s.*\n(.*missing.*\n)?Older bars(.*\n)+(bought|sold) at .*\n(.*\n)*Live: ",
+        ),
         (("moments_like_now.py", SYMBOL, "1s"), r"candles added, \d+ known\n(.*\n)*5 candles later: .*; at random: "),
-        (("backtrader_gaps.py", SYMBOL, "1m", "-1d"), r"klines of BTCUSDT are missing .*\n(.*\n)*\d+ bars, [1-9]"),
+        (
+            ("backtrader_gaps.py", SYMBOL, "1m"),
+            r"klines of BTCUSDT are missing .*\n(.*\n)*\d+ bars of BTCUSDT 1m, [1-9]",
+        ),
     ],
 )
 def test_example_reads_the_demo(served: Demo, tmp_path: Path, words: tuple[str, ...], line: str) -> None:
     with program(served, tmp_path, EXAMPLES / words[0], *words[1:]) as running:
         running.said(line)
+
+
+def test_words_that_an_example_does_not_know_are_refused_with_those_that_its_text_names(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = {
+        path: subprocess.Popen(
+            [sys.executable, path, *"abcde"], env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        ) for path in EXAMPLES.glob("*.py") if path.name not in OWN_PROGRAMS
+    }  # fmt: skip
+
+    for path, process in started.items():
+        _, told = process.communicate(timeout=START_S)
+        assert process.returncode == 2, told
+        usage = told.partition("\n")[0].replace(" [-h]", "")
+        assert f"\nU{usage[1:]}\n" in read(path)
 
 
 def test_trades_are_stored_once_by_an_example_that_is_killed_again_and_again(served: Demo, tmp_path: Path) -> None:
@@ -189,11 +224,20 @@ def test_what_the_readme_reads_with_reads_the_demo(served: Demo, tmp_path: Path,
     if language == "python" and OWN_TESTS not in text:
         with program(served, tmp_path, "-c", text) as running:
             running.said(r"\S")
+            if "KeyboardInterrupt" in text:
+                running.interrupt()
     elif language == "sql":
         assert rows(first(r"psql (postgresql://\S+)", served.screen()), text.rstrip().rstrip(";"))
     elif language == "sh":
         for line in text.splitlines():
             assert_prints(served, line)
+
+
+@pytest.mark.parametrize(("document", "blocks"), [("docs/client.md", 2), ("docs/backtrader.md", 1)])
+def test_first_blocks_of_a_guide_read_the_demo(served: Demo, tmp_path: Path, document: str, blocks: int) -> None:
+    texts = [text for language, text in FENCE.findall(read(document)) if language == "python"]
+    with program(served, tmp_path, "-c", "".join(texts[:blocks])) as running:
+        running.said(r"\d")
 
 
 def assert_prints(served: Demo, line: str) -> None:

@@ -111,8 +111,10 @@ async def test_shapes_are_written_and_followed_and_go_on_after_ctrl_c(tmp_path: 
             process.send_signal(signal.SIGTERM)
             await process.wait()
 
-    assert output.decode().splitlines()[0] == (
-        f"BTCUSDT 1m: {COUNT - 15} shapes written, up to the candle of 2024-01-01T18:39:00+00:00"
-    )
+    assert output.decode().splitlines() == [
+        f"{COUNT - 15} shapes written.",
+        "Following BTCUSDT:1m; Ctrl-C ends it.",
+        "BTCUSDT 1m: 1 shapes written, up to the candle of 2024-01-01T18:40:00+00:00",
+    ]
     assert errors.decode().endswith("Stopped. The same command goes on from here.\n")
     assert process.returncode == 130

@@ -106,10 +106,12 @@ def prices(folder: Path) -> list[tuple[str, float, float]]:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program_of_the_docs_follows_the_candles(store: Store, tmp_path: Path, python: Path, program: str) -> None:
-    write(store, kline(0, closed=False), kline(0), kline(1, closed=False, close="45190.10"))
-
+    """It may be started before the collector has written anything."""
+    log = tmp_path / "log.txt"
     with started(store, tmp_path, python, "-c", program) as running:
-        until(lambda: len(prices(tmp_path)) == 2, "two candles", output=(tmp_path / "log.txt").read_text)
+        until(lambda: "it is empty" in log.read_text(), "that nothing is there", output=log.read_text)
+        write(store, kline(0, closed=False), kline(0), kline(1, closed=False, close="45190.10"))
+        until(lambda: len(prices(tmp_path)) == 2, "two candles", output=log.read_text)
         write(store, kline(1, close="45200.00", volume="0.00000001"))
         wanted = [(SYMBOL, 45180.5, 123.456), (SYMBOL, 45200.0, 0.00000001)]
         until(lambda: prices(tmp_path) == wanted, "the closed one", output=lambda: str(prices(tmp_path)))

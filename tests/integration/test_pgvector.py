@@ -75,7 +75,7 @@ def starts(hits: list[StoredHit]) -> set[datetime]:
 def test_index_finds_what_the_exact_search_finds(memory: Memory, store: PgVectorStore) -> None:
     feed(memory, klines(walk(COUNT)))
     told = list[datetime]()
-    assert store.sync(memory, told.append) == COUNT - WINDOW + 1
+    assert store.sync(memory, tell=lambda _, reached: told.append(reached)) == COUNT - WINDOW + 1
     assert told == [at(COUNT - WINDOW)]
 
     found = expected = 0
@@ -100,8 +100,7 @@ def test_condition_that_keeps_few_rows_gives_as_many_as_are_asked_for(
     with Memory(tmp_path, SYMBOL, "1m", WINDOW) as memory, Memory(tmp_path, "RAREUSDT", "1m", WINDOW) as rare:
         feed(memory, klines(walk(COUNT)))
         rare.take(of_symbol("RAREUSDT", seed=9, count=400))
-        store.sync(memory)
-        store.sync(rare)
+        store.sync(memory, rare)
 
         hits = store.similar(memory, 10, symbols=["RAREUSDT"])
 
@@ -115,8 +114,7 @@ def test_moments_of_other_series_are_found_and_their_outcomes_were_known(tmp_pat
     with Memory(tmp_path, SYMBOL, "1m", WINDOW) as memory, Memory(tmp_path, "TWINUSDT", "1m", WINDOW) as twin:
         feed(memory, klines(walk(1000)))
         twin.take([structs.replace(each, symbol="TWINUSDT") for each in klines(walk(1000))])
-        store.sync(memory)
-        store.sync(twin)
+        store.sync(memory, twin)
 
         hits = store.similar(memory, 2, at(900), horizon=30, exclusion=1)
         now = store.similar(memory, 1, at(900), horizon=0)
@@ -246,3 +244,22 @@ async def test_table_and_query_of_the_documents_are_those_that_work(tmp_path: Pa
     assert ends == begins + 64 * (at(1) - at(0))
     minute = round((begins - at(0)).total_seconds() / 60) + 63
     assert later == pytest.approx(Decimal(45060 + minute) / Decimal(45000 + minute) - 1)
+
+
+def test_history_that_came_later_is_in_the_table_too(memory: Memory, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many windows at once, in front of all others and between them; pages are small."""
+    candles = klines(walk(900))
+    flat = [structs.replace(each, close=candles[100].close) for each in candles[100:140]]
+    monkeypatch.setattr(Memory.vector_pages, "__defaults__", (None, None, 50))
+    feed(memory, [*candles[500:600], *candles[700:]])
+    with PgVectorStore(dsn) as store:
+        store.sync(memory)
+        memory.take(candles[:500])
+        memory.take(candles[600:700])
+        memory.take(flat)
+        store.sync(memory)
+    found = stored(dsn)
+
+    assert [begins for _, begins, _, _ in found] == [
+        at(minute) for minute in range(900 - WINDOW + 1) if not 100 <= minute <= 140 - WINDOW
+    ]

@@ -115,6 +115,7 @@ async def filled(
     agreed: Callable[[Plan], bool] = lambda plan: True,
 ) -> Ended | None:
     """Plan and fill; None when the plan is not `agreed` to. All that happens is told, the sum of it last."""
+    began = time.monotonic()
     venue = find_venue("binance")
     settings = found_surroundings(settings).settings
     async with (
@@ -126,9 +127,12 @@ async def filled(
         filling = await _filling(settings, options, venue, ends, tell, stopping)
         plan = await filling.plan()
         tell(filling.planned(plan))
+        asked = time.monotonic()
         if not agreed(plan):
             return None
+        began += time.monotonic() - asked
         ended = structs.replace(await filling.run(plan), gx=await _checked(load.audit, stopping))
+        ended = structs.replace(ended, seconds=round(time.monotonic() - began, 3))
         tell(ended)
         return ended
 

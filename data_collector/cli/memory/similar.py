@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import expm1
 
 import msgspec
 import typer
+from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +18,7 @@ from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.settings import Settings
 
 SHOWN = 10
+PERCENT_FROM = 0.002
 
 NO_PROMISE = (
     "No promise. Where the two rows of a horizon are nearly alike, the shape says nothing; p is how often chance alone"
@@ -45,9 +47,13 @@ def show_similar(
     if json:
         print(msgspec.json.format(msgspec.json.encode(moments), indent=2).decode())
         return
-    console = Console()
+    print_moments(memory, moments, Console())
+
+
+def print_moments(memory: Memory, moments: Moments, console: Console) -> None:
+    """As tables."""
     console.print(_headline(memory, moments))
-    console.print(_hits_table(moments, asked))
+    console.print(_hits_table(moments))
     console.print()
     console.print(_outcomes_table(moments.forecasts))
     console.print()
@@ -78,11 +84,14 @@ def _headline(memory: Memory, moments: Moments) -> str:
     )
 
 
-def _hits_table(moments: Moments, horizons: Sequence[int]) -> Table:
+def _hits_table(moments: Moments) -> Table:
+    horizons = [forecast.horizon for forecast in moments.forecasts]
+    shown = moments.hits[:SHOWN]
+    unit = _unit_of(each for hit in shown for each in hit.after.values())
     numbers = ("similarity", "scale", *(f"{horizon} later" for horizon in horizons))
-    table = _table("begins", *numbers, title="Most alike, and what followed, in %")
-    for hit in moments.hits[:SHOWN]:
-        after = [_percent(hit.after[horizon]) for horizon in horizons]
+    table = _table("begins", *numbers, title=f"Most alike, and what followed, in {unit.name}")
+    for hit in shown:
+        after = [unit.text(hit.after[horizon]) for horizon in horizons]
         table.add_row(hit.start.isoformat(), f"{hit.similarity:.3f}", f"{hit.scale:.2f}", *after)
     left = len(moments.hits) - SHOWN
     if left > 0:
@@ -91,12 +100,14 @@ def _hits_table(moments: Moments, horizons: Sequence[int]) -> Table:
 
 
 def _outcomes_table(forecasts: Sequence[Forecast]) -> Table:
+    unit = _unit_of(each for forecast in forecasts for each in forecast.random.quantiles.values())
     quantiles = ("10 %", "25 %", "median", "75 %", "90 %")
-    table = _table("windows", "later", "mean", *quantiles, "n", "worth", "p", title="What followed all of them, in %")
+    title = f"What followed all of them, in {unit.name}"
+    table = _table("windows", "later", "mean", *quantiles, "n", "worth", "p", title=title)
     for forecast in forecasts:
         p_value = "-" if forecast.p_value is None else f"{forecast.p_value:.2f}"
-        table.add_row("alike", str(forecast.horizon), *_outcome(forecast), p_value)
-        table.add_row("random", "", *_outcome(forecast.random))
+        table.add_row("alike", str(forecast.horizon), *_outcome(forecast, unit), p_value)
+        table.add_row("random", "", *_outcome(forecast.random, unit))
     return table
 
 
@@ -107,11 +118,26 @@ def _table(name: str, *numbers: str, title: str) -> Table:
     return table
 
 
-def _outcome(outcome: Outcome) -> list[str]:
-    mean = "-" if outcome.mean is None else _percent(outcome.mean)
-    quantiles = [_percent(each) for each in outcome.quantiles.values()] or ["-"] * 5
+def _outcome(outcome: Outcome, unit: _Unit) -> list[str]:
+    mean = "-" if outcome.mean is None else unit.text(outcome.mean)
+    quantiles = [unit.text(each) for each in outcome.quantiles.values()] or ["-"] * 5
     return [mean, *quantiles, f"{outcome.n:,}", f"{outcome.effective_n:,.0f}"]
 
 
-def _percent(log_return: float) -> str:
-    return f"{100 * expm1(log_return):+.2f}"
+class _Unit(Struct, frozen=True):
+    """What returns are told in."""
+
+    name: str
+    of_one: float
+
+    def text(self, log_return: float) -> str:
+        """With its sign."""
+        return f"{self.of_one * expm1(log_return):+.2f}"
+
+
+_PERCENT, _BASIS_POINTS = _Unit("%", 100), _Unit("basis points (0.01 %)", 10_000)
+
+
+def _unit_of(log_returns: Iterable[float]) -> _Unit:
+    """In which the largest of them has digits that say something."""
+    return _PERCENT if max(map(abs, log_returns), default=1.0) >= PERCENT_FROM else _BASIS_POINTS

@@ -40,7 +40,8 @@ def _keep(settings: Settings, symbols: Sequence[str], interval: str, window: int
         memories = [stack.enter_context(Memory(folder, symbol, interval, window)) for symbol in symbols]
         for memory in memories:
             memory.fill(client, tell=progress_of(memory, "candles"))
-            _tell(memory, store.sync(memory, progress_of(memory, "shapes")))
+        written = store.sync(*memories, tell=lambda memory, reached: progress_of(memory, "shapes")(reached))
+        typer.echo(f"{written:,} shapes written.")
         series = [f"{symbol}:{interval}" for symbol in symbols]
         typer.echo(f"Following {', '.join(series)}; Ctrl-C ends it.")
         _follow(client.live(*series, position=_position(memories), revisions=True), memories, store)
@@ -52,7 +53,9 @@ def _follow(live: Live, memories: Sequence[Memory], store: PgVectorStore) -> Non
             corrected = len(memory.corrections)
             if memory.take(batch.items) or len(memory.corrections) > corrected:
                 try:
-                    _tell(memory, store.sync(memory))
+                    written = store.sync(memory)
+                    newest = "" if memory.last is None else f", up to the candle of {memory.last.isoformat()}"
+                    print(f"{memory.key.label}: {written:,} shapes written{newest}", flush=True)
                 except DatabaseAway as error:
                     typer.echo(f"{error} What it lacks is written with the next candle.", err=True)
 
@@ -64,11 +67,6 @@ def _position(memories: Iterable[Memory]) -> str | None:
         if memory.position is not None:
             places |= msgspec.json.decode(memory.position, type=dict[str, msgspec.Raw])
     return msgspec.json.encode(places).decode() if places else None
-
-
-def _tell(memory: Memory, written: int) -> None:
-    newest = "" if memory.last is None else f", up to the candle of {memory.last.isoformat()}"
-    print(f"{memory.key.label}: {written:,} shapes written{newest}", flush=True)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

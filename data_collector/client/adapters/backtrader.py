@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Final, Protocol
 
 from data_collector.client.client import Client
@@ -169,8 +171,11 @@ class CandleFeed(bt.feed.DataBase):
         gaps: GapPolicy = "raise" if asked.gaps == "raise" else "mark"
         if not asked.live:
             return client.klines(asked.symbol, asked.interval, asked.start, asked.end, asked.limit, gaps)
-        start = "now" if asked.start is None else asked.start
-        return self._followed(client.live(f"{asked.symbol}:{asked.interval}", start=start, gaps=gaps))
+        series, start = f"{asked.symbol}:{asked.interval}", "now" if asked.start is None else asked.start
+        opened = partial(client.live, series, start=start, gaps=gaps)
+        with suppress(Away):
+            return self._followed(opened, opened())
+        return self._followed(opened)
 
     def _shaped(self, items: Iterable[Item | None]) -> Generator[Kline | None]:
         filling = Filling() if self.p.gaps == "fill" else None
@@ -184,11 +189,12 @@ class CandleFeed(bt.feed.DataBase):
                     case Gap():
                         self._missed += each.count
 
-    def _followed(self, live: Live) -> Generator[Item | None]:
+    def _followed(self, opened: Callable[[], Live], live: Live | None = None) -> Generator[Item | None]:
         """None where nothing waits. Raises `Away` when it has lasted a minute."""
         away_since_s: float | None = None
         while True:
             try:
+                live = live or opened()
                 batch = live.poll(self._qcheck)
             except Away as error:
                 now_s = time.monotonic()

@@ -18,7 +18,7 @@ from data_collector.client.client import Client
 from data_collector.client.errors import NotInstalled, TooLarge, WrongQuestion
 from data_collector.client.live import Live
 from data_collector.client.records import CALENDAR, Item, Kline, Revision, ms_of, time_of
-from data_collector.client.terms.position import KlinesPlace, position_text
+from data_collector.client.terms.position import KlinesPlace, Position, position_text
 from data_collector.client.terms.series import EXCHANGE, klines_of, store_keys
 from data_collector.client.terms.times import Time, now_ms, time_ms
 from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
@@ -55,9 +55,12 @@ CHANNELS: Final[Mapping[str, float]] = {"close": 0.7, "range": 0.15, "volume": 0
 SCALE: Final = (0.5, 2.0)
 
 READ_AGAIN: Final = 1000
-"""Rows at the end that a filling compares with history: what came late is there by then."""
+"""Rows at the end that a filling compares with history: what was corrected is there by then."""
 
-_PAGE_CANDLES: Final = 100_000
+GAPS_ASKED: Final = 100
+"""The newest ones, which history may have closed since."""
+
+PAGE_CANDLES: Final = 200_000
 
 K_MAX: Final = 10_000
 
@@ -85,15 +88,15 @@ class Memory:
         self.key = klines_of(symbol, interval)
         self.exchange = exchange
         self.shape: Shape = shape_of(window, channels, embedding)
-        self._candles = Candles(Path(folder), Header(exchange, symbol, interval, embedding), self.shape)
+        self._candles = Candles(Path(folder), Header(exchange, self.key.symbol, interval, embedding), self.shape)
 
     def __len__(self) -> int:
         """Candles."""
         return self._windows.rows
 
     @property
-    def corrections(self) -> Sequence[int]:
-        """Open times in ms of candles that were corrected, or came late, since this was opened."""
+    def corrections(self) -> Sequence[tuple[int, int]]:
+        """First and last open times in ms of candles that were corrected, or came late, since this was opened."""
         return self._candles.corrections
 
     @property
@@ -102,7 +105,7 @@ class Memory:
         if not len(self):
             return None
         place = KlinesPlace({self.key.kline_interval: int(self._windows.open_ms[len(self) - 1])})
-        return position_text({store_keys(self.exchange).key("stream", self.key.symbol): place})
+        return position_text(Position({store_keys(self.exchange).key("stream", self.key.symbol): place}))
 
     @property
     def first(self) -> datetime | None:
@@ -124,22 +127,20 @@ class Memory:
         self._candles.reload()
 
     def fill(self, client: Client, start: Time | None = None, tell: Callable[[datetime], None] | None = None) -> int:
-        """Take history, from where the file ends; returns how many candles were added.
+        """Take what history has and the file lacks; returns how many candles were added.
 
-        An empty file begins at `start`, by default with the first candle that there is. `tell` is called with the open
-        time that has been reached, now and then. Raises `Away`; what was taken stays.
+        That is what came before its first candle (from `start` on, by default from the first one that there is), what
+        lies in its gaps, and what came since; of the newest ones that it has, it takes corrections. `tell` is called
+        with the open time that has been reached, now and then. Raises `Away`; what was taken stays.
         """
         self._check_client(client)
         self._candles.lock()
-        begin_ms = self._begin_ms(client, start)
         added = 0
-        while begin_ms is not None:
-            end_ms = self._page_end_ms(begin_ms)
-            rows = _rows_of_frame(client, self.key, begin_ms, end_ms)
-            added += self._candles.merge(rows)
-            begin_ms = None if end_ms > now_ms() else end_ms
-            if tell is not None and len(rows):
-                tell(time_of(int(rows["open_ms"][-1])))
+        for begin_ms, end_ms in self._lacking(client, start):
+            for rows in _pages_of(client, self.key, begin_ms, end_ms):
+                added += self._candles.merge(rows)
+                if tell is not None and len(rows):
+                    tell(time_of(int(rows["open_ms"][-1])))
         return added
 
     def follow(self, live: Live) -> int:
@@ -311,19 +312,25 @@ class Memory:
     def _is_ours(self, kline: Kline) -> bool:
         return kline.is_closed and (kline.symbol, kline.interval) == (self.key.symbol, self.key.interval)
 
-    def _begin_ms(self, client: Client, start: Time | None) -> int | None:
-        """None where there is nothing to take."""
-        if len(self):
-            return int(self._windows.open_ms[max(0, len(self) - READ_AGAIN)])
+    def _lacking(self, client: Client, start: Time | None) -> Iterator[tuple[int, int | None]]:
+        """Stretches of time to ask for, as they are when it comes to them."""
         if start is not None:
-            return time_ms("start", start, now_ms())
-        records = client.klines(self.key.symbol, self.key.kline_interval)
-        oldest = next((item for item in records if isinstance(item, Kline)), None)
-        return None if oldest is None else ms_of(oldest.timestamp)
-
-    def _page_end_ms(self, begin_ms: int) -> int:
-        length_ms = LENGTHS_MS.get(self.key.kline_interval)
-        return LATEST_MS if length_ms is None else min(LATEST_MS, begin_ms + _PAGE_CANDLES * length_ms)
+            begin_ms = time_ms("start", start, now_ms())
+        else:
+            records = client.klines(self.key.symbol, self.key.kline_interval)
+            oldest = next((item for item in records if isinstance(item, Kline)), None)
+            if oldest is None:
+                return
+            begin_ms = ms_of(oldest.timestamp)
+        if not len(self):
+            yield begin_ms, None
+            return
+        if begin_ms < self._windows.open_ms[0]:
+            yield begin_ms, int(self._windows.open_ms[0])
+        for first_ms, end_ms in self._windows.gaps()[-GAPS_ASKED:]:
+            if first_ms >= begin_ms:
+                yield first_ms, end_ms
+        yield int(self._windows.open_ms[max(0, len(self) - READ_AGAIN)]), None
 
     def _check_client(self, client: Client) -> None:
         if client.exchange != self.exchange:
@@ -359,6 +366,16 @@ def _check_numbers(k: int, horizons: Sequence[int], exclusion: int, scale: tuple
         raise WrongQuestion(f"exclusion={exclusion} is no number of candles.")
     if scale is not None and not 0 <= scale[0] <= scale[1]:
         raise WrongQuestion(f"scale={scale} is to be the lowest and the highest ratio, such as (0.5, 2.0).")
+
+
+def _pages_of(client: Client, key: Key, begin_ms: int, end_ms: int | None) -> Iterator[Rows]:
+    """What history has from then on and before the end, or up to now."""
+    length_ms = LENGTHS_MS.get(key.kline_interval)
+    until_ms = now_ms() if end_ms is None else end_ms
+    while begin_ms < until_ms:
+        page_ms = LATEST_MS if length_ms is None else begin_ms + PAGE_CANDLES * length_ms
+        yield _rows_of_frame(client, key, begin_ms, page_ms if end_ms is None else min(page_ms, end_ms))
+        begin_ms = page_ms
 
 
 def _rows_of_frame(client: Client, key: Key, begin_ms: int, end_ms: int) -> Rows:

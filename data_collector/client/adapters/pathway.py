@@ -13,7 +13,6 @@ them have to lie within one commit. `_buffer` is one that costs less, and never 
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import time
@@ -55,8 +54,6 @@ _KEYS: Final[Mapping[Kind, Sequence[str]]] = {
     "trades": ("symbol", "epoch", "trade_id"),
     "gaps": ("symbol", "channel", "interval", "epoch", "first"),
 }
-
-_log = logging.getLogger(__name__)
 
 
 def read(
@@ -109,25 +106,27 @@ class Subject(pw.io.python.ConnectorSubject):
 
     def run(self) -> None:
         """In a thread of Pathway's own, which does not end it: it ends with the programme's main thread."""
-        feed: Feed = (GapsFeed if self._asked.kind == "gaps" else RecordsFeed)(self._asked, self._position)
+        opened: Callable[[Asked, str | None], Feed] = GapsFeed if self._asked.kind == "gaps" else RecordsFeed
+        feed: Feed | None = None
         patience = Patience(PATIENCE_S)
         try:
             while threading.main_thread().is_alive():
                 try:
+                    feed = feed or opened(self._asked, self._position)
                     rows = feed.poll(0 if self._is_static else WAIT_S)
-                except Away as error:
-                    pause_s = patience.pause_s(time.monotonic())
+                except Away as away:
+                    pause_s = patience.pause_s(time.monotonic(), away)
                     if pause_s is None:
                         raise
-                    _log.warning("%s It is asked again.", error)
                     time.sleep(pause_s)
                     continue
-                patience = Patience(PATIENCE_S)
+                patience.answered()
                 self._hand_on(rows)
                 if self._is_static and feed.is_caught_up:
                     break
         finally:
-            feed.close()
+            if feed is not None:
+                feed.close()
 
     def _seek(self, state: bytes) -> None:
         self._position = state.decode()

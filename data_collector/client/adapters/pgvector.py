@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from msgspec import Struct
 
 from data_collector.client.adapters.memory import READ_AGAIN, Memory
-from data_collector.client.adapters.remembering.windows import VectorPage
+from data_collector.client.adapters.remembering.windows import NO_VECTORS, VectorPage
 from data_collector.client.errors import NotInstalled, WrongQuestion
 from data_collector.client.records import ms_of, time_of
 from data_collector.client.terms.times import Time
@@ -31,6 +31,9 @@ except ModuleNotFoundError as error:
 __all__ = ["PgVectorStore", "StoredHit"]
 
 TABLE: Final = "market_memory"
+
+Tell = Callable[[Memory, datetime], None]
+"""Which memory, and what time has been reached."""
 
 
 class _Synced(Struct):
@@ -54,27 +57,16 @@ class PgVectorStore:
         self._tables: dict[str, VectorTable] = {}
         self._synced: WeakKeyDictionary[Memory, _Synced] = WeakKeyDictionary()
 
-    def sync(self, memory: Memory, tell: Callable[[datetime], None] | None = None) -> int:
-        """Write what the table lacks of a memory, and what was corrected; returns how many vectors were written.
+    def sync(self, *memories: Memory, tell: Tell | None = None) -> int:
+        """Write what the table lacks of memories, and what was corrected; returns how many vectors were written.
 
         It goes on where the table ends. `tell` is called with the time that has been reached, page by page. The first
-        time the index is built, which takes minutes for hundreds of thousands of windows.
+        time the index is built behind all of them, which takes minutes for hundreds of thousands of windows.
         """
-        known = self._synced.get(memory)
-        corrections = len(memory.corrections)
-        if known is None:
-            begin_ms, newest_ms, written = *self._begin_ms(memory), 0
-        else:
-            begin_ms, newest_ms, written = known.newest_ms + 1, known.newest_ms, self._correct(memory, known)
-        for page in memory.vector_pages(begin_ms):
-            if len(page.open_ms):
-                first_ms, newest_ms = int(page.open_ms[0]), max(newest_ms, int(page.open_ms[-1]))
-                written += self._put(memory, page, first_ms, int(page.open_ms[-1]))
-                if tell is not None:
-                    tell(time_of(newest_ms))
-        if known is None:
-            self._thread.run(self._table(memory).index())
-        self._synced[memory] = _Synced(newest_ms, corrections)
+        is_first = any(memory not in self._synced for memory in memories)
+        written = sum(self._write(memory, tell) for memory in memories)
+        if is_first:
+            self._thread.run(self._table(memories[0]).index())
         return written
 
     def similar(
@@ -112,6 +104,24 @@ class PgVectorStore:
     ) -> None:
         self.close()
 
+    def _write(self, memory: Memory, tell: Tell | None) -> int:
+        known = self._synced.get(memory)
+        corrections = len(memory.corrections)
+        if known is None:
+            begin_ms, newest_ms, written = *self._begin_ms(memory), 0
+        else:
+            begin_ms, newest_ms, written = known.newest_ms + 1, known.newest_ms, self._correct(memory, known)
+        for page in memory.vector_pages(begin_ms):
+            if len(page.open_ms):
+                first_ms = int(page.open_ms[0]) if begin_ms is None else begin_ms
+                newest_ms = int(page.open_ms[-1])
+                written += self._put(memory, page, first_ms, newest_ms)
+                begin_ms = newest_ms + 1
+                if tell is not None:
+                    tell(memory, time_of(newest_ms))
+        self._synced[memory] = _Synced(newest_ms, corrections)
+        return written
+
     def _begin_ms(self, memory: Memory) -> tuple[int | None, int]:
         """From where on windows are compared with the table's, and when its newest one begins."""
         ends = self._thread.run(self._table(memory).ends(_series(memory)))
@@ -122,12 +132,16 @@ class PgVectorStore:
         return max(0, newest_ms - (READ_AGAIN + memory.shape.window) * _length_ms(memory)), newest_ms
 
     def _correct(self, memory: Memory, known: _Synced) -> int:
-        """Windows that hold a candle which was corrected since."""
+        """Windows that hold a candle which was corrected since, as far as the table goes."""
         written = 0
-        for last_ms in memory.corrections[known.corrections :]:
-            first_ms = max(0, last_ms - (memory.shape.window - 1) * _length_ms(memory))
-            for page in memory.vector_pages(first_ms, last_ms + 1):
-                written += self._put(memory, page, first_ms, last_ms)
+        for corrected_ms, last_ms in memory.corrections[known.corrections :]:
+            begin_ms = max(0, corrected_ms - (memory.shape.window - 1) * _length_ms(memory))
+            end_ms = min(last_ms, known.newest_ms)
+            for page in memory.vector_pages(begin_ms, end_ms + 1):
+                if len(page.open_ms):
+                    written += self._put(memory, page, begin_ms, int(page.open_ms[-1]))
+                    begin_ms = int(page.open_ms[-1]) + 1
+            self._put(memory, NO_VECTORS, begin_ms, end_ms)
         return written
 
     def _put(self, memory: Memory, page: VectorPage, first_ms: int, last_ms: int) -> int:

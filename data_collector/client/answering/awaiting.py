@@ -87,6 +87,8 @@ class AsyncAnswering:
             away = store_away(error, self._hint)
             if away is None:
                 raise
+            if command.is_optional:
+                return None
             raise away from error
 
 

@@ -86,6 +86,8 @@ class Answering:
             away = store_away(error, self._hint)
             if away is None:
                 raise
+            if command.is_optional:
+                return None
             raise away from error
 
 

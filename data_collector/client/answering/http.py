@@ -21,6 +21,9 @@ from data_collector.model.wire import NOT_STORED
 TIMEOUT_S = 30.0
 """Of each exchange with it; the HTTP side itself gives up on its stores earlier."""
 
+OPTIONAL_TIMEOUT_S = 3.0
+"""The same where it is done without an answer."""
+
 PIECE_BYTES = 4 * 1024 * 1024
 """Of a range, at a time: some 25,000 rows."""
 
@@ -78,10 +81,14 @@ class Api:
             return self._checked(request, self._get(self._target(request)))
 
     def _tried(self, request: ApiRequest) -> ApiAnswer:
+        connection = self._connected(OPTIONAL_TIMEOUT_S)
         try:
-            return self._get(self._target(request))
-        except ApiAway:
+            response = _sent(connection, self._target(request))
+            return _answer_of(response, response.read())
+        except (http.client.HTTPException, OSError):
             return ApiAnswer(503, {}, b"")
+        finally:
+            connection.close()
 
     def _checked(self, request: ApiRequest, answer: ApiAnswer) -> ApiAnswer:
         if answer.status in BUSY and not request.is_last_try:
@@ -188,10 +195,11 @@ class Api:
     def _target(self, request: ApiRequest) -> str:
         return f"{self._folder}{request.path}?{urlencode(request.query)}"
 
-    def _connected(self) -> http.client.HTTPConnection:
+    def _connected(self, timeout_s: float | None = None) -> http.client.HTTPConnection:
+        timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
         if self._tls is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=self._tls)
+            return http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s, context=self._tls)
 
 
 def _sent(connection: http.client.HTTPConnection, target: str) -> http.client.HTTPResponse:

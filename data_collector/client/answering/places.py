@@ -38,14 +38,15 @@ class Places(Struct, frozen=True):
     database: str
     is_store_named: bool = True
     """Whether anybody has said where the store is."""
+    is_api_named: bool = True
 
     def called(self, *, is_given: bool) -> Called:
         """In sentences, of addresses that have been checked; a store may be given as a client."""
         if is_given:
-            return Called("that was given", self.api.rpartition("@")[2])
+            return Called("that was given", self.api.rpartition("@")[2], is_api_named=self.is_api_named)
         place = parse_store_url(self.store).place
         hint = "" if self.is_store_named else USUAL_PLACE.format(place)
-        return Called(f"at {place} (REDIS_URL)", self.api.rpartition("@")[2], hint)
+        return Called(f"at {place} (REDIS_URL)", self.api.rpartition("@")[2], hint, self.is_api_named)
 
 
 def places_of(
@@ -59,4 +60,5 @@ def places_of(
         environment.get(API_VARIABLE, DEFAULT_API) if api is None else api,
         ("" if named == EMBEDDED else named) if database is None else database,
         named_store is not None,
+        api is not None or API_VARIABLE in environment,
     )

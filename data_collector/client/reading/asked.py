@@ -9,8 +9,8 @@ from data_collector.client.reading.following import Following, Start, Wanted
 from data_collector.client.reading.history import Stretch
 from data_collector.client.reading.market import Market, Source
 from data_collector.client.terms.policy import GapPolicy, checked_policy
-from data_collector.client.terms.position import places_of
-from data_collector.client.terms.series import klines_of, series_of
+from data_collector.client.terms.position import position_of
+from data_collector.client.terms.series import klines_of, series_of, trades_of
 from data_collector.client.terms.times import Time, now_ms, time_ms
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.keys import Key
@@ -31,7 +31,7 @@ def trades_stretch(
     source: Source,
 ) -> Stretch:  # fmt: skip
     """Trades."""
-    return _stretch_of(Key("trade", symbol), start, end, limit, gaps, source, after)
+    return _stretch_of(trades_of(symbol), start, end, limit, gaps, source, after)
 
 
 def _stretch_of(
@@ -55,7 +55,7 @@ def live_of(
     begin = _BEGINS.get(start) if isinstance(start, str) else None
     begin = time_ms("start", start, now_ms) if begin is None else begin
     wanted = Wanted(
-        keys, now_ms, places_of(position) if position else {}, begin, checked_policy(gaps, keys), with_open,
+        keys, now_ms, position_of(position), begin, checked_policy(gaps, keys), with_open,
         with_revisions,
     )  # fmt: skip
     return Following(wanted, market)
@@ -74,7 +74,7 @@ def replay_of(
     if start_ms > end_ms:
         raise WrongQuestion("start lies after end.")
     wanted = Wanted(
-        keys, now_ms, places_of(position) if position else {}, start_ms, checked_policy(gaps, keys), end_ms=end_ms,
+        keys, now_ms, position_of(position), start_ms, checked_policy(gaps, keys), end_ms=end_ms,
         speed=speed,
     )  # fmt: skip
     return Following(wanted, market)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from msgspec import Struct
 
-from data_collector.client.errors import GapFound, WrongQuestion
+from data_collector.client.errors import Away, GapFound, WrongQuestion
 from data_collector.client.reading.questions import Plan, Question
 from data_collector.client.reading.streams import Batch, Run
 from data_collector.client.records import Gap
@@ -18,6 +19,8 @@ START_PATIENCE_S = 3.0
 """The same before it has given anything: who has just started it wants to know."""
 
 LONGEST_PAUSE_S = 5.0
+
+_log = logging.getLogger("data_collector.client")
 
 INTERRUPTED = "Reading was interrupted in the midst of a step: go on with a new live(position=…) from live.position."
 
@@ -100,15 +103,25 @@ class Delivery:
 
 
 class Patience:
-    """When to ask again somebody who is away."""
+    """When to ask again somebody who is away. The log has when that began, and when it was over; not a short one."""
 
     def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
+        self.limit_s = limit_s
         self._since_s: float | None = None
         self._pause_s = 0.0
+        self._is_told = False
 
-    def pause_s(self, now_s: float) -> float | None:
+    def pause_s(self, now_s: float, away: Away) -> float | None:
         """None when it is over."""
-        self._since_s = now_s if self._since_s is None else self._since_s
+        if self._since_s is None:
+            self._since_s, self._is_told = now_s, self.limit_s > START_PATIENCE_S
+            if self._is_told:
+                _log.warning("%s It is asked again for %.0f s.", away, self.limit_s)
         self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s + 0.1)
-        return None if now_s - self._since_s + self._pause_s > self._limit_s else self._pause_s
+        return None if now_s - self._since_s + self._pause_s > self.limit_s else self._pause_s
+
+    def answered(self) -> None:
+        """Nobody is away any more."""
+        if self._is_told:
+            _log.warning("What was away answers again, and reading goes on where it was.")
+        self._since_s, self._pause_s, self._is_told = None, 0.0, False

@@ -8,6 +8,7 @@ meaning of a record, its trade id or its open time. What the streams do not hold
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Literal
 
 from msgspec import Struct
@@ -19,20 +20,30 @@ from data_collector.client.reading.merging import Merged, Past, known_ms
 from data_collector.client.reading.past import first_open_ms, open_ms
 from data_collector.client.reading.questions import Notice, Plan, WaitUntil, ask_clock, ask_store
 from data_collector.client.reading.stored import BEHIND_MS
-from data_collector.client.reading.streams import Batch, KlinesStream, LateStream, PastOf, Run, Stream, TradesStream
+from data_collector.client.reading.streams import (
+    Batch,
+    KlinesStream,
+    LateStream,
+    PastOf,
+    Run,
+    Stream,
+    TradesStream,
+    before_ms,
+    is_on_grid,
+)
 from data_collector.client.reading.symbols import check_collected, check_known, silent
-from data_collector.client.records import CALENDAR, Gap, Item, Kline, ms_of
-from data_collector.client.terms.policy import Filling, GapPolicy
+from data_collector.client.records import Gap, Item, Kline, ms_of
+from data_collector.client.terms.policy import Filling, GapPolicy, parts_of
 from data_collector.client.terms.position import (
     START,
     KlinesPlace,
     LatePlace,
-    Place,
+    Position,
     TradesPlace,
     entry_number,
     position_text,
 )
-from data_collector.model.calendar import LATEST_MS, place_ms
+from data_collector.model.calendar import LATEST_MS
 from data_collector.model.keys import Key
 
 ENTRIES_PER_READ = 1000
@@ -40,8 +51,11 @@ ENTRIES_PER_READ = 1000
 BLOCK_MS = 500
 """How long one read waits; at the end of it the stream's own end is looked at."""
 
+LOOK_S = 1.0
+"""So often the store is asked of which market it is: none is replaced by that of another sooner."""
+
 SILENT_S = 60.0
-"""After so long it is asked whether a series is silent because nobody collects it."""
+"""So often it is asked whether a series is silent because nobody collects it."""
 
 COUNTED_MAX = 10_000
 """Entries of a stream, when it is asked how many wait."""
@@ -61,8 +75,8 @@ class Wanted(Struct, frozen=True):
 
     series: Sequence[Key]
     now_ms: int
-    places: Mapping[str, Place] = {}
-    """By key of the store, from where to go on."""
+    position: Position = Position()
+    """From where to go on."""
     start: Start = "now"
     """Of series without a place."""
     gaps: GapPolicy = "mark"
@@ -84,17 +98,27 @@ class Following:
         """Whether nothing more waited when it was asked last."""
         self.items: list[Item] = []
         self._wanted = wanted
-        self._market = market
+        self._market = market.begun(wanted.position.source)
         self._keys = market.keys
         symbols = dict.fromkeys(key.symbol for key in wanted.series)
-        self._past = {symbol: PastOf(market.stores(), market.declared(symbol)) for symbol in symbols}
+        self._past = {symbol: self._past_of(symbol) for symbol in symbols}
         self._streams: list[Stream] = []
         self._filling = Filling()
         self._waited_until_s = 0.0
         self._has_past: set[tuple[str, str | None]] = set()
         """Symbol and interval of what has come out of history."""
-        self._listens_until_s: float | None = None
-        """When it is asked what is silent; None: it has been."""
+        self._now_s = 0.0
+        """Of the newest read."""
+        self._listens_until_s = 0.0
+        """When it is asked what is silent."""
+        self._heard_ms = wanted.now_ms
+        """Of the newest entry that had been read when it was asked."""
+        self._told_silent: set[Key] = set()
+        self._looks_at_s = 0.0
+        """When it is asked whether the store is still of the same market."""
+
+    def _past_of(self, symbol: str) -> PastOf:
+        return PastOf(self._market.stores(), self._market.declared(symbol))
 
     @property
     def unreadable(self) -> int:
@@ -102,15 +126,15 @@ class Following:
         return sum(stream.unreadable for stream in self._streams)
 
     @property
-    def places(self) -> dict[str, Place]:
+    def position(self) -> Position:
         """How far it has come."""
-        return {stream.name: stream.place for stream in self._streams}
+        return Position({stream.name: stream.place for stream in self._streams}, self._market.joined.source)
 
     def flush(self, *, even_empty: bool = False) -> Run:
         """What waits, as a batch."""
         items, self.items = self._shaped(self.items), []
         if items or even_empty:
-            yield Batch(items, position_text(self.places))
+            yield Batch(items, position_text(self.position))
 
     def _shaped(self, items: list[Item]) -> list[Item]:
         match self._wanted.gaps:
@@ -122,8 +146,9 @@ class Following:
 
     def hand_on(self, stream: Stream, items: Sequence[Item]) -> Run:
         """Items of history."""
-        for item in items:
-            if len(self.items) >= BATCH_ITEMS or (isinstance(item, Gap) and self._wanted.gaps == "raise"):
+        is_filled = self._wanted.gaps == "fill"
+        for item in chain.from_iterable(parts_of(each, BATCH_ITEMS) if is_filled else (each,) for each in items):
+            if len(self.items) >= BATCH_ITEMS or (isinstance(item, Gap) and self._wanted.gaps in ("raise", "fill")):
                 yield from self.flush()
             stream.note(item)
             self.items.append(item)
@@ -131,11 +156,12 @@ class Following:
     def run(self) -> Run:
         """Each read ends with a batch, which may be empty; so does the opening. Without end, but of a replay."""
         yield from self._market.joined.begin()
+        yield from self._market.joined.meet()
         for symbol in self._past:
-            if not self._wanted.places:
+            if not self._wanted.position.places:
                 yield from check_known(self._keys, self._market.called, self._market.exchange, symbol)
             yield from self._open(symbol)
-        if not self._wanted.places and self._wanted.end_ms is None:
+        if not self._wanted.position.places and self._wanted.end_ms is None:
             yield from check_collected(self._keys, self._market.called, self._wanted.series, is_stored=False)
         yield from self.flush(even_empty=True)
         if self._wanted.end_ms is not None:
@@ -164,6 +190,10 @@ class Following:
         names, hints = [each.name for each in self._streams], [each.hint for each in self._streams]
         wait = ("BLOCK", self.block_ms) if self.block_ms else ()
         reply = yield from ask_store("XREAD", "COUNT", ENTRIES_PER_READ, *wait, "STREAMS", *names, *hints)
+        self._now_s = yield from ask_clock()
+        if self._now_s >= self._looks_at_s:
+            yield from self._market.joined.look()
+            self._looks_at_s = self._now_s + LOOK_S
         read = dict(streams_of(reply))
         # What was read is handed on in several batches where history comes in between.
         self.is_caught_up = not read
@@ -175,13 +205,17 @@ class Following:
         self.is_caught_up = all(len(entries) < ENTRIES_PER_READ for entries in read.values())
 
     def _tell_silent(self) -> Plan[None]:
-        if self._listens_until_s is None or (now_s := (yield from ask_clock())) < self._listens_until_s:
+        if self._now_s < self._listens_until_s:
             return
-        wanted, market = self._wanted, self._market
-        sentences = yield from silent(self._keys, market.called, wanted.series, wanted.now_ms)
-        self._listens_until_s = now_s + SILENT_S if sentences is None else None
-        for sentence in sentences or ():
-            yield Notice(sentence)
+        streams = [stream for stream in self._streams if isinstance(stream, KlinesStream) and self.is_caught_up]
+        overdue = {key for stream in streams for key in stream.overdue()}
+        found = yield from silent(self._keys, self._market.called, self._wanted.series, self._heard_ms, overdue)
+        for key, sentence in found.items():
+            if key not in self._told_silent:
+                yield Notice(sentence)
+        self._told_silent |= found.keys()
+        self._heard_ms = max(self._heard_ms, *(entry_number(stream.hint)[0] for stream in self._streams))
+        self._listens_until_s = self._now_s + SILENT_S
 
     def _look_at_ends(self) -> Plan[None]:
         """A stream that does not reach the entry that was read last was emptied, or has lost its end."""
@@ -189,6 +223,7 @@ class Following:
             newest = yield from self._end(stream.name, "XREVRANGE")
             if entry_number(newest) < entry_number(stream.hint):
                 stream.hint = newest if isinstance(stream, LateStream) else START
+                self._looks_at_s = 0.0
 
     def _catch_up(self) -> Run:
         """What the streams do not hold any more."""
@@ -201,10 +236,10 @@ class Following:
         yield from self._take_pasts(pasts)
 
     def _replay(self, end_ms: int) -> Run:
-        closed_ms = None if end_ms == LATEST_MS else min(end_ms, self._wanted.now_ms - BEHIND_MS)
+        closed_ms = None if end_ms == LATEST_MS else self._wanted.now_ms - BEHIND_MS
         pasts = [(stream, past) for stream in self._streams for past in stream.past(end_ms, closed_ms)]
         yield from self._take_pasts(pasts)
-        if not self._wanted.places:
+        if not self._wanted.position.places:
             lacking = [key for key in self._wanted.series if (key.symbol, key.interval) not in self._has_past]
             yield from check_collected(self._keys, self._market.called, lacking, is_stored=True)
         self.is_caught_up = True
@@ -248,17 +283,17 @@ class Following:
         of_klines = [interval for interval in intervals if interval is not None]
         if None in intervals:
             name = self._keys.key("trades", symbol)
-            place = wanted.places.get(name)
+            place = wanted.position.places.get(name)
             trades = place if isinstance(place, TradesPlace) else (yield from self._trades_place(name))
             self._streams.append(TradesStream(self._keys, symbol, past, trades))
         if of_klines:
             name = self._keys.key("stream", symbol)
-            place = wanted.places.get(name)
+            place = wanted.position.places.get(name)
             klines = place if isinstance(place, KlinesPlace) else (yield from self._klines_place(name, of_klines))
             self._streams.append(KlinesStream(self._keys, symbol, of_klines, past, klines, with_open=wanted.with_open))
         if wanted.with_revisions:
             name = self._keys.key("late", symbol)
-            place = wanted.places.get(name)
+            place = wanted.position.places.get(name)
             late = place if isinstance(place, LatePlace) else (yield from self._late_place(name))
             self._streams.append(LateStream(self._keys, symbol, intervals, late))
 
@@ -277,14 +312,17 @@ class Following:
             return KlinesPlace()
         if start != "now":
             firsts = {interval: first_open_ms(interval, start) for interval in intervals}
-            return KlinesPlace(_before(firsts), _hint(start))
+            return KlinesPlace(before_ms(_known(firsts)), _hint(start))
         entries = yield from self._entries(name, "XREVRANGE", NEWEST_ENTRIES)
         if not entries:
             return KlinesPlace()
         hint = text_of(entries[0][0])
+        klines = [kline for kline in map(kline_of, reversed(entries)) if kline is not None and is_on_grid(kline)]
+        klines = [kline for kline in klines if kline.interval in intervals]
+        seen = {kline.interval: ms_of(kline.timestamp) for kline in klines if not kline.is_closed}
         opens = {interval: open_ms(interval, entry_number(hint)[0]) for interval in intervals}
-        newest = {kline.interval: ms_of(kline.timestamp) for kline in _closed(entries) if kline.interval in intervals}
-        return KlinesPlace(_before(opens) | newest, hint)
+        newest = {kline.interval: ms_of(kline.timestamp) for kline in klines if kline.is_closed}
+        return KlinesPlace(before_ms(seen | _known(opens)) | newest, hint)
 
     def _late_place(self, name: str) -> Plan[LatePlace]:
         start = self._wanted.start
@@ -292,16 +330,10 @@ class Following:
 
 
 def _hint(start: Literal["earliest"] | int) -> str:
-    return START if start == "earliest" else f"{start}-0"
+    """A time is behind the one that stands for the oldest entry."""
+    return START if start == "earliest" else f"{max(1, start)}-0"
 
 
-def _before(firsts: Mapping[str, int | None]) -> dict[str, int]:
-    """Open times directly before those."""
-    befores = {i: place_ms(CALENDAR, i, ms - 1) for i, ms in firsts.items() if ms is not None}
-    return {interval: ms for interval, ms in befores.items() if ms is not None}
-
-
-def _closed(entries: Sequence[Entry]) -> list[Kline]:
-    """Oldest first."""
-    klines = [kline_of(entry) for entry in reversed(entries)]
-    return [kline for kline in klines if kline is not None and kline.is_closed]
+def _known(opens: Mapping[str, int | None]) -> dict[str, int]:
+    """Without those that only the exchange knows."""
+    return {interval: ms for interval, ms in opens.items() if ms is not None}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from msgspec import Struct
 
@@ -27,6 +28,9 @@ from data_collector.client.terms.policy import Filling, GapPolicy
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
+
+FLAT_CANDLES = 10_000
+"""On a page, where a gap is filled."""
 
 
 class Stretch(Struct, frozen=True):
@@ -60,12 +64,14 @@ class History:
         market.stores(stretch.source)
         self.gaps: list[Gap] = []
         """Of what was read, whatever becomes of them."""
-        self._market = market
+        self._market = market.begun()
         self._stretch = stretch
         self._past: Past | None = None
         self._left = stretch.limit
         self._waiting: Sequence[PastItem] = ()
         self._filling = Filling()
+        self._flat: Iterator[Item] = iter(())
+        """Of a gap that is being filled."""
         self._is_empty = True
 
     def next_page(self) -> Plan[list[Item] | None]:
@@ -73,6 +79,9 @@ class History:
         if self._past is None:
             self._past = yield from self._opened()
         while self._left != 0:
+            flat = self._counted(islice(self._flat, FLAT_CANDLES if self._left is None else self._left))
+            if flat:
+                return flat
             page = self._waiting or (yield from self._past.next_page())
             self._waiting = ()
             if page is None:
@@ -88,7 +97,8 @@ class History:
         self._is_empty = False
         yield from check_known(self._market.keys, self._market.called, self._market.exchange, self._stretch.key.symbol)
         yield from self._check_collected()
-        return self._shaped((yield from self._all_missing())) or None
+        self._waiting = yield from self._all_missing()
+        return (yield from self.next_page()) if self._waiting else None
 
     def _check_collected(self) -> Plan[None]:
         """Of a series of which nothing is there."""
@@ -122,12 +132,20 @@ class History:
                 if policy == "raise":
                     self._waiting = page[number:]
                     break
+                if policy == "fill":
+                    self._waiting, self._flat = page[number + 1 :], self._filling.filled([item])
+                    break
                 if policy == "skip":
                     continue
-            elif self._left is not None and isinstance(item, Kline | Trade):
-                self._left -= 1
-            items.append(item)
+            items += self._counted([item])
         return list(self._filling.filled(items)) if policy == "fill" else items
+
+    def _counted(self, items: Iterable[Item]) -> list[Item]:
+        """They are given."""
+        found = list(items)
+        if self._left is not None:
+            self._left -= sum(isinstance(item, Kline | Trade) for item in found)
+        return found
 
     def _opened(self) -> Plan[Past]:
         asked, key = self._stretch, self._stretch.key
@@ -136,7 +154,7 @@ class History:
         if key.interval is not None:
             from_ms = yield from self._klines_from(key.interval, stores)
             due_ms = None if from_ms is None else first_open_ms(key.interval, from_ms)
-            closed_ms = None if asked.to_ms is None else min(asked.to_ms, asked.now_ms - BEHIND_MS)
+            closed_ms = None if asked.to_ms is None else asked.now_ms - BEHIND_MS
             return PastKlines(
                 key, stores, declared, from_ms=from_ms or 0, to_ms=to_ms, due_ms=due_ms, closed_ms=closed_ms
             )  # fmt: skip
@@ -147,7 +165,8 @@ class History:
         asked = self._stretch
         if asked.from_ms is not None or asked.limit is None:
             return asked.from_ms
-        end_ms = asked.to_ms
+        # One that opens before the end may close behind it.
+        end_ms = None if asked.to_ms is None else first_open_ms(interval, asked.to_ms) or asked.to_ms
         if end_ms is None:
             last_ms = yield from last_kline(asked.key, stores)
             end_ms = asked.now_ms if last_ms is None else CALENDAR.next_open_ms(interval, last_ms)
@@ -158,10 +177,17 @@ class History:
         asked, symbol = self._stretch, self._stretch.key.symbol
         if asked.after is None and (asked.limit is None or asked.from_ms is not None):
             return None
-        epoch = max((yield from epochs_of(symbol, stores)), default=0)
+        epochs = yield from epochs_of(symbol, stores)
         if asked.after is not None:
-            return epoch, asked.after
-        first = yield from first_trade(symbol, epoch, stores, 0)
-        behind = None if asked.to_ms is None else (yield from first_trade(symbol, epoch, stores, asked.to_ms))
-        last = (yield from last_trade(symbol, epoch, stores)) if behind is None else behind - 1
-        return None if first is None or last is None else (epoch, max(first - 1, last - (asked.limit or 0)))
+            return max(epochs, default=0), asked.after
+        left = asked.limit or 0
+        for epoch in reversed(epochs):
+            first = yield from first_trade(symbol, epoch, stores, 0)
+            behind = None if asked.to_ms is None else (yield from first_trade(symbol, epoch, stores, asked.to_ms))
+            last = (yield from last_trade(symbol, epoch, stores)) if behind is None else behind - 1
+            if first is None or last is None:
+                continue
+            if last - first + 1 >= left:
+                return epoch, last - left
+            left -= last - first + 1
+        return None

@@ -8,23 +8,46 @@ from typing import Literal, get_args
 from data_collector.client.errors import WrongQuestion
 from data_collector.client.reading.database import DatabaseStored
 from data_collector.client.reading.declared import Declared
+from data_collector.client.reading.questions import Plan
 from data_collector.client.reading.stored import ApiStored, Stored
-from data_collector.client.reading.symbols import Called, Joined
-from data_collector.client.terms.series import store_keys
+from data_collector.client.reading.symbols import Called, Joined, Sides, known_symbols, newest
+from data_collector.client.records import Latest
+from data_collector.client.terms.series import store_keys, symbol_of
 
 Source = Literal["auto", "database", "http"]
 
 
 class Market:
-    """What all programmes about one exchange share."""
+    """What programmes about one exchange ask. Each has its own, so that it notices that the market was replaced."""
 
-    def __init__(self, exchange: str, called: Called, *, with_database: bool) -> None:
+    def __init__(
+        self, exchange: str, called: Called, *, with_database: bool, sides: Sides | None = None,
+        source: str | None = None,
+    ) -> None:  # fmt: skip
         self.exchange = exchange
         self.called = called
         self.keys = store_keys(exchange)
-        self.joined = Joined(self.keys, called)
+        self._with_database = with_database
+        self._sides = Sides() if sides is None else sides
+        self.joined = Joined(self.keys, called, self._sides, source)
         self._api = ApiStored(self.joined) if called.api else None
         self._database = DatabaseStored(exchange) if with_database else None
+
+    def begun(self, source: str | None = None) -> Market:
+        """For one more programme; `source` is what its position is of."""
+        return Market(
+            self.exchange, self.called, with_database=self._with_database, sides=self._sides, source=source
+        )  # fmt: skip
+
+    def symbols(self) -> Plan[list[str]]:
+        """As the client gives them."""
+        yield from self.joined.meet()
+        return (yield from known_symbols(self.keys))
+
+    def latest(self, symbol: str) -> Plan[Latest]:
+        """As the client gives it."""
+        yield from self.joined.meet()
+        return (yield from newest(self.keys, self.called, self.exchange, symbol_of(symbol)))
 
     def stores(self, source: Source = "auto") -> Sequence[Stored]:
         """Where history is, in the order in which it is asked. Raises `WrongQuestion`."""
@@ -43,4 +66,4 @@ class Market:
 
     def declared(self, symbol: str) -> Declared:
         """Why records of a symbol are missing."""
-        return Declared(self.keys, symbol, self.joined, self._database)
+        return Declared(self.keys, symbol, self.joined, self._database, self._api)

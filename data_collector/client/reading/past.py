@@ -43,7 +43,7 @@ class PastKlines:
 
     def next_page(self) -> Plan[list[Kline | Gap] | None]:
         """None when there is no more."""
-        while self._stores:
+        while self._stores and self._from_ms < self._to_ms:
             page = yield from self._stores[0].klines(self._key, self._from_ms, self._to_ms, self._page)
             self._page = None if page.following is None else page
             items: list[Kline | Gap] = []
@@ -91,7 +91,7 @@ class PastTrades:
         self, symbol: str, epoch: int, stores: Sequence[Stored], declared: Declared, *,
         due: int | None = None, until: int | None = None, from_ms: int = 0, to_ms: int = LATEST_MS,
     ) -> None:  # fmt: skip
-        """Ids from `due` on (None: from the first trade of the stretch of time) and before `until`."""
+        """Ids from `due` on and before `until`; None: those of the first trades at or after the times."""
         self._key = Key("trade", symbol)
         self._epoch = epoch
         self._stores = stores
@@ -103,29 +103,30 @@ class PastTrades:
         self._page: Page | None = None
         self._asked = 0
         """Where the store goes on."""
-        self._waiting: list[Trade | Gap] = []
-        """Behind the newest trade of the stretch, or in front of the first."""
-        self._has_begun = due is not None
 
     def next_page(self) -> Plan[list[Trade | Gap] | None]:
         """None when there is no more."""
         if self._due is None:
             self._due = yield from first_trade(self._key.symbol, self._epoch, self._stores, self._from_ms)
             self._stores = () if self._due is None else self._stores
-        while self._stores:
+        if self._until is None and self._to_ms < LATEST_MS:
+            self._until = yield from first_trade(self._key.symbol, self._epoch, self._stores, self._to_ms)
+        while self._stores and (self._until is None or self._due is None or self._due < self._until):
             assert self._due is not None, "it has been asked for"
             to_ms, first = min(LATEST_MS, self._to_ms + BEHIND_MS), max(self._due, self._asked)
             page = yield from self._stores[0].trades(self._key.symbol, self._epoch, first, to_ms, self._page)
-            self._page = None if page.following is None else page
             items: list[Trade | Gap] = []
+            following = page.following
             for trade in trades_of(page.text, self._epoch):
+                if self._until is None and ms_of(trade.timestamp) >= self._to_ms:
+                    # It has come since the end was looked for.
+                    self._until = trade.trade_id
                 if self._until is not None and trade.trade_id >= self._until:
-                    self._stores = ()
+                    following = None
                     break
                 yield from self._take(trade, items)
-            else:
-                self._asked = page.following or 0
-                self._stores = self._stores[1:] if page.following is None else self._stores
+            self._page, self._asked = None if following is None else page, following or 0
+            self._stores = self._stores[1:] if following is None else self._stores
             if items:
                 return items
         if self._until is None or self._due is None or self._due >= self._until:
@@ -144,23 +145,13 @@ class PastTrades:
         if trade.trade_id > self._due:
             yield from self._take_hole(self._due, trade.trade_id, items)
         self._due = trade.trade_id + 1
-        self._place(trade, items)
+        items.append(trade)
 
     def _take_hole(self, due: int, until: int, items: list[Trade | Gap]) -> Plan[None]:
         symbol, others = self._key.symbol, self._stores[1:]
         hole = PastTrades(symbol, self._epoch, others, self._declared, due=due, until=until)
         while (page := (yield from hole.next_page())) is not None:
-            for item in page:
-                self._place(item, items)
-
-    def _place(self, item: Trade | Gap, items: list[Trade | Gap]) -> None:
-        """What lies between two trades of the stretch belongs to it, whatever its time is."""
-        if not isinstance(item, Trade) or not self._from_ms <= ms_of(item.timestamp) < self._to_ms:
-            self._waiting.append(item)
-            return
-        items += [*(self._waiting if self._has_begun else ()), item]
-        self._waiting = []
-        self._has_begun = True
+            items += page
 
 
 class PastLives:
@@ -217,7 +208,11 @@ class PastLives:
 
 
 def first_trade(symbol: str, epoch: int, stores: Sequence[Stored], from_ms: int) -> Plan[int | None]:
-    """The first id from a time on; one of the stores may reach back further."""
+    """Where a stretch that begins or ends at a time does so: the first id whose trade did not happen before it.
+
+    Trade times go back now and then: what comes behind that trade lies behind the time, whatever its own time is. So
+    stretches that touch hold each trade once.
+    """
     return min((yield from _known(store.first_trade(symbol, epoch, from_ms) for store in stores)), default=None)
 
 
@@ -266,6 +261,6 @@ def newest_from_ms(interval: str, end_ms: int, count: int) -> int:
     assert from_ms is not None, "only weeks and 3d have no place without an anchor"
     if not grid.has_months:
         return grid.back(from_ms, count)
-    for _ in range(count):
-        from_ms = place_ms(CALENDAR, interval, max(0, from_ms - 1)) or 0
+    while count and from_ms:
+        from_ms, count = place_ms(CALENDAR, interval, from_ms - 1) or 0, count - 1
     return from_ms

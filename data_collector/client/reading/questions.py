@@ -19,6 +19,8 @@ class StoreCommand(Struct, frozen=True):
     """Answered by the reply as the user's Redis client gives it, whatever its settings are."""
 
     words: tuple[str | int, ...]
+    is_optional: bool = False
+    """Answered in any case, with None where the store cannot be read."""
 
 
 class ApiRequest(Struct, frozen=True):

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from urllib.parse import parse_qs, quote, urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_api
@@ -16,11 +17,16 @@ from data_collector.client.reading.rows import KLINE_COLUMNS, TRADE_COLUMNS
 from data_collector.client.reading.symbols import Joined
 from data_collector.client.records import ms_of
 from data_collector.model.calendar import LATEST_MS, MINUTE_MS
+from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
+from data_collector.model.records import known_rules
 from data_collector.model.wire import trade_time_text
 
 API_PAGE_ROWS = 5000
 """As many as the HTTP side gives at once."""
+
+GAPS_MAX = 1000
+"""As many as the HTTP side tells."""
 
 BEHIND_MS = MINUTE_MS
 """Trade times go back now and then, never by so much; and a kline that closed so long ago is stored or missing."""
@@ -37,6 +43,41 @@ class Page(Struct, frozen=True):
     """Trade id or open time in ms from which to go on; None when nothing follows now."""
     number: int = 0
     """Of the answer that it is a piece of."""
+
+
+Declaration = tuple[str | None, int, Gap]
+"""Interval, epoch and range."""
+
+
+class _ToldGap(Struct):
+    """One of `GET /gaps`."""
+
+    interval: str | None
+    first: int | str
+    """Trade id, or open time."""
+    last: int | str
+    count: int
+    state: str
+    given_up: dict[GapReason, int]
+    """Records that were passed over, by reason; the others came after all."""
+    rules: list[str]
+    epoch: int = 0
+
+    @property
+    def range(self) -> Gap:
+        """Raises `ValueError`."""
+        first, last = (
+            place if isinstance(place, int) else ms_of(datetime.fromisoformat(place))
+            for place in (self.first, self.last)
+        )
+        (reason,) = self.given_up
+        return Gap(first, last, self.count, reason, known_rules(self.rules))
+
+
+class _ToldGaps(Struct):
+    """The answer."""
+
+    gaps: list[_ToldGap]
 
 
 class Stored(Protocol):
@@ -72,7 +113,7 @@ class ApiStored:
 
     def klines(self, key: Key, from_ms: int, to_ms: int, before: Page | None) -> Plan[Page]:
         path, query = f"/klines/{quote(key.symbol)}", Query(interval=key.kline_interval, **_stretch(from_ms, to_ms))
-        piece = None if before is None else (yield from _piece(path, query, KLINE_COLUMNS, before))
+        piece = None if before is None else (yield from self._piece(path, query, KLINE_COLUMNS, before))
         if piece is not None:
             return _page_of(piece, lambda row: ms_of(datetime.fromisoformat(row[1])))
         answer = yield from self._asked(path, query | {"limit": API_PAGE_ROWS}, KLINE_COLUMNS)
@@ -82,7 +123,7 @@ class ApiStored:
     def trades(self, symbol: str, epoch: int, first: int, to_ms: int, before: Page | None) -> Plan[Page]:
         path, query = f"/trades/{quote(symbol)}", Query(epoch=epoch, **_stretch(0, to_ms))
         query |= {"after": first - 1} if first > 0 else {}
-        piece = None if before is None else (yield from _piece(path, query, TRADE_COLUMNS, before))
+        piece = None if before is None else (yield from self._piece(path, query, TRADE_COLUMNS, before))
         if piece is not None:
             return _page_of(piece, lambda row: int(row[2]))
         answer = yield from self._asked(path, query | {"limit": API_PAGE_ROWS}, TRADE_COLUMNS)
@@ -108,6 +149,20 @@ class ApiStored:
         answer = yield from self._asked(f"/trades/{quote(symbol)}", query, TRADE_COLUMNS)
         return [int(text) for text in answer.headers.get("x-epochs", "0").split(",")]
 
+    def gaps(self, symbol: str) -> Plan[list[Declaration]]:
+        """What the collector remembers of gaps that are over, each of one reason; nothing while it does not answer."""
+        answer = yield ApiRequest("/gaps", Query(symbol=symbol, limit=GAPS_MAX), is_optional=True)
+        assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
+        if answer.status != 200:
+            return []
+        try:
+            told = msgspec.json.decode(answer.body, type=_ToldGaps).gaps
+            return [
+                (gap.interval, gap.epoch, gap.range) for gap in told if gap.state != "open" and len(gap.given_up) == 1
+            ]
+        except (msgspec.MsgspecError, ValueError):
+            return []
+
     def _row(self, path: str, query: Query, names: Sequence[str]) -> Plan[list[str] | None]:
         """The first one from a time on, or without one the newest."""
         rows = _rows((yield from self._asked(path, query | {"limit": 1}, names)))
@@ -115,16 +170,18 @@ class ApiStored:
 
     def _asked(self, path: str, query: Query, names: Sequence[str]) -> Plan[ApiAnswer]:
         answer = yield from ask_api(path, {**query, "format": "csv", "meta": 1}, names)
-        yield from self._joined.note(answer.headers.get("x-filled-from"))
+        yield from self._joined.note(answer.headers.get("x-filled-from"), answer.headers.get("x-exchange"))
         return answer
 
-
-def _piece(path: str, query: Query, names: Sequence[str], before: Page) -> Plan[ApiAnswer | None]:
-    """None where too many read whole ranges at this moment, or there is nothing."""
-    asked = {**query, "format": "csv", "meta": 1}
-    answer = yield ApiRequest(path, asked, names, in_pieces=True, behind=before.number)
-    assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
-    return answer if answer.status == 200 else None
+    def _piece(self, path: str, query: Query, names: Sequence[str], before: Page) -> Plan[ApiAnswer | None]:
+        """None where too many read whole ranges at this moment, or there is nothing."""
+        asked = {**query, "format": "csv", "meta": 1}
+        answer = yield ApiRequest(path, asked, names, in_pieces=True, behind=before.number)
+        assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
+        if answer.status != 200:
+            return None
+        yield from self._joined.note(answer.headers.get("x-filled-from"), answer.headers.get("x-exchange"))
+        return answer
 
 
 def _page_of(piece: ApiAnswer, place_of: Callable[[list[str]], int]) -> Page:

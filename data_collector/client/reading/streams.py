@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Generator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from msgspec import Struct
@@ -11,18 +11,20 @@ from msgspec import Struct
 from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.entries import Entry, kline_of, revision_of, text_of, trade_of
 from data_collector.client.reading.merging import Past
-from data_collector.client.reading.past import PastKlines, PastLives, PastTrades
+from data_collector.client.reading.past import PastKlines, PastLives, PastTrades, open_ms
 from data_collector.client.reading.questions import Question, ask_store
-from data_collector.client.reading.stored import Stored
+from data_collector.client.reading.stored import BEHIND_MS, Stored
 from data_collector.client.records import CALENDAR, Epoch, Gap, Item, Kline, Trade, ms_of, time_of
 from data_collector.client.terms.position import KlinesPlace, LatePlace, Place, TradesPlace, entry_number
-from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS
+from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS, place_ms
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key, StoreKeys
 
 CLOCKS_MS = 10 * MINUTE_MS
 """The store's clock and the exchange's may differ by so much; if it is more, history is asked instead."""
 
+
+LAST = datetime.max.replace(tzinfo=UTC)
 
 LENGTHS = {interval: timedelta(milliseconds=ms) for interval, ms in LENGTHS_MS.items()}
 
@@ -205,9 +207,12 @@ class KlinesStream:
         self._grids = {interval: KlineGrid(CALENDAR, interval) for interval in intervals}
         self._last: dict[str, datetime] = {}
         self._due: dict[str, datetime] = {}
+        self._opened: dict[str, datetime] = {}
+        """Of an interval without these, the first candle that was seen while it was open."""
         for interval, ms in place.last_ms.items():
             if interval in self._grids:
                 self._move(interval, time_of(ms))
+        self._began = dict(self._last)
         self._symbol = symbol
         self._past = past
         self._with_open = with_open
@@ -215,7 +220,9 @@ class KlinesStream:
 
     @property
     def place(self) -> KlinesPlace:
-        return KlinesPlace({interval: ms_of(last) for interval, last in self._last.items()}, self.hint)
+        last_ms = {interval: ms_of(last) for interval, last in self._last.items()}
+        begun_ms = {interval: ms_of(opened) for interval, opened in self._opened.items() if interval not in last_ms}
+        return KlinesPlace(before_ms(begun_ms) | last_ms, self.hint)
 
     def past(self, to_ms: int, closed_ms: int | None) -> Sequence[Past]:
         return [self._past_of(interval, to_ms, closed_ms) for interval in self._grids]
@@ -246,16 +253,18 @@ class KlinesStream:
                 continue
             due = due_of(kline.interval)
             if not kline.is_closed:
+                if due is None and is_on_grid(kline):
+                    self._opened.setdefault(kline.interval, kline.timestamp)
                 # One that opened later would come before those that have not closed yet.
                 if self._with_open and (due is None or kline.timestamp == due):
                     items.append(kline)
-            elif kline.timestamp != due and not CALENDAR.is_open_time(kline.interval, ms_of(kline.timestamp)):
+            elif kline.timestamp != due and not is_on_grid(kline):
                 # It would be in the way of those that do open then.
                 self.unreadable += 1
-            elif due is None or kline.timestamp == due:
+            elif kline.timestamp == due or (due is None and kline.timestamp <= self._opened.get(kline.interval, LAST)):
                 items.append(kline)
                 self._move(kline.interval, kline.timestamp)
-            elif kline.timestamp > due:
+            elif due is None or kline.timestamp > due:
                 return place
         return len(entries)
 
@@ -267,16 +276,27 @@ class KlinesStream:
         else:
             self._due[interval] = time_of(self._grids[interval].following(ms_of(last)))
 
+    def overdue(self) -> list[Key]:
+        """Intervals that came, and of which two candles and more have closed since without coming, by others."""
+        came = {each: ms_of(due) for each, due in self._due.items() if self._last[each] != self._began.get(each)}
+        newest_ms = max(came.values(), default=0)
+        following = {each: self._grids[each].following for each in came}
+        return [
+            Key("kline", self._symbol, each)
+            for each, due_ms in came.items()
+            if following[each](following[each](due_ms)) + BEHIND_MS < newest_ms
+        ]
+
     def _past_of(self, interval: str, to_ms: int, closed_ms: int | None) -> PastKlines:
-        due = self._due.get(interval)
+        due = self._due.get(interval, self._opened.get(interval))
         due_ms = None if due is None else ms_of(due)
-        from_ms = self._from_ms if due_ms is None else due_ms
+        from_ms = (open_ms(interval, self._from_ms) or self._from_ms) if due_ms is None else due_ms
         key, stores, declared = Key("kline", self._symbol, interval), self._past.stores, self._past.declared
         return PastKlines(key, stores, declared, from_ms=from_ms, to_ms=to_ms, due_ms=due_ms, closed_ms=closed_ms)
 
     def _take_past(self, until: Kline, outgoing: Outgoing) -> Run:
-        open_ms = ms_of(until.timestamp)
-        past = self._past_of(until.interval, open_ms, open_ms)
+        until_ms = ms_of(until.timestamp)
+        past = self._past_of(until.interval, until_ms, until_ms)
         while (page := (yield from past.next_page())) is not None:
             yield from outgoing.hand_on(self, page)
 
@@ -293,6 +313,17 @@ class KlinesStream:
         if len(self._due) == len(self._grids):
             closed_ms = ms_of(min(self._due.values()))
             self.hint = max(self.hint, f"{max(0, closed_ms - CLOCKS_MS)}-0", key=entry_number)
+
+
+def is_on_grid(kline: Kline) -> bool:
+    """Whether one of its interval can open then."""
+    return CALENDAR.is_open_time(kline.interval, ms_of(kline.timestamp))
+
+
+def before_ms(opens: Mapping[str, int]) -> dict[str, int]:
+    """By interval, the open times directly before those."""
+    befores = {interval: place_ms(CALENDAR, interval, ms - 1, ms) for interval, ms in opens.items()}
+    return {interval: ms for interval, ms in befores.items() if ms is not None}
 
 
 class LateStream:

@@ -10,7 +10,14 @@ from msgspec import Struct
 
 from data_collector.client.errors import StoreAway, UnknownSeries, UnknownSymbol, WrongStore
 from data_collector.client.reading.entries import NO_RECORD, entries_of, kline_of, text_of
-from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_store
+from data_collector.client.reading.questions import (
+    ApiAnswer,
+    ApiRequest,
+    Plan,
+    StoreCommand,
+    ask_clock,
+    ask_store,
+)
 from data_collector.client.records import Latest, time_of
 from data_collector.client.terms.series import EXCHANGE, TRADES, name_of
 from data_collector.model.calendar import INTERVALS
@@ -20,6 +27,9 @@ from data_collector.model.records import known_rules
 SCANNED = 10_000
 """Keys looked at in one exchange."""
 
+MEET_AGAIN_S = 60.0
+"""An HTTP side that did not answer is asked again."""
+
 TOLD_MAX = 10
 """Symbols that a sentence names."""
 
@@ -28,6 +38,8 @@ KINDS: Final[Sequence[KeyKind]] = ("latest", "stream", "trades")
 
 NEWEST_ENTRIES = 1000
 """Of candles, open and closed, among which each interval that is collected is looked for."""
+
+TICKER: Final = "ticker"
 
 _TIMES: Final = ("open_time", "close_time")
 
@@ -40,6 +52,14 @@ class Called(Struct, frozen=True):
     """Empty where there is none."""
     hint: str = ""
     """Where the store was looked for, when nobody has named one."""
+    is_api_named: bool = True
+
+    @property
+    def are_compared(self) -> bool:
+        """Whether who reads the store alone wants to know of the HTTP side: not of one at the usual place, which may be
+        anybody's, beside a store that was named.
+        """
+        return self.api != "" and (self.is_api_named or self.hint != "")
 
 
 def known_symbols(keys: StoreKeys) -> Plan[list[str]]:
@@ -64,7 +84,8 @@ def check_known(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> 
                 "these, or the address of another store."
             )
     empty = f"it is empty; {called.hint or 'is the collector running on it?'}"
-    raise UnknownSymbol(f"The store has nothing of {symbol}: {f'it has {_listed(known)}' if known else empty}.")
+    told = f"it has {_listed(known)}" if known else empty
+    raise UnknownSymbol(f"The store has nothing of {symbol}: {told}.", is_empty=not known)
 
 
 class Subscribed(Struct):
@@ -74,12 +95,12 @@ class Subscribed(Struct):
     intervals: list[str]
     channels: list[str]
 
-    def names(self, symbol: str) -> list[str]:
+    def names(self, symbol: str) -> set[str]:
         """Of its series, without the symbol."""
         if symbol not in self.symbols:
-            return []
-        trades = [TRADES] if "trade" in self.channels else []
-        return [*(self.intervals if "kline" in self.channels else []), *trades]
+            return set()
+        trades = {TRADES} if "trade" in self.channels else set()
+        return {*(self.intervals if "kline" in self.channels else ()), *trades}
 
 
 def subscribed(keys: StoreKeys, called: Called) -> Plan[Subscribed | None]:
@@ -119,12 +140,12 @@ def check_collected(keys: StoreKeys, called: Called, series: Sequence[Key], *, i
     lacking: list[tuple[Key, set[str]]] = []
     for symbol, keys_of in _by_symbol(series).items():
         held = yield from _stored_names(keys, symbol)
-        if any(name_of(key) not in held for key in keys_of):
+        if any(not _names(key) & held for key in keys_of):
             held |= yield from _flowing_names(keys, symbol)
-        lacking += [(key, held) for key in keys_of if name_of(key) not in held]
+        lacking += [(key, held) for key in keys_of if not _names(key) & held]
     told = (yield from subscribed(keys, called)) if lacking else None
     for key, held in lacking:
-        if told is not None and name_of(key) not in told.names(key.symbol):
+        if told is not None and not _names(key) & told.names(key.symbol):
             raise UnknownSeries(_not_collected(called, key, told))
         if told is None and is_stored and held:
             raise UnknownSeries(
@@ -132,24 +153,26 @@ def check_collected(keys: StoreKeys, called: Called, series: Sequence[Key], *, i
             )
 
 
-def silent(keys: StoreKeys, called: Called, series: Sequence[Key], since_ms: int) -> Plan[list[str] | None]:
-    """Sentences about what nobody collects, as far as it can be known; None while nothing of their symbols flows."""
-    quiet: list[tuple[Key, set[str], set[str]]] = []
-    flows = False
+def silent(
+    keys: StoreKeys, called: Called, series: Sequence[Key], since_ms: int, overdue: Collection[Key]
+) -> Plan[dict[Key, str]]:
+    """Sentences about what nobody collects, as far as is known. A kline key without interval is that of all candles."""
+    quiet: list[tuple[Key, set[str]]] = []
     for symbol, keys_of in _by_symbol(series).items():
         flowing = yield from _flowing_names(keys, symbol, since_ms + 1)
-        flows |= bool(flowing)
-        if flowing and any(name_of(key) not in flowing for key in keys_of):
-            held = yield from _stored_names(keys, symbol)
-            quiet += [(key, flowing, held) for key in keys_of if name_of(key) not in flowing]
+        quiet += [(key, flowing) for key in keys_of if key in overdue or not _names(key) & flowing]
     told = (yield from subscribed(keys, called)) if quiet else None
-    sentences: list[str] = []
-    for key, flowing, held in quiet:
-        if told is not None and name_of(key) not in told.names(key.symbol):
-            sentences.append(_not_collected(called, key, told))
-        elif told is None and name_of(key) not in held:
-            sentences.append(f"Nothing of {_name(key)} came, while {_named(flowing)} of {key.symbol} did: {_cure(key)}")
-    return sentences if flows else None
+    sentences: dict[Key, str] = {}
+    for key, flowing in quiet:
+        if told is not None:
+            if not _names(key) & told.names(key.symbol):
+                sentences[key] = _not_collected(called, key, told)
+        elif key in overdue:
+            sentences[key] = f"No more candles of {_name(key)} came, while those of others did: {_cure(key)}"
+        elif flowing and not _names(key) & (yield from _stored_names(keys, key.symbol)):
+            came = f"{_named(flowing)} of {key.symbol}"
+            sentences[key] = f"Nothing of {_name(key)} came, while {came} did: {_cure(key)}"
+    return sentences
 
 
 def _not_collected(called: Called, key: Key, told: Subscribed) -> str:
@@ -159,24 +182,34 @@ def _not_collected(called: Called, key: Key, told: Subscribed) -> str:
 
 
 def _by_symbol(series: Sequence[Key]) -> dict[str, list[Key]]:
-    """Without the candles of a symbol where every interval is named, which stands for whatever there is."""
+    """Where every interval is named, which stands for whatever there is, one key stands for the candles."""
     found: dict[str, list[Key]] = {}
     for key in series:
         found.setdefault(key.symbol, []).append(key)
     for symbol, keys in found.items():
         if {key.interval for key in keys} >= set(INTERVALS):
-            found[symbol] = [key for key in keys if key.interval is None]
+            found[symbol] = [Key("kline", symbol), *(key for key in keys if key.interval is None)]
     return found
 
 
+def _is_any(key: Key) -> bool:
+    """Whether it stands for all candles of a symbol."""
+    return key.channel == "kline" and key.interval is None
+
+
+def _names(key: Key) -> set[str]:
+    """One of these is enough."""
+    return set(INTERVALS) if _is_any(key) else {name_of(key)}
+
+
 def _name(key: Key) -> str:
-    return f"{key.symbol}:{name_of(key)}"
+    return f"candles of {key.symbol}" if _is_any(key) else f"{key.symbol}:{name_of(key)}"
 
 
 def _cure(key: Key) -> str:
     """Of what nobody collects."""
     if key.interval is None:
-        return "is trade missing in the collector's CHANNELS?"
+        return f"is {key.channel} missing in the collector's CHANNELS?"
     return f"is {key.interval} missing in the collector's INTERVALS?"
 
 
@@ -185,49 +218,99 @@ def _named(names: Collection[str]) -> str:
     return ", ".join(name for name in (*INTERVALS, TRADES) if name in names)
 
 
+class Sides(Struct):
+    """What a client has found out about the HTTP side and the store, for all that it reads."""
+
+    compared: set[str] = msgspec.field(default_factory=set)
+    """What the HTTP side has told, and the store was asked about; it may have been away."""
+    asks_at_s: float | None = 0.0
+    """When the HTTP side is asked what it collects from, by who reads the store alone; None: it has told."""
+
+
 class Joined:
-    """Whether what the HTTP side tells may be joined with the store: both are filled from one exchange.
+    """Whether what one programme reads is of one market: the store, the HTTP side, and where it goes on from."""
 
-    Who asks only one of them need not know.
-    """
-
-    def __init__(self, keys: StoreKeys, called: Called) -> None:
+    def __init__(self, keys: StoreKeys, called: Called, sides: Sides, source: str | None = None) -> None:
+        """`source` is what a position is of."""
         self._source_key = keys.own("source")
+        self._exchange = keys.prefix.rstrip(":") or EXCHANGE
         self._called = called
+        self._sides = sides
+        self._source = source
+        """Of the position, or what the store was filled from when it was read."""
         self._told: str | None = None
-        """What the HTTP side is filled from; None before it was asked, and of one that does not tell."""
-        self._same: str | None = None
-        """With which the store agrees."""
-        self._is_joined = False
+        """What the HTTP side collects from; None before it was asked, and of one that does not tell."""
+        self._is_store_read = False
+
+    @property
+    def source(self) -> str | None:
+        """Of the market; None where nobody has told."""
+        return self._source or self._told
 
     def begin(self) -> Plan[None]:
         """The store is read from now on. Raises `WrongStore`."""
-        self._is_joined = True
-        yield from self._check()
+        self._is_store_read = True
+        yield from self.look()
 
-    def note(self, source: str | None) -> Plan[None]:
-        """What an answer of the HTTP side tells. Raises `WrongStore`."""
-        self._told = source
-        yield from self._check()
-
-    def _check(self) -> Plan[None]:
-        if not self._is_joined or self._told in (None, self._same):
-            return
-        present = yield from ask_store("GET", self._source_key)
+    def look(self) -> Plan[None]:
+        """Whether the store is still filled from there; one without a record is not yet. Raises `WrongStore`."""
+        present = yield StoreCommand(("GET", self._source_key), is_optional=not self._is_store_read)
         if present is None:
-            # An empty store, which the next record claims.
             return
-        if text_of(present) != self._told:
+        source = text_of(present)
+        if self._source not in (None, source):
+            raise WrongStore(_moved(self._source, f"the store {self._called.store} is filled from {source}"))
+        self._source = source
+        if self._told not in (None, source):
             raise WrongStore(
-                f"The store {self._called.store} is filled from {text_of(present)}, and the collector at "
-                f"{self._called.api} (DATA_COLLECTOR_API) collects from {self._told}: name both of one collector, or "
-                'do without history with api="".'
+                f"The store {self._called.store} is filled from {source}, and the collector at "
+                f"{self._called.api} (DATA_COLLECTOR_API) collects from {self._told}: name both of one collector, as "
+                "its screen tells them (`export REDIS_URL=… DATA_COLLECTOR_API=…`), or do without history with "
+                'api="".'
             )
-        self._same = self._told
+
+    def note(self, told: str | None, exchange: str | None) -> Plan[None]:
+        """What an answer of the HTTP side tells: from where it collects, and of which exchange. Raises `WrongStore`."""
+        if exchange not in (None, self._exchange):
+            raise WrongStore(
+                f"The collector at {self._called.api} (DATA_COLLECTOR_API) collects {exchange}, and the client was "
+                f"asked for {self._exchange}: give it exchange={exchange!r}, or the api= of another collector."
+            )
+        if told in (None, self._told):
+            return
+        before, self._told = self._told, told
+        if self._is_store_read or told not in self._sides.compared:
+            yield from self.look()
+            self._sides.compared.add(str(told))
+        for known in (self._source, before):
+            if known not in (None, told):
+                raise WrongStore(_moved(known, f"the collector at {self._called.api} collects from {told}"))
+
+    def meet(self) -> Plan[None]:
+        """Ask the HTTP side, where nothing else is asked of it: once, when it answers. Raises `WrongStore`."""
+        if not self._called.are_compared or self._sides.asks_at_s is None:
+            return
+        now_s = yield from ask_clock()
+        if now_s < self._sides.asks_at_s:
+            return
+        answer = yield ApiRequest("/subscriptions", {}, is_optional=True)
+        assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
+        told = answer.headers.get("x-filled-from")
+        yield from self.note(told, answer.headers.get("x-exchange"))
+        self._sides.asks_at_s = now_s + MEET_AGAIN_S if told is None else None
+
+
+def _moved(source: str | None, present: str) -> str:
+    return (
+        f"What was read until now is of {source}, and {present}: the records of one market do not go on in another. "
+        "Begin anew without the position (delete what keeps it), or name the store and the collector that it is of."
+    )
 
 
 def newest(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> Plan[Latest]:
-    """What `latest:` says. Raises `StoreAway`, `UnknownSymbol` and `WrongStore`."""
+    """What `latest:` says. Raises `StoreAway` where there is no price yet, `UnknownSymbol`, `UnknownSeries` where none
+    is collected, and `WrongStore`.
+    """
     fields = yield from _hash(keys.key("latest", symbol))
     if not fields:
         yield from check_known(keys, called, exchange, symbol)
@@ -236,9 +319,18 @@ def newest(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> Plan[
     warnings = known_rules(fields.get("warnings", "").split(","))
     try:
         told |= {name: time_of(int(fields[name])) for name in _TIMES if fields.get(name, "").isdecimal()}
-        return msgspec.convert({**nothing, **told, "symbol": symbol, "warnings": warnings}, Latest, strict=False)
+        latest = msgspec.convert({**nothing, **told, "symbol": symbol, "warnings": warnings}, Latest, strict=False)
     except NO_RECORD as error:
         raise StoreAway(f"latest:{symbol} holds what no collector has written ({error}).") from None
+    if latest.price is None:
+        collected = yield from subscribed(keys, called)
+        is_collected = collected is None or (symbol in collected.symbols and TICKER in collected.channels)
+        refused = StoreAway if is_collected else UnknownSeries
+        raise refused(
+            f"The store has no price of {symbol}: the first one comes with the exchange's ticker; is {TICKER} missing "
+            "in the collector's CHANNELS?"
+        )
+    return latest
 
 
 def _hash(key: str) -> Plan[dict[str, str]]:

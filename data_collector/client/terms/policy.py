@@ -7,8 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal, get_args
 
+from msgspec.structs import replace
+
 from data_collector.client.errors import WrongQuestion
 from data_collector.client.records import CALENDAR, Gap, Item, Kline, ms_of, time_of
+from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
 
 GapPolicy = Literal["mark", "raise", "fill", "skip"]
@@ -41,6 +44,18 @@ class Filling:
                 case Gap(interval=str(interval)) if (item.symbol, interval) in self._newest:
                     yield from _flat(item, self._newest[item.symbol, interval])
                     continue
+            yield item
+
+
+def parts_of(item: Item, most: int) -> Iterator[Item]:
+    """A gap of candles as gaps of so many at most; other items as they are."""
+    match item:
+        case Gap(interval=str(interval), first=datetime() as first, last=datetime() as last):
+            grid = KlineGrid(CALENDAR, interval)
+            for first_ms, until_ms in grid.parts(ms_of(first), grid.following(ms_of(last)), most):
+                last_ms, count = grid.span(first_ms, until_ms)
+                yield replace(item, first=time_of(first_ms), last=time_of(last_ms), count=count)
+        case _:
             yield item
 
 

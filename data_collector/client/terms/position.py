@@ -1,8 +1,9 @@
 """How far a reader has come, by meaning: trade ids and open times. Ids of entries are hints where to go on reading.
 
 A text such as
-`{"v":1,"trades:BTCUSDT":[0,4778244032,"1795984117359-4778244032"],"stream:BTCUSDT":{"1m":"2026-11-29T20:29:00+00:00","@":"1795984145770-0"}}`
+`{"v":1,"source":"https://api.binance.com","trades:BTCUSDT":[0,4778244032,"1795984117359-4778244032"],"stream:BTCUSDT":{"1m":"2026-11-29T20:29:00+00:00","@":"1795984145770-0"}}`
 so that a store which was emptied and filled again, or a stream that was trimmed, neither doubles nor loses a record.
+The source says of which market they are; positions that were told before there was one lack it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ START = "0-0"
 
 _ENTRY_ID = re.compile(r"\d{1,20}-\d{1,20}", re.ASCII)
 _HINT = "@"
+_SOURCE = "source"
 
 
 class TradesPlace(Struct, frozen=True):
@@ -58,16 +60,27 @@ class LatePlace(Struct, frozen=True):
 Place = TradesPlace | KlinesPlace | LatePlace
 
 
+class Position(Struct, frozen=True):
+    """A reader's place in all that it reads."""
+
+    places: Mapping[str, Place] = {}
+    """By key of the store."""
+    source: str | None = None
+    """What the store was filled from; None where nobody has told."""
+
+
 def entry_number(entry_id: str) -> tuple[int, int]:
     """By which ids of entries are compared."""
     ms, _, number = entry_id.partition("-")
     return int(ms), int(number or 0)
 
 
-def position_text(places: Mapping[str, Place]) -> str:
-    """By key of the store."""
+def position_text(position: Position) -> str:
+    """For people to keep."""
     told: dict[str, object] = {"v": VERSION}
-    for key, place in places.items():
+    if position.source is not None:
+        told[_SOURCE] = position.source
+    for key, place in position.places.items():
         match place:
             case TradesPlace(epoch, last, hint):
                 told[key] = [epoch, last, hint]
@@ -78,18 +91,21 @@ def position_text(places: Mapping[str, Place]) -> str:
     return msgspec.json.encode(told).decode()
 
 
-def places_of(text: str) -> dict[str, Place]:
-    """`position_text` undone. Raises `WrongQuestion`."""
+def position_of(text: str | None) -> Position:
+    """`position_text` undone; no text is no place yet. Raises `WrongQuestion`."""
+    if not text:
+        return Position()
     try:
         told = msgspec.json.decode(text, type=dict[str, int | str | tuple[int, int | None, str] | dict[str, str]])
-        version = told.pop("v", None)
+        version, source = told.pop("v", None), told.pop(_SOURCE, None)
         places = {key: _place(value) for key, value in told.items()}
+        position = Position(places, None if source is None else str(source))
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
         # A time without a zone is of the wrong type.
         raise WrongQuestion(f"position is no position that a live stream has told: {error}.") from None
     if version != VERSION:
         raise WrongQuestion(f"position is of version {version}, and this client reads version {VERSION}.")
-    return places
+    return position
 
 
 def _place(value: int | str | tuple[int, int | None, str] | dict[str, str]) -> Place:

@@ -19,12 +19,17 @@ def store_keys(exchange: str) -> StoreKeys:
     return StoreKeys("" if exchange == EXCHANGE else f"{exchange}:")
 
 
+def symbol_of(text: str) -> str:
+    """As a collector writes it, in capitals; it may be asked for in any case."""
+    return text.upper()
+
+
 def series_of(text: str) -> Key:
     """Raises `WrongQuestion`."""
     symbol, colon, what = text.rpartition(":")
     if not colon or not symbol:
         raise WrongQuestion(f"{text!r} names no series: write BTCUSDT:trades for trades, BTCUSDT:1m for candles.")
-    return Key("trade", symbol) if what == TRADES else klines_of(symbol, what)
+    return trades_of(symbol) if what == TRADES else klines_of(symbol, what)
 
 
 def name_of(key: Key) -> str:
@@ -36,4 +41,9 @@ def klines_of(symbol: str, interval: str) -> Key:
     """Raises `WrongQuestion`."""
     if interval not in INTERVALS:
         raise WrongQuestion(f"{interval!r} is no interval: some are 1m, 5m, 1h, 1d and 1M (m is minute, M is month).")
-    return Key("kline", symbol, interval)
+    return Key("kline", symbol_of(symbol), interval)
+
+
+def trades_of(symbol: str) -> Key:
+    """Trades."""
+    return Key("trade", symbol_of(symbol))

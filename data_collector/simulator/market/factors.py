@@ -38,7 +38,7 @@ ECHO_FADES_MINUTES = 15.0
 ECHO = 2.0
 """How much more variance there is right after a jump."""
 
-DAYS_KEPT = 4
+DAYS_KEPT = 2
 
 
 class FactorDay(Struct, frozen=True):
@@ -98,7 +98,7 @@ class Factor:
         paths[:, 1:] = led[:, :-1]
         for minute in np.flatnonzero(day.jumps[inside]):
             place = 1 + int(part(drawn(self._jump, np.array([hour * HOUR_MINUTES + minute])), 8, 16)[0]) % (STEPS - 1)
-            paths[minute, place:] += day.jumps[first + minute]
+            paths[int(minute), place:] += day.jumps[first + int(minute)]
         return paths
 
 

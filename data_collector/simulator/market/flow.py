@@ -32,7 +32,7 @@ TICKS_MIN = 10
 """No price falls below so many ticks."""
 
 DAYS_KEPT = 10
-HOURS_KEPT = 3
+HOURS_KEPT = 2
 MARKET_HOURS_KEPT = 64
 """All symbols need these."""
 
@@ -78,7 +78,7 @@ class Factors:
 
     def _own(self, asset: str) -> Factor:
         daily = daily_of(asset) * math.sqrt(1 - MARKET_SHARE)
-        return Factor(self.seed, f"asset:{asset}", daily, hours_kept=HOURS_KEPT)
+        return Factor(self.seed, f"asset:{asset}", daily, hours_kept=1)
 
     def weight(self, asset: str) -> float:
         """How far an asset goes with the market."""

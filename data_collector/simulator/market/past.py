@@ -18,8 +18,8 @@ from data_collector.simulator.market.noise import Integers
 from data_collector.simulator.market.prints import MINUTE_US
 from data_collector.simulator.market.tape import Tape, Totals
 
-HOURS_KEPT = 100
-"""Four kilobytes each; a page of a thousand minutes is of 17."""
+HOURS_KEPT = 750
+"""Four kilobytes each: a month, of which candles of several lengths are asked for at once."""
 
 TOTALS_KEPT = 100_000
 """Half a kilobyte each, of hours: eleven years."""

@@ -11,6 +11,9 @@ from data_collector.settings import load_settings
 URL = "http://127.0.0.1:8001"
 
 
+DSN = "postgresql://postgres:word@127.0.0.1:5432/market_data"
+
+
 def shown(screen: Screen, capsys: pytest.CaptureFixture[str], *reasons: str) -> str:
     """What it prints at a look that finds these."""
     screen.show(URL, Snapshot(redis_url="redis://127.0.0.1:6379/0", reasons=list(reasons)))
@@ -44,3 +47,9 @@ def test_what_is_over_at_the_next_look_is_not_worth_a_line(capsys: pytest.Captur
 
     assert [shown(screen, capsys, reason) for reason in ("line A is down", "line B is down")] == ["", ""]
     assert shown(screen, capsys) == ""
+
+
+def test_address_of_the_database_is_shown_to_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(load_settings({}), ending="Ctrl-C ends it.").show(URL, Snapshot(database_url=DSN))
+
+    assert f"\n  export DATABASE_URL={DSN}\n" in capsys.readouterr().out

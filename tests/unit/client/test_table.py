@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.client import Gap, GapFound, Kline, Table, Trade, WrongQuestion
-from data_collector.client.records import time_of
+from data_collector.client.records import Missing, time_of
 from data_collector.model.keys import Key
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL
 
@@ -35,9 +35,9 @@ def trade(trade_id: int, **changes: object) -> Trade:
     return structs.replace(made, **changes)
 
 
-def gap(first: int, last: int) -> Gap:
+def gap(first: int, last: int, reason: Missing = "lost") -> Gap:
     begin, end = (time_of(NOON_MS + minute * MINUTE_MS) for minute in (first, last))
-    return Gap(SYMBOL, "kline", "1m", begin, end, last - first + 1, "lost")
+    return Gap(SYMBOL, "kline", "1m", begin, end, last - first + 1, reason)
 
 
 def test_floats_are_those_of_the_text() -> None:
@@ -100,6 +100,16 @@ def test_spans_end_at_gaps_and_lives() -> None:
     assert Table(MINUTES, [], []).spans() == []
 
 
+def test_rows_are_counted_and_indexed_as_those_of_a_list() -> None:
+    candles = [kline(minute) for minute in range(4)]
+    table = Table(MINUTES, candles, [])
+
+    assert (len(table), table[0], table[-1], table[1:3]) == (4, candles[0], candles[3], candles[1:3])
+    assert list(table) == candles
+    with pytest.raises(IndexError):
+        table[4]
+
+
 def test_whole_table_is_handed_back_and_another_raises_its_first_gap() -> None:
     whole = Table(MINUTES, [kline(0)], [])
 
@@ -107,3 +117,21 @@ def test_whole_table_is_handed_back_and_another_raises_its_first_gap() -> None:
     with pytest.raises(GapFound) as raised:
         Table(MINUTES, [kline(0)], [gap(1, 2), gap(4, 4)]).require_whole()
     assert raised.value.gap == gap(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("found", "cure"),
+    [
+        (gap(1, 2, "unknown"), "`data-collector backfill --from …` brings"),
+        (gap(1, 2, "skipped"), "`data-collector backfill --from …` brings"),
+        (Gap(SYMBOL, "trade", None, 5, 7, 3, "lost"), "`data-collector backfill --from … --trades` brings"),
+        (gap(1, 2, "absent"), ""),
+        (gap(1, 2, "refused"), ""),
+    ],
+)
+def test_gap_that_is_raised_names_its_cure_where_there_is_one(found: Gap, cure: str) -> None:
+    told = str(GapFound(found))
+
+    assert told.startswith(found.sentence)
+    assert told.count("backfill") == bool(cure)
+    assert cure in told

@@ -11,8 +11,9 @@ const HITS_LEAST = 3;
 /** Of the window, how many candles after it are told. */
 const HORIZONS = [0.125, 0.25, 0.5, 0.75, 1];
 const HEIGHT = 300;
-/** So long after a candle has closed it is remembered. */
-const SETTLED_MS = 2500;
+/** So long after a candle has closed it is remembered; all who look on at once ask a little apart. */
+const SETTLED_MS = 2000;
+const APART_MS = 2000;
 /** Asked again so often, should no close be told. */
 const STALE_MS = 60000;
 const RETRY_MS = 5000;
@@ -53,7 +54,7 @@ export class MomentsPanel {
   /** Takes a `candle` event. */
   take({ symbol, interval, closed }) {
     if (closed && symbol === this.#focus?.symbol && interval === this.#focus.interval) {
-      this.#askIn(SETTLED_MS);
+      this.#askIn(SETTLED_MS + Math.random() * APART_MS);
     }
   }
 
@@ -97,9 +98,10 @@ export class MomentsPanel {
         this.#show();
         this.#askIn(STALE_MS);
       } else {
-        this.#page = null;
-        this.#say(page.detail);
         const after = Number(answer.headers.get("Retry-After"));
+        // What passes in a moment does not take away what was there.
+        this.#page = after > 0 ? this.#page : null;
+        this.#say(page.detail);
         // What is off, or wrong, is so until somebody changes it; a window without a shape passes, and so does too little history.
         if (after > 0) {
           this.#askIn(Math.min(RETRY_MOST_MS, 1000 * after));
@@ -129,7 +131,7 @@ export class MomentsPanel {
   }
 
   #say(text) {
-    byId("moments-answer").hidden = true;
+    byId("moments-answer").hidden = this.#page === null;
     byId("moments-note").hidden = false;
     setText(byId("moments-note"), text);
   }
@@ -137,6 +139,7 @@ export class MomentsPanel {
   #show() {
     const page = this.#page;
     if (page.hits.length === 0) {
+      this.#page = null;
       this.#say(`Of ${counted(page.candles, "candle")} no window lies so far back that what followed it is known.`);
       return;
     }
@@ -169,7 +172,7 @@ export class MomentsPanel {
   }
 
   #draw = () => {
-    if (this.#page !== null && this.#page.hits.length > 0) {
+    if (this.#page !== null) {
       const isWorthLittle = this.#page.outcome.at(-1).effective_n < FEW;
       drawFan(this.#plot, this.#page, this.#plot.clientWidth || 600, HEIGHT, isWorthLittle);
     }

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from data_collector.client.answering.store import StoreClient, check_store
 from data_collector.client.errors import WrongQuestion
-from data_collector.client.terms.series import EXCHANGE
+from data_collector.client.terms.series import EXCHANGE, symbol_of
 from data_collector.client.terms.times import Time, now_ms, time_ms
 
 Kind = Literal["stream", "trades", "gaps"]
@@ -59,4 +59,4 @@ def asked_of(
         time_ms("start", start, now_ms())
     if kind == "gaps" and start != "earliest":
         raise WrongQuestion(f"{stream} is read from its begin: leave start out.")
-    return Asked(client, exchange or EXCHANGE, kind, symbol, start, closed_only, revisions, api, database)
+    return Asked(client, exchange or EXCHANGE, kind, symbol_of(symbol), start, closed_only, revisions, api, database)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Protocol
 
@@ -11,13 +12,24 @@ from msgspec import Struct
 
 from data_collector.client.adapters.feeding.asked import Asked
 from data_collector.client.answering.blocking import Answering
+from data_collector.client.answering.places import Places
 from data_collector.client.answering.places import places_of as store_places
+from data_collector.client.answering.store import StoreClient
 from data_collector.client.client import Client
+from data_collector.client.errors import StoreAway, UnknownSymbol
 from data_collector.client.live import Live
 from data_collector.client.reading.entries import Entry, entries_of, gap_of, revision_of, streams_of, text_of
+from data_collector.client.reading.market import Market
 from data_collector.client.reading.questions import ask_store
 from data_collector.client.records import Gap, Item, Kline, Revision, Trade
-from data_collector.client.terms.position import START, LatePlace, entry_number, places_of
+from data_collector.client.terms.position import (
+    START,
+    LatePlace,
+    Position,
+    entry_number,
+    position_of,
+    position_text,
+)
 from data_collector.client.terms.series import TRADES, store_keys
 from data_collector.model.calendar import INTERVALS
 
@@ -65,15 +77,22 @@ class RecordsFeed:
     """Candles or trades, as the client's live stream gives them."""
 
     def __init__(self, asked: Asked, position: str | None) -> None:
+        """Raises `Away` also for a store that has nothing yet, as where all is started at once."""
         self._client = Client(asked.store, api=asked.api, database=asked.database, exchange=asked.exchange)
         # Intervals may be added while it runs.
         series = [TRADES] if asked.kind == "trades" else INTERVALS
-        self._live: Live = self._client.live(
-            *(f"{asked.symbol}:{each}" for each in series), start=asked.start, position=position,
-            open=not asked.closed_only, revisions=asked.revisions,
-        )  # fmt: skip
+        with ExitStack() as failed:
+            failed.callback(self._client.close)
+            try:
+                self._live: Live = self._client.live(
+                    *(f"{asked.symbol}:{each}" for each in series), start=asked.start, position=position,
+                    open=not asked.closed_only, revisions=asked.revisions,
+                )  # fmt: skip
+            except UnknownSymbol as error:
+                raise StoreAway(str(error)) if error.is_empty else error from None
+            self._revised = _Revised(asked, position) if asked.revisions and asked.kind == "stream" else None
+            failed.pop_all()
         self._unreadable = 0
-        self._revised = _Revised(asked, position) if asked.revisions and asked.kind == "stream" else None
 
     @property
     def is_caught_up(self) -> bool:
@@ -114,9 +133,9 @@ class _Revised:
     def __init__(self, asked: Asked, position: str | None) -> None:
         self._klines: set[tuple[str, datetime]] = set()
         late = store_keys(asked.exchange).key("late", asked.symbol)
-        place = places_of(position).get(late) if position else None
+        place = position_of(position).places.get(late)
         if isinstance(place, LatePlace):
-            answering = _answering(asked)
+            answering = Answering(*_store_of(asked))
             try:
                 reply = answering.finish(ask_store("XRANGE", late, "-", place.hint))
             finally:
@@ -135,25 +154,32 @@ class _Revised:
 
 
 class GapsFeed:
-    """What `gaps:` declares. Its position is the id of an entry; a range that is read twice is the same row."""
+    """What `gaps:` declares. Only ids of entries tell what is new; a range that is read twice is the same row."""
 
     def __init__(self, asked: Asked, position: str | None) -> None:
         self.is_caught_up = False
-        self._answering = _answering(asked)
+        given, places = _store_of(asked)
+        self._answering = Answering(given, places)
         self._symbol = asked.symbol
         self._stream = store_keys(asked.exchange).key("gaps", asked.symbol)
-        self._place = position
+        before = _gaps_position(self._stream, position)
+        place = before.places.get(self._stream)
+        self._place = place.hint if isinstance(place, LatePlace) else START
+        called = places.called(is_given=given is not None)
+        self._joined = Market(asked.exchange, called, with_database=False, source=before.source).joined
 
     def poll(self, timeout_s: float) -> Rows:
         wait = ("BLOCK", round(timeout_s * 1000)) if timeout_s else ()
-        words = ("XREAD", "COUNT", ENTRIES_PER_READ, *wait, "STREAMS", self._stream, self._place or START)
+        words = ("XREAD", "COUNT", ENTRIES_PER_READ, *wait, "STREAMS", self._stream, self._place)
         read = dict(streams_of(self._answering.finish(ask_store(*words)))).get(self._stream, [])
+        self._answering.finish(self._joined.begin())
         self.is_caught_up = len(read) < ENTRIES_PER_READ
         if read:
             self._place = text_of(read[-1][0])
         else:
             self._look_at_end()
-        return Rows([gap for gap in map(self._gap, read) if gap is not None], self._place or START)
+        position = Position({self._stream: LatePlace(self._place)}, self._joined.source)
+        return Rows([gap for gap in map(self._gap, read) if gap is not None], position_text(position))
 
     def close(self) -> None:
         self._answering.close()
@@ -172,10 +198,16 @@ class GapsFeed:
     def _look_at_end(self) -> None:
         """A stream that does not reach the entry that was read last was emptied."""
         newest = entries_of(self._answering.finish(ask_store("XREVRANGE", self._stream, "+", "-", "COUNT", 1)))
-        if entry_number(text_of(newest[0][0]) if newest else START) < entry_number(self._place or START):
+        if entry_number(text_of(newest[0][0]) if newest else START) < entry_number(self._place):
             self._place = START
 
 
-def _answering(asked: Asked) -> Answering:
-    given = None if isinstance(asked.store, str) else asked.store
-    return Answering(given, store_places(asked.store if isinstance(asked.store, str) else None, "", ""))
+def _gaps_position(stream: str, text: str | None) -> Position:
+    """Older ones are the id of an entry alone."""
+    return Position({stream: LatePlace(text)}) if text and not text.startswith("{") else position_of(text)
+
+
+def _store_of(asked: Asked) -> tuple[StoreClient | None, Places]:
+    """Where it is, and nothing else."""
+    address = asked.store if isinstance(asked.store, str) else None
+    return None if isinstance(asked.store, str) else asked.store, store_places(address, "", "")

@@ -20,8 +20,8 @@ class Candles:
     def __init__(self, folder: Path, header: Header, shape: Shape) -> None:
         """Raises `WrongFile`."""
         self.file = CandleFile(folder, header)
-        self.corrections: list[int] = []
-        """Open times of candles that were corrected, or came late."""
+        self.corrections: list[tuple[int, int]] = []
+        """First and last open times of candles that were corrected, or came late."""
         self._header = header
         self._shape = shape
         self.windows = self._taken()
@@ -44,6 +44,8 @@ class Candles:
 
         Returns how many were not known.
         """
+        if not len(rows):
+            return 0
         self.lock()
         known = self.windows.open_ms[: self.windows.rows]
         places = np.searchsorted(known, rows["open_ms"])
@@ -73,14 +75,17 @@ class Candles:
         if self.file.read(place, place + 1).tobytes() != row.tobytes():
             self.file.write(place, row)
             self.windows.set_rows(place, row, self.windows.rows)
-            self.corrections += row["open_ms"].tolist()
+            self._note(row)
 
     def _insert(self, place: int, late: Rows) -> None:
         rows = np.concatenate([self.file.read(place, self.windows.rows), late])
         rows = rows[np.argsort(rows["open_ms"], kind="stable")]
         self.file.replace(place, rows)
         self.windows.set_rows(place, rows, place + len(rows))
-        self.corrections += late["open_ms"].tolist()
+        self._note(late)
+
+    def _note(self, rows: Rows) -> None:
+        self.corrections.append((int(rows["open_ms"][0]), int(rows["open_ms"][-1])))
 
     def _append(self, rows: Rows) -> None:
         if len(rows):

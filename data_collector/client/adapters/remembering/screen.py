@@ -94,7 +94,7 @@ class Screen:
                 known = part[~np.isnan(part)]
                 distances = np.nan_to_num(part - known.mean()) if len(known) else np.zeros(1)
                 spectra[block] = np.fft.rfft(distances.astype(np.float32), self._size)
-                length = np.sqrt(np.add.reduce(distances * distances))
+                length = np.sqrt(np.sum(distances * distances))
                 spectra[block, 0] = TRANSFORM_ERROR * length * self._size
 
     def bounds(self, unit: Mapping[str, Floats], counting: Mask) -> Bounds:
@@ -111,7 +111,7 @@ class Screen:
             self._bound(bounds, piece, spectra)
             if np.count_nonzero(is_out[piece]):
                 np.copyto(bounds, -np.inf, where=is_out[piece])
-            np.maximum(highest, np.maximum.reduce(bounds, axis=0), out=highest)
+            np.maximum(highest, np.max(bounds, axis=0), out=highest)
         return Bounds(found, peaks)
 
     def _bound(self, bounds: Singles, piece: slice, spectra: Mapping[str, npt.NDArray[np.complex64]]) -> None:

@@ -36,6 +36,9 @@ class VectorPage(Struct, frozen=True):
     """A row each."""
 
 
+NO_VECTORS: Final = VectorPage(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.float32))
+
+
 class Windows:
     """Rows come and change; the windows that hold them are computed anew, and depend on nothing else.
 
@@ -91,6 +94,11 @@ class Windows:
         if rows and CALENDAR.next_open_ms(self._interval, int(self.open_ms[rows - 1])) > at_ms:
             rows -= 1
         return rows
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """From when on candles are missing, and until when."""
+        rows = np.flatnonzero(self._runs[: self.rows] == 1)[1:]
+        return [(int(self.open_ms[row - 1]) + 1, int(self.open_ms[row])) for row in rows.tolist()]
 
     def demand_shape(self, first: int, until: int) -> None:
         """Raise `NoShape` where the rows from `first` on and before `until` are no window with a shape."""
@@ -149,7 +157,7 @@ class Windows:
         for at in range(0, len(starts), piece):
             for name, weight in self.shape.parts:
                 shapes = self._shapes(name, starts[at : at + piece])
-                found[at : at + piece] += weight * np.add.reduce(shapes * unit[name], axis=1)
+                found[at : at + piece] += weight * np.sum(shapes * unit[name], axis=1)
         return np.clip(np.round(found, DIGITS), -1.0, 1.0).astype(np.float64)
 
     def vectors(self, starts: Integers) -> npt.NDArray[np.float32]:
@@ -222,5 +230,5 @@ def _centred(values: Floats) -> tuple[Floats, Floats]:
     # By row, contiguous and on its own, so that the bits do not depend on which rows are computed together.
     distances = np.empty(values.shape)
     np.subtract(values, values[:, :1], out=distances)
-    distances -= np.add.reduce(distances, axis=1, keepdims=True) / values.shape[1]
-    return distances, np.sqrt(np.add.reduce(distances * distances, axis=1))
+    distances -= np.sum(distances, axis=1, keepdims=True) / values.shape[1]
+    return distances, np.sqrt(np.sum(distances * distances, axis=1))

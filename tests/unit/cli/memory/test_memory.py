@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from data_collector.cli.app import command_line
+from data_collector.cli.memory.similar import print_moments
+from data_collector.client.adapters.memory import Memory
 from data_collector.model.errors import CollectorError
+from tests.market import SYMBOL
+from tests.unit.client.adapters.candles import feed, klines, walk
 
 
 @pytest.mark.parametrize(
@@ -40,3 +46,23 @@ def test_command_alone_says_what_there_is() -> None:
 
     assert "--vectors" in ended.output
     assert "similar" in ended.output
+
+
+@pytest.mark.parametrize(("size", "unit"), [(1.0, "%"), (0.01, "basis points (0.01 %)")])
+def test_small_moves_are_told_in_basis_points(size: float, unit: str, tmp_path: Path) -> None:
+    with Memory(tmp_path, SYMBOL, "1m", 16) as memory:
+        feed(memory, klines(40_000 * (walk(600) / 40_000) ** size))
+        moments = memory.moments(5, horizons=(5, 15))
+    screen = StringIO()
+
+    print_moments(memory, moments, Console(file=screen, width=80))
+
+    lines = screen.getvalue().splitlines()
+    assert [line.rstrip() for line in lines if "followed" in line] == [
+        f"Most alike, and what followed, in {unit}", f"What followed all of them, in {unit}"
+    ]  # fmt: skip
+    medians = [float(line.split()[5]) for line in lines if line.startswith("alike")]
+    assert medians == [
+        pytest.approx(forecast.quantiles[0.5] * (100 if unit == "%" else 10_000), abs=0.01)
+        for forecast in moments.forecasts
+    ]

@@ -18,7 +18,7 @@ def test_environment_names_what_is_not_given() -> None:
 
 def test_without_an_environment_it_is_this_machine() -> None:
     assert places_of(None, None, None, {}) == Places(
-        "redis://127.0.0.1:6379", "http://127.0.0.1:8001", "", is_store_named=False
+        "redis://127.0.0.1:6379", "http://127.0.0.1:8001", "", is_store_named=False, is_api_named=False
     )
 
 

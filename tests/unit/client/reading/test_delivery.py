@@ -111,11 +111,19 @@ def test_api_that_is_busy_is_asked_later_and_in_the_end_for_the_last_time() -> N
     assert asked == [False] * (TRIES - 1) + [True]
 
 
-def test_patience_ends() -> None:
+def test_patience_ends_and_tells_when_it_was_needed(caplog: pytest.LogCaptureFixture) -> None:
     patience, now_s, pauses = Patience(PATIENCE_S), 100.0, []
-    while (pause_s := patience.pause_s(now_s)) is not None:
+    patience.answered()
+    away = StoreAway("The store cannot be read.")
+    while (pause_s := patience.pause_s(now_s, away)) is not None:
         pauses.append(pause_s)
         now_s += pause_s
 
     assert pauses[:3] == [0.1, pytest.approx(0.3), pytest.approx(0.7)]
     assert now_s <= 100.0 + PATIENCE_S
+    patience.answered()
+    patience.answered()
+    assert [(each.name, each.message) for each in caplog.records] == [
+        ("data_collector.client", "The store cannot be read. It is asked again for 60 s."),
+        ("data_collector.client", "What was away answers again, and reading goes on where it was."),
+    ]

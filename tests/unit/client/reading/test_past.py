@@ -11,7 +11,7 @@ from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.past import PastKlines, PastLives, first_open_ms, newest_from_ms
 from data_collector.client.reading.questions import Plan, StoreCommand
 from data_collector.client.reading.stored import Page
-from data_collector.client.reading.symbols import Called, Joined
+from data_collector.client.reading.symbols import Called, Joined, Sides
 from data_collector.client.records import Gap, Kline, ms_of, time_of
 from data_collector.model.calendar import DAY_MS, LATEST_MS
 from data_collector.model.keys import Key, StoreKeys
@@ -71,7 +71,7 @@ def finish(plan: Plan[Found]) -> Found:
 
 def declared() -> Declared:
     """Of a store that is never joined with another one."""
-    return Declared(StoreKeys(), SYMBOL, Joined(StoreKeys(), Called("", "")))
+    return Declared(StoreKeys(), SYMBOL, Joined(StoreKeys(), Called("", ""), Sides()))
 
 
 def read(

@@ -11,8 +11,9 @@ from data_collector.client.terms.position import (
     KlinesPlace,
     LatePlace,
     Place,
+    Position,
     TradesPlace,
-    places_of,
+    position_of,
     position_text,
 )
 from data_collector.client.terms.series import series_of, store_keys
@@ -65,22 +66,26 @@ def test_position_is_what_was_read_by_meaning() -> None:
         "late:BTCUSDT": LatePlace("5-1"),
     }
 
-    text = position_text(places)
+    position = Position(places, "the simulated market 1")
+    text = position_text(position)
 
-    assert places_of(text) == places
+    assert position_of(text) == position
     assert text == (
-        '{"v":1,"trades:BTCUSDT":[0,4778244032,"1795984117359-4778244032"],"trades:ETHUSDT":[0,null,"0-0"],'
+        '{"v":1,"source":"the simulated market 1",'
+        '"trades:BTCUSDT":[0,4778244032,"1795984117359-4778244032"],"trades:ETHUSDT":[0,null,"0-0"],'
         '"stream:BTCUSDT":{"1m":"2024-01-01T12:00:00+00:00","@":"1795984145770-0"},"late:BTCUSDT":"5-1"}'
     )
+    older = text.replace('"source":"the simulated market 1",', "")
+    assert position_of(older) == Position(places)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "[]", '{"v":2}', '{"v":1,"a":[1]}', '{"v":1,"a":"$"}', '{"v":1,"a":{"1m":"noon","@":"0-0"}}',
+        "[]", '{"v":2}', '{"v":1,"a":[1]}', '{"v":1,"a":"$"}', '{"v":1,"a":{"1m":"noon","@":"0-0"}}',
         '{"v":1,"a":{"1m":"2024-01-01T12:00:00","@":"0-0"}}',
     ],
 )  # fmt: skip
 def test_text_that_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(WrongQuestion, match=r"^position is "):
-        places_of(text)
+        position_of(text)
