@@ -145,6 +145,9 @@ class ListingApi(Protocol):
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         """24-hour statistics of the named symbols."""
 
+    async def heads(self, symbols: Sequence[str]) -> dict[str, int]:
+        """The newest trade id of each symbol, of an exchange whose tickers do not name it; else none."""
+
 
 class ExchangeApi(TradesApi, KlinesApi, ListingApi, Protocol):
     """The exchange's request/response side, each call weighed against the shared budget.

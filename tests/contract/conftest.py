@@ -36,7 +36,7 @@ SERVERS = {"valkey": server_binary()} | ({"redis": MACHINES_REDIS} if MACHINES_R
 READERS = (
     "test_backtrader_history.py", "test_backtrader_live.py", "test_backtrader_orders.py",
     "test_client_async.py", "test_client_collected.py", "test_client_feeds.py", "test_client_frames.py",
-    "test_client_history.py", "test_client_memory.py", "test_client_seam.py",
+    "test_client_history.py", "test_client_memory.py", "test_client_seam.py", "test_client_stretches.py",
     "test_http_gaps.py", "test_http_latest.py", "test_http_series_grid.py", "test_http_series_streamed.py",
     "test_planted.py",
 )  # fmt: skip

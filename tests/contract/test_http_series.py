@@ -306,3 +306,18 @@ def cell(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
+
+
+async def test_stretches_that_touch_hold_each_trade_once(service: HttpService, sink: RedisSink, dsn: str) -> None:
+    """By its own time, which goes back a little now and then, also at the cut; in pages and as one range."""
+    made = [trade(number, time_ms=NOON_MS + ms) for number, ms in enumerate((0, 1, 2, 10, 9, 11, 10, 12, 9, 13), 1)]
+    async with writer_of(dsn) as writer:
+        await writer.put_trades(made[:8], source="rest")
+    await sink.write(Batch(trades=[stores.run_of(made[4:])]))
+
+    for cut in (2, 9, 10, 11, 12, 13, 14):
+        at = f"{NOON_MS + cut}"
+        before, _ = all_pages(service, f"{TRADES}&to={at}&limit=3")
+        behind, _ = all_pages(service, f"/trades/{SYMBOL}?from={at}&limit=3")
+        assert before == [text_of(each) for each in made if each.time_ms < NOON_MS + cut]
+        assert behind == [text_of(each) for each in made if each.time_ms >= NOON_MS + cut]

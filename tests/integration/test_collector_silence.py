@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from data_collector.model.calendar import DAY_MS
+from data_collector.model.records import Ticker
 from data_collector.service.watches import silence
 from data_collector.simulator import FrameFault, Simulator, SimulatorSettings
 from data_collector.simulator.control.actions import DropStream
 from data_collector.venues.binance.codec import BinanceCodec
-from tests.integration.scene import NO_HOLES, START_MS, SYMBOLS, Scene, playing
+from data_collector.venues.binance.rest import BinanceRest
+from tests.integration.scene import NO_HOLES, START_MS, SYMBOLS, Scene, playing, venue
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
 
@@ -35,8 +39,20 @@ async def scene(store: Store, folder: Path) -> AsyncIterator[Scene]:
     async with playing(store, folder, LIVE) as scene:
         await scene.subscribed()
         await until_async(lambda: scene.status.ready, "readiness")
-        await until_async(lambda: store.length("trades:BTCUSDT") > 150, "some rhythm", deadline_s=LEARNED_S)
+        await rhythm_is_known(scene)
         yield scene
+
+
+async def rhythm_is_known(scene: Scene) -> None:
+    """Wait for some seconds of trades; the first second may bring all that was traded while it started."""
+    for _ in range(4):
+        until_ms = scene.simulator.market.now_ms + 1_000
+        await until_async(partial(_is_past, scene, until_ms), "a second", deadline_s=LEARNED_S)
+        await speaks_again(scene)
+
+
+def _is_past(scene: Scene, time_ms: int) -> bool:
+    return scene.simulator.market.now_ms > time_ms
 
 
 async def speaks_again(scene: Scene) -> None:
@@ -90,6 +106,30 @@ async def test_mute_stream_is_subscribed_to_anew(scene: Scene) -> None:
     scene.simulator.clock.pause()
     await scene.settled()
     assert scene.assert_trades_exact()["ETHUSDT"] == []
+
+
+class UnnamedRest(BinanceRest):
+    """Its tickers do not name the newest trade; it is asked for."""
+
+    async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
+        return [structs.replace(ticker, last_id=-1) for ticker in await super().tickers(symbols)]
+
+    async def heads(self, symbols: Sequence[str]) -> dict[str, int]:
+        found = {symbol: await self.newest_trade_id(symbol) for symbol in symbols}
+        return {symbol: trade_id for symbol, trade_id in found.items() if trade_id is not None}
+
+
+async def test_mute_trades_of_an_exchange_whose_tickers_name_no_trade_come_by_rest(store: Store, folder: Path) -> None:
+    """The stream says nothing any more, on any connection, and no ticker tells that something is traded."""
+    unnamed = structs.replace(venue(), open_rest=UnnamedRest)
+    async with playing(store, folder, LIVE, exchange=unnamed, CHANNELS="trade") as scene:
+        await scene.subscribed()
+        await rhythm_is_known(scene)
+        scene.simulator.faults.add(FrameFault(kind="drop", stream=TRADES))
+
+        await until_async(lambda: scene.filled() > 100, "trades by REST", deadline_s=LEARNED_S)
+        scene.simulator.clock.pause()
+        await speaks_again(scene)
 
 
 @pytest.mark.slow

@@ -96,6 +96,9 @@ class Exchange:
     ) -> KlinePage:
         return KlinePage([], first_ms, first_ms - 1)
 
+    async def heads(self, symbols: Sequence[str]) -> dict[str, int]:
+        return {}
+
     async def first_trade_ms(self, symbol: str) -> int | None:
         return None
 

@@ -144,7 +144,8 @@ class NewLives:
         watch = sequence.new_life
         try:
             tickers = await self._rest.tickers([sequence.symbol])
-            last_id = tickers[0].last_id if tickers else -1
+            heads = await self._rest.heads([sequence.symbol])
+            last_id = heads.get(sequence.symbol, tickers[0].last_id if tickers else -1)
             agrees = await self._shows_new_life(sequence, last_id)
         except VenueUnreachable:
             return None

@@ -109,6 +109,11 @@ class Intake:
             return
         self._put_newest(key, ticker, verdict)
 
+    def take_head(self, symbol: str, trade_id: int) -> None:
+        """The newest trade id that REST has, where no ticker names it; one that jumps is not believed."""
+        if symbol in self._sequences and not self._jumps(symbol, trade_id):
+            self.trades.learn_reference(symbol, trade_id)
+
     def _take_newest(self, key: Key, record: NewestRecord) -> None:
         """A record of a stream of which the newest counts."""
         number = number_of(record)
@@ -154,11 +159,13 @@ class Intake:
             verdict = self.tally.judged_in_time(sent_ms, verdict)
         if not isinstance(record, Ticker):
             return verdict
-        sequence = self._sequences[record.symbol]
-        known_id = max(sequence.next_id, sequence.reference_id)
-        if 0 <= known_id < record.last_id - JUMP_MAX and not (verdict is not None and verdict.critical):
+        if self._jumps(record.symbol, record.last_id) and not (verdict is not None and verdict.critical):
             return also_refused("trade_id_jump", verdict)
         return verdict
+
+    def _jumps(self, symbol: str, trade_id: int) -> bool:
+        sequence = self._sequences[symbol]
+        return 0 <= max(sequence.next_id, sequence.reference_id) < trade_id - JUMP_MAX
 
     def _refuse_frame(self, unreadable: Unreadable) -> None:
         self.tally.judged += 1

@@ -240,12 +240,15 @@ class SilenceWatch(Part):
             self._ask_s = now + (PROBE_S if len(symbols) <= MANY_SYMBOLS else PROBE_MANY_S)
             try:
                 tickers = await self._rest.tickers(symbols)
+                heads = await self._rest.heads(symbols)
             except (VenueUnreachable, VenueRefused):
                 # Told by the statistics, which ask the same side.
                 return
-            last_ids = {ticker.symbol: ticker.last_id for ticker in tickers}
+            last_ids = {ticker.symbol: ticker.last_id for ticker in tickers} | heads
             for ticker in tickers:
                 self._intake.take_statistics(ticker)
+            for symbol, trade_id in heads.items():
+                self._intake.take_head(symbol, trade_id)
             for stream in suspects:
                 if not stream.is_over:
                     self._compare(stream, last_ids.get(stream.key.symbol))

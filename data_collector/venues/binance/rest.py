@@ -148,6 +148,10 @@ class BinanceRest:
             tickers += pages.tickers_of(wanted, rows)
         return tickers
 
+    async def heads(self, symbols: Sequence[str]) -> dict[str, int]:
+        """None: tickers name the newest trade."""
+        return {}
+
     async def server_time_ms(self) -> int:
         """Weight 1."""
         return await self._time_ms(urgent=True)

@@ -68,6 +68,9 @@ class Market:
             return KlinePage([], first_ms, first_ms - 1)
         return KlinePage(klines, klines[0].open_ms, klines[-1].open_ms)
 
+    async def heads(self, symbols: Sequence[str]) -> dict[str, int]:
+        return {}
+
     async def first_trade_ms(self, symbol: str) -> int | None:
         return None
 
