@@ -65,6 +65,17 @@ async def test_reader_of_a_market_that_was_replaced_is_told_and_gets_nothing_of_
             await anext(aiter(waiting))
 
 
+async def test_market_is_told_where_anybody_tells_it(client: Client, address: str, sink: RedisSink) -> None:
+    assert client.market() is None
+    await sink.write(stores.trades(101, 103))
+
+    assert client.market() == SOURCE
+    async with AsyncClient(address, api="", database="") as asking:
+        assert await asking.market() == SOURCE
+    with Client("redis://127.0.0.1:1", api="http://127.0.0.1:1", database="") as away:
+        assert away.market() is None
+
+
 async def test_reader_whose_stream_went_back_looks_at_once(
     client: Client, store_address: StoreAddress, sink: RedisSink, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
