@@ -38,5 +38,7 @@ candles = (
         pl.col("quantity").sum().alias("volume"),
     )
 )
-print(f"{asked.symbol}: its trades of the last hour are in {asked.file}. The newest candles of ten seconds:")
-print(candles.collect().tail())
+found = candles.collect()
+since = found["timestamp"].min()
+print(f"{asked.symbol}: trades since {since} are in {asked.file}. The newest candles of ten seconds:")
+print(found.tail())

@@ -178,7 +178,7 @@ def test_client_of_redis_that_was_asked_for_reads_the_demo(served: Demo, tmp_pat
 
 def trades_of(folder: Path) -> tuple[int, int, int]:
     """How many an example has stored, the first id and the last one."""
-    with closing(sqlite3.connect(folder / "trades.sqlite")) as store:
+    with closing(sqlite3.connect(folder / "trades-BTCUSDT.sqlite")) as store:
         found: tuple[int, int, int] = store.execute(
             "select count(*), min(trade_id), max(trade_id) from trades"
         ).fetchone()  # fmt: skip
