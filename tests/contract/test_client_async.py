@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import redis
 import redis.asyncio
 
 from data_collector.client import AsyncClient, Client, GapFound, Item, StoreAway, UnknownSymbol, WrongQuestion
+from data_collector.client.answering.store import AsyncStoreClient
 from data_collector.model.sink import Batch, NewestUpdate
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
@@ -101,4 +103,34 @@ async def test_clients_of_the_wrong_kind_are_refused(address: str) -> None:
     own = redis.asyncio.Redis.from_url(address)
     with pytest.raises(WrongQuestion, match=r"Client takes an address or a redis.Redis, and was given redis\.asyncio"):
         Client(own)
+    await own.aclose()
+
+
+class Forgetful:
+    """As redis-py on Python 3.11, now and then: the answer comes in the moment in which its reader is cancelled."""
+
+    def __init__(self, store: AsyncStoreClient) -> None:
+        self._store = store
+        self.is_forgetful = False
+
+    async def execute_command(self, *args: str | int) -> object:
+        if not self.is_forgetful:
+            return await self._store.execute_command(*args)
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return []
+
+
+async def test_reader_that_is_cancelled_ends_also_where_its_library_forgets_it(address: str, sink: RedisSink) -> None:
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 2))]))
+    own = redis.asyncio.Redis.from_url(address)
+    store = Forgetful(own)
+    async with AsyncClient(store, api="", database="") as client, await client.live(TRADES) as live:
+        store.is_forgetful = True
+        reader = asyncio.create_task(live.poll(60))
+        await asyncio.sleep(0)
+        reader.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await reader
     await own.aclose()

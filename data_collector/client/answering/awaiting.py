@@ -41,6 +41,17 @@ class AsyncAnswering:
 
     async def answer(self, question: Question) -> object:
         """Raises `StoreAway`, `ApiAway`, `DatabaseAway`; the question may be asked again then."""
+        task = asyncio.current_task()
+        assert task is not None, "it is awaited in one"
+        cancelled = task.cancelling()
+        answer = await self._answered(question)
+        if task.cancelling() > cancelled:
+            # redis-py sends by `asyncio.wait_for`, which before Python 3.12 forgets a cancellation (Ctrl-C) when what
+            # it waits for ends in the same moment.
+            raise asyncio.CancelledError
+        return answer
+
+    async def _answered(self, question: Question) -> object:
         match question:
             case StoreCommand():
                 return await self._reply(question)
