@@ -87,10 +87,11 @@ def test_outcomes_beyond_luck_are_drawn_as_a_path_apart_from_the_price(
             "Differs from random by more than luck: 12 of 12 were above the random median 4 min later.",
         )
         page.expect_text("#moments-worth", "One look in twenty differs so by luck alone.")
+        page.expect_text("#moments-inside", "dashed on the way")
         until(lambda: page.page.evaluate(DRAWN)["path"] == 1, "the drawing")
         drawn = {"past": 12, "after": 12, "now": 1, "path": 1, "random": 5, "middle": 5, "tick": 5}
         assert page.page.evaluate(DRAWN) == drawn
-        expect(page.page.locator("#moments-plot")).not_to_contain_text("no better than random")
+        expect(page.page.locator("#moments-plot")).to_contain_text("differs from random")
         ends, begins = page.page.evaluate(ENDS_AND_BEGINS)
         assert begins > ends + 4
 
@@ -125,6 +126,7 @@ def test_few_windows_are_told_to_tell_nothing(page: Watched, service: ScriptedSe
     page.page.locator("#moments-window").select_option("64")
 
     page.expect_text("#moments-worth", "Only 4 cases: too few to tell anything.")
+    page.expect_text("#moments-plot", "too few to tell")
     page.expect_text("#moments-verdict", "Tells nothing about what comes next.")
     assert "window=64" in service.moments_asked[-1]
 

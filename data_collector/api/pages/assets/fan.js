@@ -15,7 +15,7 @@ export function percentOf(logReturn) {
 }
 
 /** Draws an answer of /similar into an svg of so many pixels. Where all is within luck, no path of the outcomes is shown. */
-export function drawFan(svg, page, width, height, { isLuck, inside, any }) {
+export function drawFan(svg, page, width, height, { isLuck, remark, inside, any }) {
   svg.dataset.luck = String(isLuck);
   const longest = Math.max(...page.outcome.map(({ horizon }) => horizon));
   const past = page.hits.map(({ closes }) => line(closes, 1 - page.window));
@@ -35,7 +35,7 @@ export function drawFan(svg, page, width, height, { isLuck, inside, any }) {
     ...(isLuck ? [] : [shape("fan-path", medians(page.hits), place)]),
     ...shown.flatMap((each) => [bar("fan-middle", each, MIDDLE_WIDTH, place), tick(each, place)]),
     shape("fan-now", now, place),
-    ...remarks(place, random.at(-1), shown.at(-1), { isLuck, inside, any }),
+    ...remarks(place, random.at(-1), shown.at(-1), { remark, inside, any }),
   );
 }
 
@@ -65,7 +65,7 @@ function tick({ horizon, median }, place) {
 }
 
 // Beside the last bars, one below the other.
-function remarks(place, random, outcome, { isLuck, inside, any }) {
+function remarks(place, random, outcome, { remark, inside, any }) {
   const nodes = [];
   const right = place.x(outcome.horizon) - MIDDLE_WIDTH / 2 - 6;
   const top = Math.max(MARGIN.top + 30, place.y(percentOf(outcome.upper_quartile)) + 4);
@@ -73,12 +73,9 @@ function remarks(place, random, outcome, { isLuck, inside, any }) {
   if (random !== undefined) {
     nodes.push(label(any, right, Math.max(top + 14, place.y(percentOf(random.lower_quartile))), "end"));
   }
-  if (isLuck) {
-    const verdict = label("no better than random", (place.x(0) + place.x(outcome.horizon)) / 2, MARGIN.top + 12, "middle");
-    verdict.classList.add("fan-verdict");
-    nodes.push(verdict);
-  }
-  return nodes;
+  const verdict = label(remark, (place.x(0) + place.x(outcome.horizon)) / 2, MARGIN.top + 12, "middle");
+  verdict.classList.add("fan-verdict");
+  return [...nodes, verdict];
 }
 
 function placing(heights, first, last, width, height) {

@@ -209,13 +209,15 @@ export function words(page) {
   const inside = `${within} of ${hits.length}`;
   const any = `any ${lasting(outcome.horizon)}`;
   const beyond = beyondLuck(page);
+  const isLuck = beyond.length === 0;
+  const remark = isFew(page) ? "too few to tell" : isLuck ? "no better than random" : "differs from random";
   const told = `${counted(outcome.horizon, "candle")} (${lasting(outcome.horizon)}) later: lowest ${say(Math.min(...ends))}, middle half `
     + `(${inside}) ${say(outcome.lower_quartile)} to ${say(outcome.upper_quartile)}, highest ${say(Math.max(...ends))}. `
     + `${counted(random.n, "random window")} (${any}): middle half ${say(random.lower_quartile)} to ${say(random.upper_quartile)}.`;
   return {
-    verdict: verdict(beyond, hits.length, lasting), worth: worth(page, beyond.length === 0, say), outcome: told, found: found(page),
-    tally: tally(ends, decimals), inside: `middle half (${inside}) and median of what followed them`, decimals,
-    drawn: { isLuck: beyond.length === 0, inside, any },
+    verdict: verdict(beyond, hits.length, lasting), worth: worth(page, isLuck, say), outcome: told, found: found(page),
+    tally: tally(ends, decimals), inside: `their middle half (${inside}) and median${isLuck ? "" : ", dashed on the way"}`, decimals,
+    drawn: { isLuck, remark, inside, any },
   };
 }
 
@@ -228,13 +230,18 @@ function verdict([surest], hits, lasting) {
   return `Differs from random by more than luck: ${Math.max(above, below)} of ${hits} were ${side} the random median ${lasting(horizon)} later.`;
 }
 
-function worth({ hits, outcome: outcomes, random }, isLuck, say) {
-  const { effective_n: independent, median } = outcomes.at(-1);
+function isFew({ outcome }) {
+  return outcome.every(({ effective_n }) => effective_n < FEW);
+}
+
+function worth(page, isLuck, say) {
+  const { hits, outcome, random } = page;
+  const { effective_n: independent, median } = outcome.at(-1);
   const unlike = hits.length - hits.filter(isAlike).length;
   const said = unlike === 0 ? [] : [`${unlike} of ${hits.length} hardly ${unlike === 1 ? "looks" : "look"} like now.`];
   const isEach = Math.round(independent) >= hits.length;
   const many = isEach ? counted(hits.length, "case") : `${counted(hits.length, "case")}, worth ${independent.toFixed(1)} independent ones`;
-  if (outcomes.every(({ effective_n }) => effective_n < FEW)) {
+  if (isFew(page)) {
     return [...said, `Only ${many}: too few to tell anything.`].join(" ");
   }
   const against = `a median of ${say(median)} against ${say(random.at(-1).median)} at random`;
