@@ -49,6 +49,8 @@ class Script:
     hits: int = 12
     """Moments like this; each is less similar than the one before by `unlikeness`."""
     unlikeness: float = 0.02
+    rising_every: int = 2
+    """Each so many-th of them goes up by 0.1 % a candle, the others stay."""
     is_full: bool = False
     """Turns viewers away."""
 
@@ -229,7 +231,7 @@ class ScriptedService:
             status, detail, retry_after = self.script.moments_refused
             raise HTTPException(status, detail, {"Retry-After": retry_after} if retry_after else None)
         steps, hits = [int(horizon) for horizon in horizons.split(",")], min(k, self.script.hits)
-        return moments(symbol, interval, window, steps, hits, self.script.unlikeness)
+        return moments(symbol, interval, window, steps, hits, self.script)
 
     async def _control(self, request: Request) -> dict[str, object]:
         if self.script.control == "token" and request.headers.get("Authorization") != f"Bearer {self.script.token}":
@@ -257,11 +259,12 @@ def candle(symbol: str, interval: str, open_ms: int, *, is_closed: bool) -> dict
 
 
 def moments(
-    symbol: str, interval: str, window: int, horizons: Sequence[int], hits: int, unlikeness: float
+    symbol: str, interval: str, window: int, horizons: Sequence[int], hits: int, script: Script
 ) -> dict[str, object]:  # fmt: skip
-    """Every second one goes up by 0.1 % a candle, the others stay."""
+    """As `GET /similar` answers."""
     step, at = INTERVAL_MS[interval], now_ms() // INTERVAL_MS[interval] * INTERVAL_MS[interval]
     closes = [round(math.sin(place / 5) / 1000, 6) for place in range(window - 1)] + [0.0]
+    rises = [0.001 * (number % script.rising_every == script.rising_every - 1) for number in range(hits)]
     ends = [at - 2 * number * window * step for number in range(1, hits + 1)]
     outcome = {"n": hits, "effective_n": float(hits), "median": 0.0005, "lower_quartile": 0.0, "upper_quartile": 0.004}
     drawn = {"n": 400, "effective_n": 90.5, "median": 0.0, "lower_quartile": -0.003, "upper_quartile": 0.003}
@@ -271,9 +274,9 @@ def moments(
         "hits": [
             {
                 "start": iso(end - window * step), "end": iso(end), "scale": 1.2,
-                "similarity": round(0.95 - number * unlikeness, 2),
-                "after": {str(horizon): 0.001 * (number % 2) * horizon for horizon in horizons}, "closes": closes,
-                "followed": [0.001 * (number % 2) * place for place in range(1, horizons[-1] + 1)],
+                "similarity": round(0.95 - number * script.unlikeness, 2),
+                "after": {str(horizon): rises[number] * horizon for horizon in horizons}, "closes": closes,
+                "followed": [rises[number] * place for place in range(1, horizons[-1] + 1)],
             }
             for number, end in enumerate(ends)
         ],

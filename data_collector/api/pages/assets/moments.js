@@ -3,6 +3,7 @@
 import { intervalMs } from "/assets/candles.js";
 import { drawFan, percentOf, signed } from "/assets/fan.js";
 import { nextFrame } from "/assets/frame.js";
+import { beyondLuck, FEW } from "/assets/luck.js";
 import { byId, counted, element, minute, resize, setText, span } from "/assets/text.js";
 
 const HITS = 12;
@@ -18,14 +19,18 @@ const APART_MS = 2000;
 const STALE_MS = 60000;
 const RETRY_MS = 5000;
 const RETRY_MOST_MS = 30000;
-/** Fewer independent outcomes than this tell nothing, whatever they say. */
-const FEW = 10;
 /** Of less similarity, windows are not what people call alike. */
 const ALIKE = 0.5;
+/** What a trade usually costs, in percent. */
+const FEE = 0.1;
+const DAY_MS = 86400000;
+/** Of days nearer than this a date needs no year. */
+const YEAR_DAYS = 300;
 
 export class MomentsPanel {
   #focus = null;
   #page = null;
+  #told = null;
   #asking = null;
   #again = 0;
   #isSeen = false;
@@ -146,35 +151,33 @@ export class MomentsPanel {
     byId("moments-note").hidden = true;
     byId("moments-answer").hidden = false;
     const told = words(page);
-    setText(byId("moments-found"), told.found);
-    setText(byId("moments-outcome"), told.outcome);
-    setText(byId("moments-worth"), told.worth);
+    for (const name of ["verdict", "worth", "outcome", "found", "tally", "inside"]) {
+      setText(byId(`moments-${name}`), told[name]);
+    }
+    this.#told = told;
     this.#showHits(told.decimals);
     nextFrame(this.#draw);
   }
 
   #showHits(decimals) {
-    const { hits, outcome } = this.#page;
+    const { hits, outcome, at } = this.#page;
     const longest = outcome.at(-1).horizon;
     setText(byId("moments-after"), `After ${longest}`);
+    const isRecent = hits.every(({ end }) => Date.parse(at) - Date.parse(end) < YEAR_DAYS * DAY_MS);
     const rows = byId("moments-hits");
     resize(rows, hits.length, makeRow);
     hits.forEach((hit, i) => {
       const [when, similarity, scale, after] = rows.children[i].children;
-      const followed = percentOf(hit.after[longest]);
-      setText(when, minute(Date.parse(hit.end)));
+      setText(when, minute(Date.parse(hit.end)).slice(isRecent ? "2024-".length : 0));
       setText(similarity, figure(hit.similarity));
       setText(scale, `× ${hit.scale.toFixed(2)}`);
-      setText(after, signed(followed, decimals));
-      const shown = Number(followed.toFixed(decimals));
-      after.dataset.direction = shown === 0 ? "" : shown > 0 ? "up" : "down";
+      setText(after, signed(percentOf(hit.after[longest]), decimals));
     });
   }
 
   #draw = () => {
     if (this.#page !== null) {
-      const isWorthLittle = this.#page.outcome.at(-1).effective_n < FEW;
-      drawFan(this.#plot, this.#page, this.#plot.clientWidth || 600, HEIGHT, isWorthLittle);
+      drawFan(this.#plot, this.#page, this.#plot.clientWidth || 600, HEIGHT, this.#told.drawn);
     }
   };
 }
@@ -195,31 +198,72 @@ function makeRow() {
 
 /** What there is to say of an answer with hits, and how many decimals its percentages need. */
 export function words(page) {
-  const { hits, interval, candles, begins } = page;
-  const outcome = page.outcome.at(-1);
-  const random = page.random.at(-1);
-  const [low, high, median] = ["lower_quartile", "upper_quartile", "median"].map((name) => percentOf(outcome[name] ?? 0));
+  const { hits, interval } = page;
+  const [outcome, random] = [page.outcome.at(-1), page.random.at(-1)];
+  const [low, high] = ["lower_quartile", "upper_quartile"].map((name) => percentOf(outcome[name] ?? 0));
   const decimals = Math.min(4, Math.max(2, Math.ceil(1 - Math.log10(high - low || 1))));
   const say = (value) => signed(percentOf(value ?? 0), decimals);
-  const similarities = hits.map(({ similarity }) => similarity);
-  const duration = span((outcome.horizon * intervalMs(interval)) / 1000);
-  const found = `${counted(hits.length, "past window")} most like the last candles, of similarity ${figure(Math.min(...similarities))} to `
-    + `${figure(Math.max(...similarities))} (1 is the same shape), out of ${counted(candles, "candle")} since ${minute(Date.parse(begins))} UTC.`;
-  const told = `${counted(outcome.horizon, "candle")} (${duration}) later half of them were between ${say(outcome.lower_quartile)} and `
-    + `${say(outcome.upper_quartile)}, median ${say(outcome.median)}; of ${counted(random.n, "window")} drawn at random, between `
-    + `${say(random.lower_quartile)} and ${say(random.upper_quartile)}, median ${say(random.median)}.`;
-  const unlike = hits.length - hits.filter(isAlike).length;
-  const alike = unlike === 0 ? "" : `${unlike} of ${hits.length} hardly ${unlike === 1 ? "looks" : "look"} like now. `;
-  return { found, outcome: told, worth: alike + worth(outcome, random, median), decimals };
+  const lasting = (horizon) => span((horizon * intervalMs(interval)) / 1000);
+  const ends = hits.map(({ after }) => after[outcome.horizon]);
+  const within = ends.filter((end) => end >= outcome.lower_quartile && end <= outcome.upper_quartile).length;
+  const inside = `${within} of ${hits.length}`;
+  const any = `any ${lasting(outcome.horizon)}`;
+  const beyond = beyondLuck(page);
+  const isLuck = beyond.length === 0;
+  const remark = isFew(page) ? "too few to tell" : isLuck ? "no better than random" : "differs from random";
+  const told = `${counted(outcome.horizon, "candle")} (${lasting(outcome.horizon)}) later: lowest ${say(Math.min(...ends))}, middle half `
+    + `(${inside}) ${say(outcome.lower_quartile)} to ${say(outcome.upper_quartile)}, highest ${say(Math.max(...ends))}. `
+    + `${counted(random.n, "random window")} (${any}): middle half ${say(random.lower_quartile)} to ${say(random.upper_quartile)}.`;
+  return {
+    verdict: verdict(beyond, hits.length, lasting), worth: worth(page, isLuck, say), outcome: told, found: found(page),
+    tally: tally(ends, decimals), inside: `their middle half (${inside}) and median${isLuck ? "" : ", dashed on the way"}`, decimals,
+    drawn: { isLuck, remark, inside, any },
+  };
 }
 
-function worth(outcome, random, median) {
-  const many = `What followed counts as ${outcome.effective_n.toFixed(outcome.effective_n < FEW ? 1 : 0)} independent outcomes`;
-  if (outcome.effective_n < FEW) {
-    return `${many}: too few to tell anything.`;
+function verdict([surest], hits, lasting) {
+  if (surest === undefined) {
+    return "Tells nothing about what comes next.";
   }
-  const isInside = median >= percentOf(random.lower_quartile ?? 0) && median <= percentOf(random.upper_quartile ?? 0);
-  return isInside
-    ? `${many}, and their median is where windows drawn at random end too: the shape tells nothing here.`
-    : `${many}. Their median is outside the middle half of windows drawn at random, which chance alone also does now and then.`;
+  const { horizon, above, below } = surest;
+  const side = above > below ? "above" : "below";
+  return `Differs from random by more than luck: ${Math.max(above, below)} of ${hits} were ${side} the random median ${lasting(horizon)} later.`;
+}
+
+function isFew({ outcome }) {
+  return outcome.every(({ effective_n }) => effective_n < FEW);
+}
+
+function worth(page, isLuck, say) {
+  const { hits, outcome, random } = page;
+  const { effective_n: independent, median } = outcome.at(-1);
+  const unlike = hits.length - hits.filter(isAlike).length;
+  const said = unlike === 0 ? [] : [`${unlike} of ${hits.length} hardly ${unlike === 1 ? "looks" : "look"} like now.`];
+  const isEach = Math.round(independent) >= hits.length;
+  const many = isEach ? counted(hits.length, "case") : `${counted(hits.length, "case")}, worth ${independent.toFixed(1)} independent ones`;
+  if (isFew(page)) {
+    return [...said, `Only ${many}: too few to tell anything.`].join(" ");
+  }
+  const against = `a median of ${say(median)} against ${say(random.at(-1).median)} at random`;
+  said.push(isLuck ? `Only ${many}: ${against} is within luck. At no point drawn do they differ from random by more than luck.`
+    : `Only ${many}: at the end ${against}. One look in twenty differs so by luck alone.`);
+  if (Math.abs(percentOf(median)) < FEE) {
+    said.push(`The median is smaller than usual fees of ${FEE} % a trade.`);
+  }
+  return said.join(" ");
+}
+
+function found({ hits, candles, begins, at }) {
+  const similarities = hits.map(({ similarity }) => similarity);
+  const days = Math.round((Date.parse(at) - Date.parse(begins)) / DAY_MS);
+  const when = days < 2 ? `${counted(candles, "candle")}` : `the last ${counted(days, "day")}`;
+  return `${counted(hits.length, "past window")} most like the last candles, of ${when}: similarity `
+    + `${figure(Math.min(...similarities))} to ${figure(Math.max(...similarities))} (1 = same shape, not a probability).`;
+}
+
+function tally(ends, decimals) {
+  const shown = ends.map((end) => Number(percentOf(end).toFixed(decimals)));
+  const [up, down] = [shown.filter((end) => end > 0).length, shown.filter((end) => end < 0).length];
+  const same = ends.length - up - down;
+  return `${up} up, ${down} down${same === 0 ? "" : `, ${same} unchanged`}`;
 }
