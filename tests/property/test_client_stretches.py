@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.past import PastLives
-from data_collector.client.reading.questions import Plan, StoreCommand
+from data_collector.client.reading.questions import Plan
 from data_collector.client.reading.stored import Page
 from data_collector.client.reading.symbols import Called, Joined, Sides
 from data_collector.client.records import Epoch, Gap, Trade
@@ -19,6 +19,7 @@ from data_collector.model.calendar import LATEST_MS
 from data_collector.model.keys import Key, StoreKeys
 from data_collector.model.wire import trade_time_text
 from tests.market import NOON_MS, SYMBOL
+from tests.unit.client.reading.test_past import finish
 
 Found = TypeVar("Found")
 
@@ -57,18 +58,6 @@ class Held:
     def last_kline(self, key: Key) -> Plan[int | None]:
         yield from ()
         return None
-
-
-def finish(plan: Plan[Found]) -> Found:
-    """With nothing declared."""
-    try:
-        question = next(plan)
-        while True:
-            assert isinstance(question, StoreCommand)
-            question = plan.send([])
-    except StopIteration as end:
-        found: Found = end.value
-        return found
 
 
 def place_of(item: Trade | Gap | Epoch) -> Place:
