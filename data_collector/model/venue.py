@@ -13,18 +13,57 @@ from data_collector.model.keys import Channel, Key, StoreKeys
 from data_collector.model.records import Kline, Record, Ticker, Trade
 
 
-class Reply(Struct, frozen=True):
-    """The exchange's answer to a control message."""
+class Request(Struct, frozen=True):
+    """A control message about streams, as it is sent."""
 
-    request_id: int | str | None
-    error: str | None = None
-    """None when it agreed."""
-    code: int | None = None
+    number: int
+    """Which its answers name, where the exchange's answers name any."""
+    frame: bytes
+    streams: tuple[str, ...]
+    symbols: tuple[str, ...]
+    """That of each stream."""
+    adds: bool
+    """Asked for, or given up."""
+
+
+class Acknowledged(Struct, frozen=True):
+    """The exchange agreed: to a request as a whole, or to these streams of it."""
+
+    number: int | str | None
+    """None where its answers name no request."""
     streams: tuple[str, ...] | None = None
-    """What LIST_SUBSCRIPTIONS told."""
+    """None: all of the request's."""
 
 
-class ShutdownNotice(Struct, frozen=True):
+class Refused(Struct, frozen=True):
+    """The exchange did not agree."""
+
+    number: int | str | None
+    error: str
+    code: int | None = None
+    symbol: str | None = None
+    """The streams of the request that are of this symbol; None where it does not tell which it means."""
+
+
+class Listed(Struct, frozen=True):
+    """All that is subscribed on this connection, as the exchange tells it."""
+
+    number: int | str | None
+    streams: tuple[str, ...]
+
+
+class Head(Struct, frozen=True):
+    """The newest trade id of a symbol, told beside its trades."""
+
+    symbol: str
+    trade_id: int
+
+
+class Pulse(Struct, frozen=True):
+    """The connection is alive, and that is all."""
+
+
+class Closing(Struct, frozen=True):
     """The exchange will close this connection soon; there is no fixed notice time."""
 
     event_ms: int
@@ -36,8 +75,8 @@ class UnknownEvent(Struct, frozen=True):
     kind: str
 
 
-Decoded = Record | Reply | ShutdownNotice | UnknownEvent
-"""A frame holds one of these, or (the `…@arr` streams) a list of records."""
+Event = Record | Acknowledged | Refused | Listed | Head | Pulse | Closing | UnknownEvent
+"""A frame holds one of these, or a list of records."""
 
 
 class Codec(Protocol):
@@ -46,16 +85,16 @@ class Codec(Protocol):
     def stream_name(self, key: Key) -> str:
         """The exchange's name for a key, as sent in a subscription."""
 
-    def subscribe(self, streams: Sequence[str], request_id: int) -> bytes:
-        """The control message that asks for `streams`."""
+    def requests(self, streams: Sequence[str], number: int, *, adds: bool) -> list[Request]:
+        """The control messages that ask for `streams`, or give them up, numbered from `number` on."""
 
-    def unsubscribe(self, streams: Sequence[str], request_id: int) -> bytes:
-        """The control message that gives `streams` up."""
+    def survey(self, number: int) -> bytes | None:
+        """The control message that asks what is subscribed; None where the exchange does not tell."""
 
-    def list_subscriptions(self, request_id: int) -> bytes:
-        """The control message that asks what is subscribed."""
+    def keepalive(self, number: int) -> bytes | None:
+        """What must be sent every `StreamLimits.keepalive_s`; None where nothing must."""
 
-    def decode(self, frame: bytes | memoryview, received_ns: int) -> Decoded | list[Record]:
+    def decode(self, frame: bytes | memoryview, received_ns: int) -> Event | list[Record]:
         """One text frame. Raises `BadFrame`. Number texts are not checked here: the gate does that."""
 
     def encode(self, record: Record, *, combined: bool = True, microseconds: bool = False) -> bytes:
@@ -74,6 +113,14 @@ class SymbolRules(Struct, frozen=True):
     """Step of its prices; 0.0 where the list has none."""
     step_size: float = 0.0
     """Step of its quantities; 0.0 where the list has none."""
+
+
+class TradePlace(Struct, frozen=True):
+    """Where a trade stands, for exchanges that page by time."""
+
+    trade_id: int
+    time_us: int
+    """When it took place, UTC; too early by up to a millisecond where microseconds are not known."""
 
 
 class TradePage(Struct, frozen=True):
@@ -258,11 +305,30 @@ class StreamLimits(Struct, frozen=True):
     """We stay one below what the exchange documents, because pings and pongs count too."""
     connection_attempts: int
     connection_attempts_window_s: float
-    streams_per_control_message: int
     ping_interval_s: float
     """How often the exchange pings. After so long without any frame it is pinged by us, and must answer."""
     max_age_s: float
     """After this time the exchange closes the connection."""
+    keepalive_s: float | None = None
+    """How often `Codec.keepalive` must be sent, whatever else is; None where nothing must be."""
+    subscribe_within_s: float | None = None
+    """The exchange closes a connection that has asked for nothing within this time."""
+
+
+class Addresses(Struct, frozen=True):
+    """Where an exchange is, unless settings tell otherwise: base URLs without a path."""
+
+    ws_url: str
+    rest_url: str
+
+
+class Reach(Struct, frozen=True):
+    """How much one answer of the REST side holds, and how far it reaches back."""
+
+    trades_per_answer: int = 1000
+    klines_per_answer: int = 1000
+    klines_kept: int | None = None
+    """It gives only so many of the newest, of each interval; None where it gives all."""
 
 
 class Venue(Struct, frozen=True):
@@ -270,7 +336,10 @@ class Venue(Struct, frozen=True):
 
     name: str
     key_prefix: str
-    """What its Redis keys begin with: empty for Binance, `kraken:` for Kraken."""
+    """What its Redis keys begin with: its name and a colon, but for the first exchange, where it is empty."""
+    addresses: Addresses
+    default_symbols: tuple[str, ...]
+    """What is collected where settings name no symbol."""
     intervals: tuple[str, ...]
     channels: tuple[Channel, ...]
     limits: StreamLimits
@@ -281,6 +350,9 @@ class Venue(Struct, frozen=True):
     open_rest: OpenRest
     hint_451: str
     """What to do where the exchange does not serve the place (HTTP 451)."""
+    klines: Literal["streamed", "built"] = "streamed"
+    """Built: its streams close none, and they are made from the trades."""
+    reach: Reach = Reach()
     open_bulk_files: OpenBulkFiles | None = None
     """None where the exchange publishes no files of its past."""
 

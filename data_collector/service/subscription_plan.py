@@ -193,8 +193,10 @@ def _parsed(name: str, words: Sequence[str] | None, parse: Callable[[str], Parse
 
 def _connection_changes(plan: GroupPlan, venue: Venue) -> list[ConnectionChange]:
     limits = venue.limits
-    per_message = limits.streams_per_control_message
-    messages = -(-len(plan.added) // per_message) + -(-len(plan.removed) // per_message) + 1
+    messages = 1 + sum(
+        len(venue.codec.requests([venue.codec.stream_name(key) for key in keys], 1, adds=adds))
+        for keys, adds in ((plan.added, True), (plan.removed, False))
+    )
     ends = not plan.kept and not plan.added
     if ends:
         messages = 0

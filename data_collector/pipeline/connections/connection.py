@@ -11,12 +11,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 
 from data_collector.model.errors import VenueUnreachable
-from data_collector.model.venue import Codec, Reply
+from data_collector.model.venue import Acknowledged, Codec, Listed, Refused
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.websocket import WebSocket
 
@@ -31,6 +30,9 @@ SUBSCRIPTIONS_S = (180.0, 300.0)
 
 REPLY_TIMEOUT_S = 10.0
 """The exchange answers a subscription in milliseconds."""
+
+
+Reply = Acknowledged | Refused | Listed
 
 
 class Connection:
@@ -62,16 +64,15 @@ class Connection:
 class Conversation:
     """Asks, and pairs answers with questions. Every method raises `VenueUnreachable` when there was no good answer."""
 
-    def __init__(self, codec: Codec, streams_per_message: int, counters: Counters) -> None:
+    def __init__(self, codec: Codec, counters: Counters) -> None:
         self._codec = codec
-        self._size = streams_per_message
         self._counters = counters
         self._replies: dict[int, asyncio.Future[Reply]] = {}
-        self._request_id = 0
+        self._number = 0
 
     def take_reply(self, reply: Reply) -> bool:
         """Whether somebody waits for it."""
-        waiting = self._replies.get(reply.request_id) if isinstance(reply.request_id, int) else None
+        waiting = self._replies.get(reply.number) if isinstance(reply.number, int) else None
         if waiting is None or waiting.done():
             return False
         waiting.set_result(reply)
@@ -79,8 +80,7 @@ class Conversation:
 
     async def subscribe(self, socket: WebSocket, streams: Sequence[str]) -> None:
         """Ask for streams; one that is subscribed already is not sent twice."""
-        for start in range(0, len(streams), self._size):
-            await self._ask(socket, partial(self._codec.subscribe, streams[start : start + self._size]))
+        await self._request(socket, streams, adds=True)
 
     async def subscribe_surely(self, socket: WebSocket, streams: Sequence[str]) -> None:
         """Ask for streams, and check that the exchange lists them: its answer alone proves nothing."""
@@ -91,13 +91,13 @@ class Conversation:
 
     async def unsubscribe(self, socket: WebSocket, streams: Sequence[str]) -> None:
         """Ask for streams no longer."""
-        for start in range(0, len(streams), self._size):
-            await self._ask(socket, partial(self._codec.unsubscribe, streams[start : start + self._size]))
+        await self._request(socket, streams, adds=False)
 
     async def missing(self, socket: WebSocket, streams: Sequence[str]) -> list[str]:
         """Which of the streams the exchange says are not subscribed."""
-        reply = await self._ask(socket, self._codec.list_subscriptions)
-        if reply.streams is None:
+        survey = self._codec.survey(self._number + 1)
+        reply = None if survey is None else await self._ask(socket, survey)
+        if not isinstance(reply, Listed):
             return []
         listed = set(reply.streams)
         return [stream for stream in streams if stream not in listed]
@@ -108,20 +108,24 @@ class Conversation:
         await self.unsubscribe(socket, [stream for stream in old if stream not in wanted])
         await self.subscribe_surely(socket, [stream for stream in new if stream not in was])
 
-    async def _ask(self, socket: WebSocket, message: Callable[[int], bytes]) -> Reply:
-        self._request_id += 1
-        request_id = self._request_id
+    async def _request(self, socket: WebSocket, streams: Sequence[str], *, adds: bool) -> None:
+        for request in self._codec.requests(streams, self._number + 1, adds=adds):
+            await self._ask(socket, request.frame)
+
+    async def _ask(self, socket: WebSocket, message: bytes) -> Reply:
+        self._number += 1
+        request_id = self._number
         answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._replies[request_id] = answered
         try:
             self._counters.add("data_collector_control_messages_total")
-            await socket.send(message(request_id))
+            await socket.send(message)
             await asyncio.wait((answered, socket.ended), timeout=REPLY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
             if not answered.done():
                 raise VenueUnreachable(f"no answer to a subscription ({socket.end_reason() or 'still connected'})")
         finally:
             del self._replies[request_id]
         reply = answered.result()
-        if reply.error is not None:
+        if isinstance(reply, Refused):
             raise VenueUnreachable(f"the exchange refused a subscription: {reply.error} (code {reply.code})")
         return reply

@@ -21,7 +21,7 @@ from data_collector.model.backoff import Backoff
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.status import ConnectionStatus
-from data_collector.model.venue import Codec, ShutdownNotice, StreamLimits
+from data_collector.model.venue import Closing, Codec, Head, Pulse, Refused, StreamLimits
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.connection import Connection, Conversation
 from data_collector.pipeline.connections.governor import Governor
@@ -65,7 +65,7 @@ class Line:
         self._counters = context.counters
         self._rollover_lock = rollover_lock or asyncio.Lock()
         self._first_dial_in_s = first_dial_in_s
-        self._conversation = Conversation(context.codec, context.limits.streams_per_control_message, context.counters)
+        self._conversation = Conversation(context.codec, context.counters)
         self._backoff = Backoff()
         self._retry_s = 0.0
         self._log = structlog.get_logger().bind(line=name)
@@ -329,12 +329,14 @@ class Line:
         self._log.warning("line_lost", reason=reason, served_s=round(live.served_s, 1))
 
     def _on_control(self, control: Control) -> None:
-        if isinstance(control, ShutdownNotice):
+        if isinstance(control, Pulse | Head):
+            return
+        if isinstance(control, Closing):
             self._counters.add("data_collector_server_shutdowns_total")
             self._log.info("exchange_shutdown_announced")
             if self._live is not None:
                 self._live.ends_soon = True
-        elif not self._conversation.take_reply(control) and control.error is not None:
+        elif not self._conversation.take_reply(control) and isinstance(control, Refused):
             self._log.warning("exchange_error", message=control.error, code=control.code)
 
 

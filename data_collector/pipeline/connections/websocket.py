@@ -17,7 +17,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from data_collector.model.errors import BadFrame
 from data_collector.model.records import Record, Trade
-from data_collector.model.venue import Decoded, Reply, ShutdownNotice, UnknownEvent
+from data_collector.model.venue import Acknowledged, Closing, Event, Head, Listed, Pulse, Refused, UnknownEvent
 from data_collector.observe.memory import SHORTAGE
 from data_collector.pipeline.connections.governor import Governor
 
@@ -43,7 +43,7 @@ class Unreadable(Struct, frozen=True):
     error: BadFrame
 
 
-Decode = Callable[[memoryview, int], Decoded | list[Record]]
+Decode = Callable[[memoryview, int], Event | list[Record]]
 """Gets a text message, which is valid during the call only, and its receive time in ns. Raises `BadFrame`."""
 
 Received = Record | list[Record] | UnknownEvent | Unreadable
@@ -51,7 +51,7 @@ Received = Record | list[Record] | UnknownEvent | Unreadable
 
 Receive = Callable[[Received], None]
 
-Control = Reply | ShutdownNotice
+Control = Acknowledged | Refused | Listed | Head | Pulse | Closing
 """What concerns the connection alone."""
 
 OnControl = Callable[[Control], None]
@@ -171,7 +171,7 @@ class WebSocket(WSListener):
                 self._receive(Unreadable(bytes(message), error))
                 return
             # Nine of ten messages are trades: they are told apart the quickest way.
-            if type(decoded) is Trade or not isinstance(decoded, Reply | ShutdownNotice):
+            if type(decoded) is Trade or not isinstance(decoded, Control):
                 self._receive(decoded)
             else:
                 self._on_control(decoded)

@@ -15,7 +15,7 @@ from data_collector.model.channels import key_of
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
-from data_collector.model.venue import Decoded, Reply, ShutdownNotice, UnknownEvent
+from data_collector.model.venue import Acknowledged, Closing, Event, Listed, Refused, Request, UnknownEvent
 from data_collector.venues.binance.messages import (
     TIMES,
     AggregateTradeMessage,
@@ -32,6 +32,8 @@ from data_collector.venues.binance.messages import (
 
 MICROSECONDS_FROM = 10**15
 """A time at least this large is in microseconds."""
+
+STREAMS_PER_REQUEST = 200
 
 KIND_CHARACTERS_MAX = 64
 """An event kind is repeated in logs; the longest documented one has 14 characters."""
@@ -61,19 +63,25 @@ class BinanceCodec:
         name = _STREAMS.get(key.channel, key.channel)
         return f"{symbol}@{name}" if key.interval is None else f"{symbol}@{name}_{key.interval}"
 
-    def subscribe(self, streams: Sequence[str], request_id: int) -> bytes:
-        """{"method":"SUBSCRIBE","params":[…],"id":1}"""
-        return msgspec.json.encode({"method": "SUBSCRIBE", "params": list(streams), "id": request_id})
+    def requests(self, streams: Sequence[str], number: int, *, adds: bool) -> list[Request]:
+        """{"method":"SUBSCRIBE","params":[…],"id":1}, with 200 streams at most; or UNSUBSCRIBE."""
+        method = "SUBSCRIBE" if adds else "UNSUBSCRIBE"
+        requests: list[Request] = []
+        for start in range(0, len(streams), STREAMS_PER_REQUEST):
+            part = tuple(streams[start : start + STREAMS_PER_REQUEST])
+            frame = msgspec.json.encode({"method": method, "params": part, "id": number + len(requests)})
+            symbols = tuple(stream.partition("@")[0].upper() for stream in part)
+            requests.append(Request(number + len(requests), frame, part, symbols, adds))
+        return requests
 
-    def unsubscribe(self, streams: Sequence[str], request_id: int) -> bytes:
-        """{"method":"UNSUBSCRIBE","params":[…],"id":2}"""
-        return msgspec.json.encode({"method": "UNSUBSCRIBE", "params": list(streams), "id": request_id})
-
-    def list_subscriptions(self, request_id: int) -> bytes:
+    def survey(self, number: int) -> bytes:
         """{"method":"LIST_SUBSCRIPTIONS","id":3}"""
-        return msgspec.json.encode({"method": "LIST_SUBSCRIPTIONS", "id": request_id})
+        return msgspec.json.encode({"method": "LIST_SUBSCRIPTIONS", "id": number})
 
-    def decode(self, frame: bytes | memoryview, received_ns: int) -> Decoded | list[Record]:
+    def keepalive(self, number: int) -> None:
+        """The exchange pings, and that is all."""
+
+    def decode(self, frame: bytes | memoryview, received_ns: int) -> Event | list[Record]:
         """One text frame; see the protocol. Combined frames with a known event take the first, short way."""
         try:
             message = self._combined(frame).data
@@ -94,7 +102,7 @@ class BinanceCodec:
             return msgspec.json.encode(payload)
         return msgspec.json.encode({"stream": self.stream_name(key_of(record)), "data": payload})
 
-    def _decode_uncommon(self, frame: bytes | memoryview, received_ns: int) -> Decoded | list[Record]:
+    def _decode_uncommon(self, frame: bytes | memoryview, received_ns: int) -> Event | list[Record]:
         try:
             if bytes(frame[:1]) == b"[":
                 return self._decode_array(frame, received_ns)
@@ -111,7 +119,7 @@ class BinanceCodec:
         except RecursionError as error:
             raise BadFrame("The frame is nested too deep.", reason="not_json") from error
 
-    def _decode_payload(self, payload: msgspec.Raw, received_ns: int) -> Decoded | list[Record]:
+    def _decode_payload(self, payload: msgspec.Raw, received_ns: int) -> Event | list[Record]:
         if bytes(memoryview(payload)[:1]) == b"[":
             return self._decode_array(payload, received_ns)
         outline = self._outline(payload)
@@ -136,15 +144,15 @@ class BinanceCodec:
             records.append(decoded)
         return records
 
-    def _decode_reply(self, outline: Outline) -> Reply:
+    def _decode_reply(self, outline: Outline) -> Acknowledged | Listed | Refused:
         if outline.error is not None:
-            return Reply(outline.id, outline.error.msg, outline.error.code)
+            return Refused(outline.id, outline.error.msg, outline.error.code)
         if outline.code is not None and outline.msg is not None:
-            return Reply(outline.id, outline.msg, outline.code)
+            return Refused(outline.id, outline.msg, outline.code)
         if outline.id is None and not _present(outline.result):
             raise BadFrame("The frame is neither data nor a reply.", reason="wrong_shape")
         streams = self._names(outline.result) if _present(outline.result) else None
-        return Reply(outline.id, streams=streams if isinstance(streams, tuple) else None)
+        return Listed(outline.id, streams) if isinstance(streams, tuple) else Acknowledged(outline.id)
 
 
 _STREAMS: dict[str, str] = {"quote": "bookTicker"}
@@ -153,7 +161,7 @@ _STREAMS: dict[str, str] = {"quote": "bookTicker"}
 _KINDS = frozenset({"trade", "kline", "24hrTicker", "24hrMiniTicker", "aggTrade", "serverShutdown"})
 
 
-def _record(message: Message, received_ns: int) -> Record | ShutdownNotice:
+def _record(message: Message, received_ns: int) -> Record | Closing:
     match message:
         case TradeMessage():
             time_ms, sub_ms_us = (message.T, None) if message.T < MICROSECONDS_FROM else divmod(message.T, 1000)
@@ -171,7 +179,7 @@ def _record(message: Message, received_ns: int) -> Record | ShutdownNotice:
         case AggregateTradeMessage():
             return _made(AggregateTrade, message, received_ns)
         case ServerShutdownMessage():
-            return ShutdownNotice(milliseconds(message.E))
+            return Closing(milliseconds(message.E))
         case _:
             assert_never(message)
 

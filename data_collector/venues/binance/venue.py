@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
-from data_collector.model.venue import StreamLimits, Venue
+from data_collector.model.venue import Addresses, StreamLimits, Venue
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.rest import HINT_451, BinanceRest
@@ -12,6 +12,8 @@ from data_collector.venues.binance.rest import HINT_451, BinanceRest
 VENUE = Venue(
     name="binance",
     key_prefix="",
+    addresses=Addresses(ws_url="wss://stream.binance.com:9443", rest_url="https://api.binance.com"),
+    default_symbols=("BTCUSDT", "ETHUSDT", "BNBUSDT"),
     intervals=("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"),
     channels=tuple(CHANNELS),
     limits=StreamLimits(
@@ -19,7 +21,6 @@ VENUE = Venue(
         control_messages_per_s=4,
         connection_attempts=300,
         connection_attempts_window_s=300.0,
-        streams_per_control_message=200,
         ping_interval_s=20.0,
         max_age_s=86_400.0,
     ),
