@@ -92,6 +92,18 @@ class Refuse(Struct, kw_only=True, forbid_unknown_fields=True):
     """For a 3xx status: where to redirect to."""
 
 
+class RefuseStreams(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A request for such streams is refused; the exchange's own way decides whether all of it is, or these alone."""
+
+    stream: str
+    """Name of the streams, as a shell pattern."""
+    closes: bool = False
+    """Whether the connection is closed after it."""
+
+
+Fault = FrameFault | RestFault | Refuse | RefuseStreams
+
+
 class Faults:
     """Every fault that is in force. They are tried in the order in which they came; the first that fits acts."""
 
@@ -99,10 +111,11 @@ class Faults:
         self.frame_faults: list[FrameFault] = []
         self.rest_faults: list[RestFault] = []
         self.refusals: list[Refuse] = []
+        self.refused_streams: list[RefuseStreams] = []
         self.hit_counts: dict[str, int] = {}
         self._random = random.Random(f"{seed}:faults")
 
-    def add(self, fault: FrameFault | RestFault | Refuse) -> None:
+    def add(self, fault: Fault) -> None:
         """Put a fault in force."""
         match fault:
             case FrameFault():
@@ -111,12 +124,15 @@ class Faults:
                 self.rest_faults.append(fault)
             case Refuse():
                 self.refusals.append(fault)
+            case RefuseStreams():
+                self.refused_streams.append(fault)
 
     def clear(self) -> None:
         """Behave again."""
         self.frame_faults.clear()
         self.rest_faults.clear()
         self.refusals.clear()
+        self.refused_streams.clear()
 
     def frame_fault(self, connection: int, stream: str, payload: bytes) -> FrameFault | None:
         """The fault for a frame that is about to be sent; counts it."""
@@ -148,6 +164,14 @@ class Faults:
             self.refusals.remove(fault)
         self._hit("refuse")
         return fault
+
+    def refused_stream(self, stream: str) -> RefuseStreams | None:
+        """The fault for a stream that is asked for; counts it."""
+        for fault in self.refused_streams:
+            if fnmatchcase(stream, fault.stream):
+                self._hit("refuse_stream")
+                return fault
+        return None
 
     def _hit(self, kind: str) -> None:
         self.hit_counts[kind] = self.hit_counts.get(kind, 0) + 1

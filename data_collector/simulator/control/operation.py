@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from data_collector.model.records import Kline, Trade
 from data_collector.simulator.control.actions import Action
-from data_collector.simulator.control.faults import Faults, FrameFault, Refuse, RestFault
+from data_collector.simulator.control.faults import Fault, Faults, FrameFault, Refuse, RefuseStreams, RestFault
 from data_collector.simulator.market.candles import INTERVALS
 
 
@@ -20,6 +20,7 @@ class FaultOrder(Struct, forbid_unknown_fields=True):
     frames: list[FrameFault] = field(default_factory=list)
     rest: list[RestFault] = field(default_factory=list)
     refuse: list[Refuse] = field(default_factory=list)
+    streams: list[RefuseStreams] = field(default_factory=list)
 
 
 class Operation:
@@ -79,7 +80,7 @@ class Operation:
             order = msgspec.json.decode(await request.read(), type=FaultOrder)
         except msgspec.DecodeError as error:
             return _refusal(str(error))
-        asked: list[FrameFault | RestFault | Refuse] = [*order.frames, *order.rest, *order.refuse]
+        asked: list[Fault] = [*order.frames, *order.rest, *order.refuse, *order.streams]
         for fault in asked:
             self._faults.add(fault)
         return _json(self._state())

@@ -57,6 +57,7 @@ class StreamConnection(WSListener):
         self.writable.set()
         self._target = target
         self._settings = settings
+        self._faults = faults
         self._delivery = Delivery(number, faults, self.write)
         self._hub = hub
         self._loop = asyncio.get_running_loop()
@@ -152,6 +153,10 @@ class StreamConnection(WSListener):
                 self.send_text(answer(self.combined, request.request_id))
 
     def _subscribe(self, streams: Sequence[str], request: ControlMessage | None) -> bool:
+        for fault in filter(None, map(self._faults.refused_stream, streams)):
+            request_id = None if request is None else request.request_id
+            self._refuse(ControlError(2, "Invalid request: invalid stream", request_id, closes=fault.closes))
+            return False
         wanted = dict.fromkeys((*self.streams, *streams))
         if len(wanted) > self._settings.streams_per_connection and self._settings.enforce_limits:
             request_id = None if request is None else request.request_id
