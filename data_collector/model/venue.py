@@ -153,8 +153,10 @@ class KlinePage(Struct, frozen=True):
 class TradesApi(Protocol):
     """Trades by their ids."""
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
-        """Up to `limit` trades with ids from `from_id` on.
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
+        """Up to `limit` trades with ids from `from_id` on; `near` is one before them, if any is known.
 
         The first id is larger than `from_id` where the exchange has none there or keeps it no more. A page that
         contradicts itself (ids that fall or repeat, or that were not asked for) raises `VenueUnreachable`. Raises

@@ -16,7 +16,7 @@ from data_collector.model.gaps import Gap, gaps_after
 from data_collector.model.keys import Key
 from data_collector.model.records import Ticker, Trade
 from data_collector.model.sink import Batch, Behind, TradeRun, TradeTail
-from data_collector.model.venue import KlinePage, SymbolRules, TradePage
+from data_collector.model.venue import KlinePage, SymbolRules, TradePage, TradePlace
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import RECORDS_MAX, Outlet
@@ -79,7 +79,9 @@ class Exchange:
     async def server_time_ms(self) -> int:
         return NOON_MS
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
         await Turn()
         self._answer()
         ids = [trade_id for trade_id in self.tape if trade_id >= from_id]

@@ -1,8 +1,7 @@
 """Brings a store up again that lost what it had acknowledged, was away for long, or is behind after a restart.
 
 Life cycle: the repair asks it for one step of one symbol at a time. Everything that was let through is in the spool
-(`pipeline.spool.spool`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a
-message.
+(`pipeline.spool.spool`), or was dropped from it and is asked of the exchange by id. No message is counted.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from data_collector.model.gate import Verdict
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
 from data_collector.model.sink import Refusal, TradeRun, TradeTail, place_of
-from data_collector.model.venue import TradePage, TradesApi, TradesRefused
+from data_collector.model.venue import TradePage, TradePlace, TradesApi, TradesRefused
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet
@@ -44,7 +43,6 @@ FORMER_PAUSE_S = 60.0
 
 AHEAD_MS = 86_400_000
 """The exchange's time is known by what was let through, which may be so old after an outage."""
-
 
 EVERY_FIRST: Mapping[str, int] = {}
 NONE_RAN_PAST: Mapping[str, Mapping[int, int]] = {}
@@ -79,9 +77,11 @@ class Refill:
         """When a store that was emptied was given a symbol's former epochs too."""
         self.refused = ToldRefusals(clock)
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
         """See `TradesApi`."""
-        page = await self._rest.trades(symbol, from_id, limit=limit, urgent=urgent)
+        page = await self._rest.trades(symbol, from_id, near=near, limit=limit, urgent=urgent)
         self.refused.answered(Key("trade", symbol))
         return page
 

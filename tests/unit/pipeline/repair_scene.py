@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Ticker, Trade
-from data_collector.model.venue import KlinePage, SymbolRules, TradePage
+from data_collector.model.venue import KlinePage, SymbolRules, TradePage, TradePlace
 from data_collector.pipeline.repair.refill import Reach, Refill
 from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.spool.spool import Spool
@@ -42,7 +42,9 @@ class ScriptedRest:
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens while the exchange is asked for trades."""
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
         self.asked.append(from_id)
         self.urgent.append(urgent)
         self.meanwhile()
