@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from data_collector.history.odd_candles import parted, places_of
-from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import AnsweredRows, Bounds, Ends, Stored
 from data_collector.model.calendar import LATEST_MS, place_ms
 from data_collector.model.errors import VenueRefused, VenueUnreachable
@@ -84,7 +83,7 @@ class KlineFeed:
 
         numbers = sorted([*(row.open_ms for row in rows), *places])
         proven = (page.proven_from_ms, page.proven_to_ms)
-        return AnsweredRows(numbers, len(page.klines) >= ROWS_PER_CALL, proven, store, places)
+        return AnsweredRows(numbers, len(page.klines) >= self._ends.venue.reach.klines_per_answer, proven, store, places)
 
     async def first_ever(self) -> int | None:
         if self._first_ever is None:
@@ -130,7 +129,7 @@ class TradeFeed:
         return await self._ends.held.trade_holes(symbol, *found)
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
-        page = await self._ends.rest.trades(self.series.symbol, first, limit=ROWS_PER_CALL)
+        page = await self._ends.rest.trades(self.series.symbol, first, limit=self._ends.venue.reach.trades_per_answer)
         rows = page.trades
         self._doubts.settle(faults_of_trades(rows))
 

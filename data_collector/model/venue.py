@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -331,6 +331,21 @@ class Reach(Struct, frozen=True):
     """It gives only so many of the newest, of each interval; None where it gives all."""
 
 
+class Cost(Struct, frozen=True):
+    """What questions take of what the REST side allows in a minute, in its own unit: calls, or what they weigh."""
+
+    trades: int = 1
+    """An answer about trades by their ids."""
+    klines: int = 1
+    """One about klines of long ago."""
+    newest_klines: int = 1
+    """One about klines up to now."""
+    listing: Callable[[int], int] = lambda symbols: 2
+    """The symbol list, and the statistics of so many symbols."""
+    seconds_per_call: float = 0.1
+    """How long one takes where several follow each other and the budget is not spent."""
+
+
 class Venue(Struct, frozen=True):
     """An exchange, as its folder exports it."""
 
@@ -353,6 +368,7 @@ class Venue(Struct, frozen=True):
     klines: Literal["streamed", "built"] = "streamed"
     """Built: its streams close none, and they are made from the trades."""
     reach: Reach = Reach()
+    cost: Cost = Cost()
     open_bulk_files: OpenBulkFiles | None = None
     """None where the exchange publishes no files of its past."""
 

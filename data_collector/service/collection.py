@@ -62,7 +62,9 @@ class Collection:
         self.intake.tally.tap = tap
         self._epochs = epochs
         self._spool = home.spool
-        self._repairs = Repairs(settings, self.outlet, self.intake, rest, home, ledger, epochs, counters)
+        self._repairs = Repairs(
+            settings, self.outlet, self.intake, rest, home, ledger, epochs, venue, counters
+        )
         if "trade" not in settings.channels:
             self.intake.trades.collect_none()
         self.statistics = Statistics(

@@ -13,7 +13,7 @@ from data_collector.model.keys import Key
 from data_collector.model.sink import TradeTail
 from data_collector.model.status import GapsStatus, Snapshot
 from data_collector.model.subscriptions import Subscriptions
-from data_collector.model.venue import ExchangeApi
+from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
@@ -73,7 +73,7 @@ class Repairs(Part):
 
     def __init__(
         self, settings: Settings, outlet: Outlet, intake: Intake, rest: ExchangeApi, home: SpoolHome, ledger: Ledger,
-        epochs: EpochHome, counters: Counters,
+        epochs: EpochHome, venue: Venue, counters: Counters,
     ) -> None:  # fmt: skip
         self._outlet = outlet
         self._symbols = home.symbols
@@ -83,10 +83,10 @@ class Repairs(Part):
         reach = Reach(settings.catch_up_seconds, settings.trades_maxlen)
         refill = Refill(
             outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms,
-            time.monotonic, note=intake.tally.note_refilled,
+            time.monotonic, note=intake.tally.note_refilled, page_trades=venue.reach.trades_per_answer,
         )  # fmt: skip
         self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, ledger, counters, time.monotonic)
-        self._of_klines = KlineRepair(intake, rest)
+        self._of_klines = KlineRepair(intake, rest, venue.reach.klines_per_answer)
 
     def unknown_epochs(self, symbols: Iterable[str], tails: Mapping[str, TradeTail | None]) -> str | None:
         """Why trades of these cannot be stored yet; None where they can."""

@@ -64,14 +64,19 @@ class Refill:
     def __init__(
         self, outlet: Outlet, refusals: Refusals, spool: Spool, rest: TradesApi, ledger: Ledger, reach: Reach,
         now_ms: Callable[[], int], clock: Callable[[], float], *, note: Callable[[Trade, Verdict | None], None],
+        page_trades: int = 1000,
     ) -> None:  # fmt: skip
-        """`now_ms` is the exchange's time; `note` gets each trade of the exchange that is brought or refused."""
+        """`now_ms` is the exchange's time; `note` gets each trade of the exchange that is brought or refused.
+
+        `page_trades`: what one answer holds at most.
+        """
         self._outlet = outlet
         self._refusals = refusals
         self._spool = spool
         self._rest = rest
         self._ledger = ledger
         self._reach = reach
+        self.page_trades = page_trades
         self._now_ms = now_ms
         self._note = note
         self._clock = clock
@@ -79,8 +84,9 @@ class Refill:
         """When a store that was emptied was given a symbol's former epochs too."""
         self.refused = ToldRefusals(clock)
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
-        """See `TradesApi`."""
+    async def trades(self, symbol: str, from_id: int, *, limit: int | None = None, urgent: bool = False) -> TradePage:
+        """See `TradesApi`; without `limit` as many as one answer holds."""
+        limit = self.page_trades if limit is None else limit
         page = await self._rest.trades(symbol, from_id, limit=limit, urgent=urgent)
         self.refused.answered(Key("trade", symbol))
         return page

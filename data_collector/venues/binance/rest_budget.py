@@ -40,8 +40,6 @@ BACKOFF_FIRST_S, BACKOFF_S_MAX = 10.0, 300.0
 
 
 LIST_WEIGHT = 20
-KLINES_WEIGHT = 3
-"""The rows, and the exchange's clock."""
 
 SYMBOLS_PER_CALL = 100
 """Of statistics: weight 40 for 100 symbols; above that a call costs 80, as much as for all of them."""
@@ -186,14 +184,9 @@ class RestBudget:
         return self._clock() + self._offset_s
 
 
-def first_fill_weight(*, symbols: int, new_symbols: int, new_series: int) -> int:
-    """What follows a change of subscriptions: the symbol list and the statistics of all `symbols` if some are new, and
-    the past of each new kline series.
-
-    Trades that were missed of a symbol which the store knows come on top: 25 per 1,000.
-    """
-    listed = LIST_WEIGHT + tickers_weight(symbols) if new_symbols else 0
-    return listed + new_series * KLINES_WEIGHT
+def listing_weight(symbols: int) -> int:
+    """Of the symbol list, and of the statistics of so many symbols."""
+    return LIST_WEIGHT + tickers_weight(symbols)
 
 
 def tickers_weight(symbols: int) -> int:

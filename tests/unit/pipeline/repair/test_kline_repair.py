@@ -104,7 +104,7 @@ class RepairScene(Scene):
     def __init__(self, *, catch_up_s: float = HOUR_S) -> None:
         super().__init__(catch_up_s=catch_up_s)
         self.market = Market()
-        self.repair = KlineRepair(self.intake, self.market, clock=lambda: self.now_s)
+        self.repair = KlineRepair(self.intake, self.market, 1_000, clock=lambda: self.now_s)
 
     async def pass_s(self, seconds: float) -> None:
         """Time passes, here and at the exchange; the repair looks at both ends."""
