@@ -40,7 +40,7 @@ from data_collector.model.errors import VenueRefused
 from data_collector.model.grid import IdGrid, KlineGrid, grid_of
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
-from data_collector.model.venue import ExchangeApi, KlinePage, KlinesApi, TradesApi, Venue
+from data_collector.model.venue import ExchangeApi, KlinePage, KlinesApi, TradePlace, TradesApi, Venue
 from data_collector.model.wire import open_time_text
 
 ROWS_PER_READ = 10_000
@@ -369,9 +369,11 @@ class DatabaseAudit:
         check, doubts, absent = Check(series.label, "exchange"), Doubts(), AbsentRows(IdGrid())
         holes = found.left_to_exchange()
         position = ids[0]
+        near: Sequence[Trade] = await self._ends.held.trades_by_id(series.symbol, position, position, 1)
         while position <= ids[1]:
-            call = partial(_exchanges_trades, rest, series.symbol, position, doubts)
+            call = partial(_exchanges_trades, rest, series.symbol, position, near, doubts)
             page = await self._retrying.ask(series.label, call)
+            near = page[-1:]
             rows = [row for row in page if row.trade_id <= ids[1]]
             last = rows[-1].trade_id if rows else ids[1]
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, position, last, last - position + 1))
@@ -385,7 +387,10 @@ class DatabaseAudit:
         found.checks.append(check)
 
 
-async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int, doubts: Doubts) -> Sequence[Trade]:
-    rows = (await rest.trades(symbol, from_id)).trades
+async def _exchanges_trades(
+    rest: TradesApi, symbol: str, from_id: int, near: Sequence[Trade], doubts: Doubts
+) -> Sequence[Trade]:
+    """`near`: the trade that is asked about, or the one before, if it is known."""
+    rows = (await rest.trades(symbol, from_id, near=TradePlace.of(near[0]) if near else None)).trades
     doubts.settle(faults_of_trades(rows))
     return rows

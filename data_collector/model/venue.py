@@ -122,6 +122,11 @@ class TradePlace(Struct, frozen=True):
     time_us: int
     """When it took place, UTC; too early by up to a millisecond where microseconds are not known."""
 
+    @classmethod
+    def of(cls, trade: Trade) -> TradePlace:
+        """That of a trade."""
+        return cls(trade.trade_id, trade.time_ms * 1000 + (trade.sub_ms_us or 0))
+
 
 class TradePage(Struct, frozen=True):
     """One answer about trades."""
@@ -153,8 +158,10 @@ class KlinePage(Struct, frozen=True):
 class TradesApi(Protocol):
     """Trades by their ids."""
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
-        """Up to `limit` trades with ids from `from_id` on.
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
+        """Up to `limit` trades with ids from `from_id` on; `near` is one before them, if any is known.
 
         The first id is larger than `from_id` where the exchange has none there or keeps it no more. A page that
         contradicts itself (ids that fall or repeat, or that were not asked for) raises `VenueUnreachable`. Raises

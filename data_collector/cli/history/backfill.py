@@ -60,7 +60,7 @@ def backfill(
     end: Annotated[str, typer.Option("--to", help="Where to end, not included: the same, or now.")] = "now",
     symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
     intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS; '' for none.")] = None,
-    trades: Annotated[bool, typer.Option("--trades", help="Trades too; the plan tells how many requests they are.")] = False,
+    trades: Annotated[bool, typer.Option("--trades", help="Trades too; the plan tells what they cost.")] = False,
     source: Annotated[
         Source, typer.Option(help="rest, dumps (published files alone), or auto: files where they save many requests.")
     ] = "rest",

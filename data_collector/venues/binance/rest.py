@@ -20,7 +20,7 @@ from msgspec import Struct
 from data_collector.model.backoff import RepeatedAnswer
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Ticker
-from data_collector.model.venue import Counts, KlinePage, SymbolRules, TradePage, TradesRefused
+from data_collector.model.venue import Counts, KlinePage, SymbolRules, TradePage, TradePlace, TradesRefused
 from data_collector.observe.counters import Counters
 from data_collector.observe.escaping import escaped
 from data_collector.outgoing import UNREACHED, open_session, reason_of
@@ -156,7 +156,9 @@ class BinanceRest:
         """Weight 1."""
         return await self._time_ms(urgent=True)
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
         """Weight 25. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#old-trade-lookup"""
         query = {"symbol": symbol, "fromId": str(from_id), "limit": str(limit)}
         try:
