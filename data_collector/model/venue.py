@@ -161,7 +161,7 @@ class TradesApi(Protocol):
     async def trades(
         self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
     ) -> TradePage:
-        """Up to `limit` trades with ids from `from_id` on; `near` is one before them, if any is known.
+        """Up to `limit` trades with ids from `from_id` on; `near` is the last known one up to there, if any is known.
 
         The first id is larger than `from_id` where the exchange has none there or keeps it no more. A page that
         contradicts itself (ids that fall or repeat, or that were not asked for) raises `VenueUnreachable`. Raises

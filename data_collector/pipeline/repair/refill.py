@@ -1,8 +1,7 @@
 """Brings a store up again that lost what it had acknowledged, was away for long, or is behind after a restart.
 
 Life cycle: the repair asks it for one step of one symbol at a time. Everything that was let through is in the spool
-(`pipeline.spool.spool`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a
-message.
+(`pipeline.spool.spool`), or was dropped from it and is asked of the exchange by id. No message is counted.
 """
 
 from __future__ import annotations
