@@ -22,7 +22,9 @@ from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import RECORDS_MAX, Outlet
 from data_collector.pipeline.outlet.pump import Pump
 from data_collector.pipeline.repair.new_lives import NewLives
-from data_collector.pipeline.repair.refill import Reach, Refill, resume
+from data_collector.pipeline.repair.places import Places
+from data_collector.pipeline.repair.refill import Reach, Refill
+from data_collector.pipeline.repair.resuming import resume
 from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.kline_intake import WantedKlines
@@ -226,6 +228,7 @@ class Chain:
         refill = Refill(
             self.outlet, self.intake.refusals, self.memory, self.exchange, self.ledger, EVERYTHING, lambda: NOON_MS,
             self.clock, note=self.intake.tally.note_refilled,
+            places=Places(self.intake.trades.sequences), page_trades=1_000,
         )  # fmt: skip
         self.repair = TradeRepair(
             self.outlet, self.intake.trades, refill, self.memory, self.ledger, counters, self.clock
