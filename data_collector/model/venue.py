@@ -372,12 +372,19 @@ class Venue(Struct, frozen=True):
     open_rest: OpenRest
     hint_451: str
     """What to do where the exchange does not serve the place (HTTP 451)."""
+    read_symbol: Callable[[str], str | None] = str.upper
+    """What a user wrote in the exchange's own form; None where it can be no symbol of it."""
     klines: Literal["streamed", "built"] = "streamed"
     """Built: its streams close none, and they are made from the trades."""
     reach: Reach = Reach()
     cost: Cost = Cost()
     open_bulk_files: OpenBulkFiles | None = None
     """None where the exchange publishes no files of its past."""
+
+    @property
+    def folder(self) -> str:
+        """The part of VAR_DIR that its collector has."""
+        return self.key_prefix.rstrip(":") or "live"
 
     @property
     def store_keys(self) -> StoreKeys:

@@ -9,6 +9,9 @@ import data_collector.venues
 from data_collector.model.errors import Misconfigured
 from data_collector.model.venue import Venue
 
+FIRST_EXCHANGE = "binance"
+"""It was there before the others: its setting is `SYMBOLS`, its folder `live`, and its keys have no prefix."""
+
 
 def venue_names() -> list[str]:
     """Names of all shipped exchanges, sorted."""
