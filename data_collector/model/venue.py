@@ -82,6 +82,9 @@ Event = Record | Acknowledged | Refused | Listed | Head | Pulse | Closing | Unkn
 class Codec(Protocol):
     """Between frames and records. Pure: no I/O, no clock. `decode` undoes `encode`."""
 
+    def session(self) -> Codec:
+        """What decodes the frames of one connection; itself, unless it must remember what earlier frames told."""
+
     def stream_name(self, key: Key) -> str:
         """The exchange's name for a key, as sent in a subscription."""
 
