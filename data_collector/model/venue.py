@@ -80,7 +80,7 @@ Event = Record | Acknowledged | Refused | Listed | Head | Pulse | Closing | Unkn
 
 
 class Codec(Protocol):
-    """Between frames and records. Pure: no I/O, no clock. `decode` undoes `encode`."""
+    """From frames to records. Pure: no I/O, no clock. The folder's speaker does what `decode` undoes."""
 
     def stream_name(self, key: Key) -> str:
         """The exchange's name for a key, as sent in a subscription."""
@@ -96,9 +96,6 @@ class Codec(Protocol):
 
     def decode(self, frame: bytes | memoryview, received_ns: int) -> Event | list[Record]:
         """One text frame. Raises `BadFrame`. Number texts are not checked here: the gate does that."""
-
-    def encode(self, record: Record, *, combined: bool = True, microseconds: bool = False) -> bytes:
-        """The frame that the exchange would send for `record`; for the simulator and for round-trip tests."""
 
 
 class SymbolRules(Struct, frozen=True):
