@@ -33,7 +33,8 @@ class Market:
     key_wanted: str | None = None
     background_weight_per_minute = 2700
 
-    def __init__(self) -> None:
+    def __init__(self, rows_max: int = 1_000) -> None:
+        self.rows_max = rows_max
         self.now_ms = NOON_MS
         self.rows: dict[tuple[str, int], Kline] = {}
         self.oldest_ms = 0
@@ -64,6 +65,7 @@ class Market:
             for (of, open_ms), row in sorted(self.rows.items())
             if of == interval and max(first_ms, self.oldest_ms) <= open_ms <= last_ms
         ]
+        klines = klines[: self.rows_max]
         if not klines:
             return KlinePage([], first_ms, first_ms - 1)
         return KlinePage(klines, klines[0].open_ms, klines[-1].open_ms)
@@ -103,10 +105,10 @@ class Market:
 class RepairScene(Scene):
     """An intake, a REST side, and the repair between them."""
 
-    def __init__(self, *, catch_up_s: float = HOUR_S) -> None:
+    def __init__(self, *, catch_up_s: float = HOUR_S, rows_max: int = 1_000) -> None:
         super().__init__(catch_up_s=catch_up_s)
-        self.market = Market()
-        self.repair = KlineRepair(self.intake, self.market, clock=lambda: self.now_s)
+        self.market = Market(rows_max)
+        self.repair = KlineRepair(self.intake, self.market, rows_max, clock=lambda: self.now_s)
 
     async def pass_s(self, seconds: float) -> None:
         """Time passes, here and at the exchange; the repair looks at both ends."""

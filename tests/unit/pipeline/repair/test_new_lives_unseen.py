@@ -11,7 +11,7 @@ from data_collector.model.records import Trade
 from data_collector.model.sink import SideEntry, TradeTail
 from data_collector.model.venue import TradePage, TradePlace, TradesRefused
 from data_collector.pipeline.repair.new_lives import DENIALS_MIN, DOUBT_LOOKS, NewLives
-from data_collector.pipeline.repair.refill import resume
+from data_collector.pipeline.repair.resuming import resume
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import COPIES, fields, rules
 from tests.unit.pipeline.life_scene import Register
