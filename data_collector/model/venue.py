@@ -80,7 +80,10 @@ Event = Record | Acknowledged | Refused | Listed | Head | Pulse | Closing | Unkn
 
 
 class Codec(Protocol):
-    """Between frames and records. Pure: no I/O, no clock. `decode` undoes `encode`."""
+    """From frames to records. Pure: no I/O, no clock. The folder's speaker does what `decode` undoes."""
+
+    def session(self) -> Codec:
+        """What decodes the frames of one connection; itself, unless it must remember what earlier frames told."""
 
     def stream_name(self, key: Key) -> str:
         """The exchange's name for a key, as sent in a subscription."""
@@ -96,9 +99,6 @@ class Codec(Protocol):
 
     def decode(self, frame: bytes | memoryview, received_ns: int) -> Event | list[Record]:
         """One text frame. Raises `BadFrame`. Number texts are not checked here: the gate does that."""
-
-    def encode(self, record: Record, *, combined: bool = True, microseconds: bool = False) -> bytes:
-        """The frame that the exchange would send for `record`; for the simulator and for round-trip tests."""
 
 
 class SymbolRules(Struct, frozen=True):
@@ -372,12 +372,19 @@ class Venue(Struct, frozen=True):
     open_rest: OpenRest
     hint_451: str
     """What to do where the exchange does not serve the place (HTTP 451)."""
+    read_symbol: Callable[[str], str | None] = str.upper
+    """What a user wrote in the exchange's own form; None where it can be no symbol of it."""
     klines: Literal["streamed", "built"] = "streamed"
     """Built: its streams close none, and they are made from the trades."""
     reach: Reach = Reach()
     cost: Cost = Cost()
     open_bulk_files: OpenBulkFiles | None = None
     """None where the exchange publishes no files of its past."""
+
+    @property
+    def folder(self) -> str:
+        """The part of VAR_DIR that its collector has."""
+        return self.key_prefix.rstrip(":") or "live"
 
     @property
     def store_keys(self) -> StoreKeys:

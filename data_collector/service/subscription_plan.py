@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
@@ -62,7 +63,7 @@ def resting_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) ->
 
 def wanted_of(present: Subscriptions, desired: DesiredSubscriptions, venue: Venue, faults: list[str]) -> Subscriptions:
     """What would be subscribed; everything that cannot be goes into `faults`."""
-    symbols = _parsed("symbols", desired.symbols, texts.symbols, faults)
+    symbols = _parsed("symbols", desired.symbols, partial(texts.symbols, venue=venue), faults)
     intervals = _parsed("intervals", desired.intervals, texts.intervals, faults)
     words = _parsed("channels", desired.channels, texts.channels, faults)
     _check_intervals("intervals", intervals or (), venue, faults)

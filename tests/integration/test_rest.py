@@ -17,8 +17,8 @@ from data_collector.observe.metrics import METRICS
 from data_collector.rest.budget import WeightBudget
 from data_collector.simulator import RestFault, Simulator, SimulatorSettings
 from data_collector.simulator.control.actions import SetStatus, SkipIds
-from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.rest import BinanceRest
+from data_collector.venues.binance.speaker import SPEAKER
 from tests.integration.waiting import until_async
 
 START_MS = 1_700_000_040_000
@@ -66,7 +66,7 @@ async def start() -> AsyncIterator[Start]:
             start_ms=START_MS, driven=True, symbols=("BTCUSDT",), trades_per_s=trades_per_s,
             history_trades=history_trades, **changes,  # type: ignore[arg-type]
         )  # fmt: skip
-        simulator = Simulator(settings, BinanceCodec())
+        simulator = Simulator(settings, [SPEAKER])
         await simulator.start()
         running.append(Scene(simulator))
         simulator.market.symbol("BTCUSDT")

@@ -30,6 +30,7 @@ from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.spool.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker.frames import encode
 from tests.judging import Notebook, shipped_gate
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.receiving import receive
@@ -252,13 +253,13 @@ class Chain:
         """A copy comes by a line."""
         if not good:
             self.refused.add(trade_id)
-        receive(self.intake, CODEC.encode(self.exchange.made(trade_id, good=good)))
+        receive(self.intake, encode(self.exchange.made(trade_id, good=good)))
         assert self.intake.tally.judged == self.intake.tally.validated + self.intake.tally.errors
 
     def name_head(self, trade_id: int) -> None:
         """A ticker tells the newest id."""
         event_ms = NOON_MS + int(1_000 * self.now_s)
-        receive(self.intake, CODEC.encode(ticker(event_ms, first_id=1, last_id=trade_id)))
+        receive(self.intake, encode(ticker(event_ms, first_id=1, last_id=trade_id)))
 
     def wait(self, seconds: float) -> None:
         """Time passes, and the repair looks what waits. What it asks the exchange is answered by `answer`."""

@@ -89,7 +89,7 @@ def audit(
 
 async def audited(settings: Settings, options: BackfillOptions, *, against_exchange: bool, repair: bool) -> AuditResult:
     """Audit, heal if asked to, and audit again."""
-    venue = find_venue("binance")
+    venue = find_venue(settings.exchange)
     series = series_of(settings, venue, options.symbols, options.intervals, with_trades=options.with_trades)
     notes: list[str] = []
     surroundings = found_surroundings(settings)

@@ -116,7 +116,7 @@ async def filled(
 ) -> Ended | None:
     """Plan and fill; None when the plan is not `agreed` to. All that happens is told, the sum of it last."""
     began = time.monotonic()
-    venue = find_venue("binance")
+    venue = find_venue(settings.exchange)
     settings = found_surroundings(settings).settings
     async with (
         opened_database(settings, rights_to_load(trades=options.with_trades), give_up_s=options.give_up_s) as database,
@@ -229,7 +229,7 @@ def bulk_files_of(settings: Settings, venue: Venue, source: Source, place: str |
 
 def rest_host(settings: Settings) -> str:
     """Of BINANCE_REST_URL."""
-    return urlsplit(settings.binance_rest_url).hostname or ""
+    return urlsplit(settings.rest_url).hostname or ""
 
 
 def publishes_files(host: str) -> bool:
@@ -240,7 +240,7 @@ def publishes_files(host: str) -> bool:
 @asynccontextmanager
 async def opened_rest(venue: Venue, settings: Settings) -> AsyncIterator[ExchangeApi]:
     """The exchange's REST side, for the length of the block."""
-    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy, api_key=settings.api_key)
+    rest = venue.open_rest(settings.rest_url, use_proxy=settings.use_proxy, api_key=settings.rest_key)
     try:
         yield rest
     finally:
