@@ -156,6 +156,7 @@ class Service:
             symbols=list(subscriptions.symbols),
             intervals=list(subscriptions.intervals),
             channels=list(subscriptions.channels),
+            exchange=self._venue.name,
             key_prefix=self._venue.key_prefix,
             folder=self._folder,
         )

@@ -28,6 +28,8 @@ from data_collector.sinks.postgres.writing import PostgresWriter
 
 STATEMENT_S_MIN = 5.0
 
+EXCHANGE = "binance"
+
 UNSET = (
     "There is no database to work with: DATABASE_URL is not set, and no collector that keeps history runs below "
     "{folder}. Put DATABASE_URL=postgresql://USER:PASSWORD@HOST:5432/DATABASE into .env or the environment, or start "
@@ -154,8 +156,13 @@ async def opened_database(
     except SinkUnavailable as error:
         raise Unavailable(f"{error}. Start it, or mend DATABASE_URL.") from error
     try:
-        quarantine = PostgresQuarantine(pool, place=place)
-        yield Database(PostgresReader(pool, place=place), PostgresWriter(pool, place=place), quarantine, place)
+        of_exchange = pool, EXCHANGE
+        yield Database(
+            PostgresReader(*of_exchange, place=place),
+            PostgresWriter(*of_exchange, place=place),
+            PostgresQuarantine(*of_exchange, place=place),
+            place,
+        )
     finally:
         await pool.close()
 
