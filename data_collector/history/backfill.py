@@ -2,7 +2,7 @@
 
 There is no state file: a chunk that is committed is progress, and whoever plans again from what the database holds
 goes on where a killed one was. All calls share the request weight of the address with the live collector, which has
-the larger half (`venues.binance.rest_budget`).
+the larger half (`rest.budget`).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from data_collector.history.bounds import FileBounds, RestBounds, demand_same_li
 from data_collector.history.events import Ended, Outcome, Planned, SeriesEnded, SeriesPlanned, Tell
 from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
-from data_collector.history.plan import Plan, SeriesPlan, plan_series
+from data_collector.history.plan import Plan, SeriesPlan, calls_of, plan_series
 from data_collector.history.ports import Bounds, Ends, SeriesFeed
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import RowsRefused, Unavailable, VenueRefused
@@ -86,7 +86,7 @@ class Filling:
                 await self._demand_same_life(series)
             except RowsRefused as error:
                 return SeriesPlan(series, refusal=str(error))
-        return plan_series(series, ranges, self.grid(series))
+        return self._planned(series, ranges)
 
     def planned(self, plan: Plan) -> Planned:
         """The plan for people and programs."""
@@ -163,7 +163,10 @@ class Filling:
             sources = ("rest", "file") if self._source == "dumps" else ("rest",)
             refused = await self._retrying.ask(series.label, lambda: self._ends.held.refused(series, sources))
             missing = without(feed.grid, missing, disjoint(feed.grid, refused))
-        return plan_series(series, missing, feed.grid)
+        return self._planned(series, missing)
+
+    def _planned(self, series: Key, missing: Sequence[tuple[int, int]]) -> SeriesPlan:
+        return plan_series(series, missing, self.grid(series), calls_of(series, self._ends.venue))
 
     async def _demand_same_life(self, series: Key) -> None:
         ends, symbol = self._ends, series.symbol

@@ -12,7 +12,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Source, Trade
-from data_collector.model.venue import BulkFiles, ExchangeApi
+from data_collector.model.venue import BulkFiles, ExchangeApi, Venue
 
 
 class Stored(Struct, frozen=True):
@@ -116,15 +116,19 @@ class RowStore(Protocol):
 
 
 class Ends(Struct, frozen=True):
-    """The two ends of a backfill, and how the exchange's klines lie in time."""
+    """The two ends of a backfill."""
 
     rest: ExchangeApi
     held: Holdings
     store: RowStore
-    calendar: Calendar
+    venue: Venue
     files: BulkFiles | None = None
     files_alone: frozenset[str] = frozenset()
     """Symbols that the exchange's REST side cannot be asked about: it does not list them now, or does not answer."""
+
+    @property
+    def calendar(self) -> Calendar:
+        return self.venue.calendar
 
 
 class Bounds(Protocol):
@@ -171,7 +175,7 @@ class SeriesFeed(Protocol):
         """First and last number of each hole between two times; what has not ended yet is not missing."""
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
-        """Up to 1,000 rows from `first` on; rows after `last` may be left out."""
+        """As many rows as one answer holds, from `first` on; rows after `last` may be left out."""
 
     async def first_ever(self) -> int | None:
         """No number before this one exists; None where that cannot be told."""
