@@ -201,7 +201,7 @@ class Line:
         conversation = Conversation(context.codec, self._counters, self._refused)
         socket = await open_websocket(
             context.address,
-            context.codec.decode,
+            context.codec.session().decode,
             receive,
             partial(self._on_control, conversation),
             messages_per_s=context.limits.control_messages_per_s,

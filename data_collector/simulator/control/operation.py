@@ -10,7 +10,15 @@ from msgspec import Struct, field
 
 from data_collector.model.records import Kline, Trade
 from data_collector.simulator.control.actions import Action
-from data_collector.simulator.control.faults import Fault, Faults, FrameFault, Refuse, RefuseStreams, RestFault
+from data_collector.simulator.control.faults import (
+    EqualTimes,
+    Fault,
+    Faults,
+    FrameFault,
+    Refuse,
+    RefusedStream,
+    RestFault,
+)
 from data_collector.simulator.market.candles import INTERVALS
 
 
@@ -20,7 +28,8 @@ class FaultOrder(Struct, forbid_unknown_fields=True):
     frames: list[FrameFault] = field(default_factory=list)
     rest: list[RestFault] = field(default_factory=list)
     refuse: list[Refuse] = field(default_factory=list)
-    streams: list[RefuseStreams] = field(default_factory=list)
+    refuse_streams: list[RefusedStream] = field(default_factory=list)
+    equal_times: list[EqualTimes] = field(default_factory=list)
 
 
 class Operation:
@@ -80,7 +89,9 @@ class Operation:
             order = msgspec.json.decode(await request.read(), type=FaultOrder)
         except msgspec.DecodeError as error:
             return _refusal(str(error))
-        asked: list[Fault] = [*order.frames, *order.rest, *order.refuse, *order.streams]
+        asked: list[Fault] = [
+            *order.frames, *order.rest, *order.refuse, *order.refuse_streams, *order.equal_times
+        ]  # fmt: skip
         for fault in asked:
             self._faults.add(fault)
         return _json(self._state())
