@@ -44,9 +44,11 @@ def text(message: bytes, *, starts: bool = True, ends: bool = True) -> bytes:
 async def test_what_concerns_the_connection_goes_to_its_line_alone() -> None:
     reader = Reader()
     async with peer(saying(text(REPLY) + text(SHUTDOWN))) as url:
-        await reader.open(url)
+        socket = await reader.open(url)
         await until_async(lambda: len(reader.control) == 2, "both messages")
 
+    assert socket.heard
+    assert socket.last_message_ns == 0, "a twin that says no more than this says nothing"
     assert reader.control == [Acknowledged(3), Closing(5)]
     assert reader.received == []
 
