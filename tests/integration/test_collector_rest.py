@@ -42,7 +42,7 @@ async def test_streams_are_collected_while_rest_fails(store: Store, folder: Path
 async def test_rest_that_never_answers_delays_the_start_by_its_timeout_only(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.venues.binance.rest.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("data_collector.rest.client.TIMEOUT_S", 0.5)
     simulator = Simulator(DRIVEN, [SPEAKER])
     simulator.faults.add(RestFault(hang=True))
     async with playing(store, folder, simulator=simulator) as scene:

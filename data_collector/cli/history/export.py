@@ -61,7 +61,7 @@ def export(
     settings = load_settings()
     now_ms = time.time_ns() // 1_000_000
     order = ExportOrder(
-        series=series_of(settings, find_venue("binance"), symbols, intervals, with_trades=trades),
+        series=series_of(settings, find_venue(settings.exchange), symbols, intervals, with_trades=trades),
         from_ms=None if begin is None else moment_ms(begin, now_ms, option="--from"),
         to_ms=None if end is None else moment_ms(end, now_ms, option="--to"),
         folder=out.absolute(),
@@ -70,6 +70,7 @@ def export(
         form=form,
         decimals=decimals,
         with_origin=meta,
+        exchange=settings.exchange,
         made_by=f"data-collector {__version__}",
         now_ms=now_ms,
     )
@@ -86,7 +87,7 @@ def export(
 
 
 async def _exported(settings: Settings, order: ExportOrder, tell: Tell, epoch: int | None) -> Manifest:
-    venue = find_venue("binance")
+    venue = find_venue(settings.exchange)
     settings = found_surroundings(settings, with_exchange=False).settings
     async with opened_database(settings) as database:
         reader = database.reader if epoch is None else database.reader.in_epoch(epoch)

@@ -11,6 +11,7 @@ from typing import TypeVar, assert_never
 
 import msgspec
 
+from data_collector.decoding.faults import told_as_bad_frames
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
@@ -56,6 +57,10 @@ class BinanceCodec:
         self._array = msgspec.json.Decoder(list[msgspec.Raw]).decode
         self._names = msgspec.json.Decoder(tuple[str, ...] | None | bool).decode
 
+    def session(self) -> BinanceCodec:
+        """Every frame tells all of what it is about."""
+        return self
+
     def stream_name(self, key: Key) -> str:
         """Only the symbol is lower-cased: `1m` and `1M` differ by case alone."""
         symbol = key.symbol.lower()
@@ -95,7 +100,7 @@ class BinanceCodec:
         return _record(message, received_ns)
 
     def _decode_uncommon(self, frame: bytes | memoryview, received_ns: int) -> Event | list[Record]:
-        try:
+        with told_as_bad_frames():
             if bytes(frame[:1]) == b"[":
                 return self._decode_array(frame, received_ns)
             outline = self._outline(frame)
@@ -104,12 +109,6 @@ class BinanceCodec:
             if outline.e is not None or _present(outline.u):
                 return self._decode_payload(msgspec.Raw(frame), received_ns)
             return self._decode_reply(outline)
-        except msgspec.ValidationError as error:
-            raise BadFrame(f"The frame is not of the documented shape: {error}", reason="wrong_shape") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadFrame(f"The frame is not JSON: {error}", reason="not_json") from error
-        except RecursionError as error:
-            raise BadFrame("The frame is nested too deep.", reason="not_json") from error
 
     def _decode_payload(self, payload: msgspec.Raw, received_ns: int) -> Event | list[Record]:
         if bytes(memoryview(payload)[:1]) == b"[":
