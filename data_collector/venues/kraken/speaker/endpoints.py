@@ -105,12 +105,15 @@ class Answerer:
         def price(amount: int) -> str:
             return price_text(amount, max(TRADE_DECIMALS_MIN, pair.decimals))
 
-        def cut(text: str) -> str:
-            return text[: max(TRADE_DECIMALS_MIN, pair.decimals) - 8 or None]
+        def cut(text: str | None) -> str:
+            return (text or amount_text(0))[: max(TRADE_DECIMALS_MIN, pair.decimals) - 8 or None]
+
+        def lot(text: str | None) -> str:
+            return (text or amount_text(0))[:-5]
 
         return {
-            "a": [cut(ticker.ask_price), "1", f"{ticker.ask_qty[:-5]}"],
-            "b": [cut(ticker.bid_price), "1", f"{ticker.bid_qty[:-5]}"],
+            "a": [cut(ticker.ask_price), "1", lot(ticker.ask_qty)],
+            "b": [cut(ticker.bid_price), "1", lot(ticker.bid_qty)],
             "c": [cut(ticker.last_price), ticker.last_qty],
             "v": [amount_text(totals.volume), ticker.volume],
             "p": [price(_vwap(totals)), cut(ticker.weighted_avg_price)],

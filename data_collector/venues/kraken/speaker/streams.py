@@ -260,16 +260,22 @@ def levels(market: SymbolMarket, pair: Pair, depth: int) -> tuple[Levels, Levels
     return bids, asks
 
 
+_TICKER_PRICES = (
+    "price_change", "bid_price", "ask_price", "last_price", "low_price", "high_price", "weighted_avg_price",
+)  # fmt: skip
+
+
 def worded(record: Record, pair: Pair) -> Record:
     """What the market says, with the exchange's name and digits."""
     match record:
         case Trade():
             return structs.replace(record, symbol=pair.name, price=_cut(record.price, pair.decimals))
         case Ticker():
-            prices = ("price_change", "bid_price", "ask_price", "last_price", "low_price", "high_price")
-            cut = {name: _cut(getattr(record, name), pair.decimals) for name in (*prices, "weighted_avg_price")}
-            percent = record.price_change_percent
-            return structs.replace(record, symbol=pair.name, **cut, price_change_percent=percent[:-1])
+            texts = structs.asdict(record)
+            cut = {name: _cut(text, pair.decimals) for name in _TICKER_PRICES if (text := texts[name]) is not None}
+            if (percent := record.price_change_percent) is not None:
+                cut["price_change_percent"] = percent[:-1]
+            return structs.replace(record, symbol=pair.name, **cut)
         case Kline():
             cut = {name: _cut(getattr(record, name), pair.decimals) for name in ("open", "high", "low", "close")}
             return structs.replace(record, symbol=pair.name, **cut)
