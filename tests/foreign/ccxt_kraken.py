@@ -55,7 +55,7 @@ async def ask(exchange: ccxt.pro.kraken, collected: Collected) -> None:
     candles = {
         candle[0]: [str(amount) for amount in candle[1:]] for candle in await exchange.fetch_ohlcv(PAIR, INTERVAL)
     }
-    final = {kline["open_ms"]: kline["amounts"] for kline in collected.klines}
+    final = {int(str(kline["open_ms"])): kline["amounts"] for kline in collected.klines}
     for open_ms in sorted(final)[-3:-1]:
         assert candles[open_ms] == final[open_ms]
 
