@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from data_collector.model.venue import Reply, ShutdownNotice
+from data_collector.model.venue import Acknowledged, Closing
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.transport import Address, Resolver, open_websocket
 from data_collector.pipeline.connections.websocket import Control, Received, Unreadable, WebSocket
@@ -46,7 +46,7 @@ async def test_what_concerns_the_connection_goes_to_its_line_alone() -> None:
         await reader.open(url)
         await until_async(lambda: len(reader.control) == 2, "both messages")
 
-    assert reader.control == [Reply(3), ShutdownNotice(5)]
+    assert reader.control == [Acknowledged(3), Closing(5)]
     assert reader.received == []
 
 

@@ -9,8 +9,8 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import BadFrame
 from data_collector.model.records import Record
 from data_collector.model.sink import Batch, SideEntry
-from data_collector.model.venue import Reply, ShutdownNotice
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.connections.websocket import Control
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
@@ -65,7 +65,7 @@ class Scene:
         found = asyncio.run(self.kept.read(SYMBOL, first_id, trades_max=10**6))
         self.intake.trades.take_runs(self.sequence, found)
 
-    def frame(self, frame: bytes) -> Reply | ShutdownNotice | BadFrame | None:
+    def frame(self, frame: bytes) -> Control | BadFrame | None:
         answer = receive(self.intake, frame, 5)
         intake = self.intake
         assert intake.tally.judged == intake.tally.validated + intake.tally.errors

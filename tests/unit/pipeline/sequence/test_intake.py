@@ -12,7 +12,7 @@ from data_collector.model.errors import BadFrame
 from data_collector.model.gate import Verdict
 from data_collector.model.keys import UNKNOWN, Key
 from data_collector.model.records import Record, Ticker
-from data_collector.model.venue import Reply, ShutdownNotice
+from data_collector.model.venue import Acknowledged, Closing
 from data_collector.pipeline.sequence.refusals import RAW_BYTES_MAX
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
@@ -242,8 +242,8 @@ def test_unknown_kinds_are_counted_apart_and_are_no_messages(scene: Scene) -> No
 
 
 def test_control_replies_and_notices_go_back_to_the_line_uncounted(scene: Scene) -> None:
-    assert scene.frame(b'{"result":null,"id":3}') == Reply(3)
-    assert scene.frame(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":7}}') == ShutdownNotice(7)
+    assert scene.frame(b'{"result":null,"id":3}') == Acknowledged(3)
+    assert scene.frame(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":7}}') == Closing(7)
     assert scene.counts == (0, 0, 0)
 
 
