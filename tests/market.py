@@ -95,6 +95,16 @@ def untraded_ticker(event_ms: int = NOON_MS, /, **changes: object) -> Ticker:
     return structs.replace(ticker(event_ms), **{**zeros, **window, "count": 0, **changes})
 
 
+def sparse_ticker(event_ms: int = NOON_MS, /, **changes: object) -> Ticker:
+    """24 hours of an exchange that names no trades, and has neither an open price nor quote volumes."""
+    made = Ticker(
+        symbol=SYMBOL, price_change="-94.99", price_change_percent="-0.21", weighted_avg_price="45150.29",
+        last_price="45180.50", bid_price="45180.49", bid_qty="1.1", ask_price="45180.51", ask_qty="2.2",
+        high_price="45900.00", low_price="44000.00", volume="8913.30000000", event_ms=event_ms, received_ns=1,
+    )  # fmt: skip
+    return structs.replace(made, **changes)
+
+
 def aggregate_trade(**changes: object) -> AggregateTrade:
     """Six trades of one taker."""
     made = AggregateTrade(

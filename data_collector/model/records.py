@@ -67,36 +67,36 @@ class Kline(Struct, frozen=True, gc=False):
     received_ns: int = 0
 
 
-class Ticker(Struct, frozen=True, gc=False):
+class Ticker(Struct, frozen=True, gc=False, kw_only=True):
     """Statistics of the rolling 24 hours. Field names are those of Binance's REST `ticker/24hr` in snake_case."""
 
     symbol: str
-    price_change: str
-    price_change_percent: str
-    weighted_avg_price: str
-    prev_close_price: str
+    price_change: str | None = None
+    price_change_percent: str | None = None
+    weighted_avg_price: str | None = None
+    prev_close_price: str | None = None
     """Price of the last trade before the window."""
-    last_price: str
-    last_qty: str
-    bid_price: str
-    bid_qty: str
-    ask_price: str
-    ask_qty: str
-    open_price: str
-    high_price: str
-    low_price: str
+    last_price: str | None = None
+    last_qty: str | None = None
+    bid_price: str | None = None
+    bid_qty: str | None = None
+    ask_price: str | None = None
+    ask_qty: str | None = None
+    open_price: str | None = None
+    high_price: str | None = None
+    low_price: str | None = None
     volume: str
     """In base currency."""
-    quote_volume: str
-    open_time: int
+    quote_volume: str | None = None
+    open_time: int | None = None
     """Start of the window, ms."""
-    close_time: int
+    close_time: int | None = None
     """End of the window, ms."""
-    first_id: int
+    first_id: int | None = None
     """First trade id of the window; -1 where the window has no trade."""
-    last_id: int
-    """Last trade id of the window: tells whether `last_price` is newer than a trade's price."""
-    count: int
+    last_id: int | None = None
+    """Last trade id of the window: tells whether `last_price` is newer than a trade's price; -1 as above."""
+    count: int | None = None
     event_ms: int
     received_ns: int = 0
 

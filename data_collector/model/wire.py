@@ -156,8 +156,8 @@ NONE_AT_ZERO = (
 def ticker_values(ticker: Ticker) -> dict[str, str | int | None]:
     """What a ticker says, by `TICKER_FIELDS`; None for what there is not."""
     values: dict[str, str | int | None] = {name: getattr(ticker, name) for name in TICKER_FIELDS}
-    values |= {name: _price_or_none(str(values[name])) for name in NONE_AT_ZERO}
-    if values["last_price"] is None or values["open_price"] is None:
+    values |= {name: _price_or_none(getattr(ticker, name)) for name in NONE_AT_ZERO}
+    if values["last_price"] is None or (ticker.open_price is not None and values["open_price"] is None):
         values |= {"price_change": None, "price_change_percent": None}
     return values
 
@@ -174,13 +174,13 @@ def newest_price(ticker: Ticker) -> tuple[str | None, int]:
     In a window without a trade it is that of the last trade before it.
     """
     last = _price_or_none(ticker.last_price)
-    if ticker.last_id >= 0:
+    if ticker.last_id is None or ticker.last_id >= 0 or ticker.open_time is None:
         return last, ticker.event_ms
     return last or _price_or_none(ticker.prev_close_price), ticker.open_time
 
 
-def _price_or_none(text: str) -> str | None:
-    return text if float(text) else None
+def _price_or_none(text: str | None) -> str | None:
+    return text if text is not None and float(text) else None
 
 
 def quote_fields(quote: Quote) -> dict[str, str]:

@@ -15,7 +15,7 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import quote_fields
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import WEEK_S, Reader, klines, limits, minutes, opened, redis_sink, run_of, trades
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade, untraded_ticker
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, sparse_ticker, ticker, trade, untraded_ticker
 
 TRADES = f"trades:{SYMBOL}"
 STREAM = f"stream:{SYMBOL}"
@@ -222,6 +222,27 @@ async def test_trade_older_than_the_ticker_does_not_move_the_price_back(sink: Re
     await sink.write(trades(15, 18))
 
     assert reader.latest()["price"] == "9"
+
+
+async def test_ticker_that_names_no_trade_is_compared_by_time(sink: RedisSink, reader: Reader) -> None:
+    """An exchange that is asked for statistics while trades of the time before still come."""
+
+    def shown() -> tuple[str | None, ...]:
+        return tuple(reader.latest().get(name) for name in ("price", "trade_id", "last_id", "quote_volume"))
+
+    await sink.write(Batch(newest=[NewestUpdate(sparse_ticker(NOON_MS + 500, last_price="2"))]))
+    assert shown() == ("2", None, None, None)
+    await sink.write(Batch(trades=[run_of([trade(11, price="1", time_ms=NOON_MS + 400)])]))
+    assert shown() == ("2", None, None, None)
+    await sink.write(Batch(trades=[run_of([trade(12, price="3", time_ms=NOON_MS + 600)])]))
+    # Of two trades the id decides.
+    await sink.write(Batch(trades=[run_of([trade(13, price="4", time_ms=NOON_MS + 550)])]))
+    assert shown() == ("4", "13", None, None)
+
+    await sink.write(Batch(newest=[NewestUpdate(sparse_ticker(NOON_MS + 540, last_price="5", volume="7"))]))
+    assert (reader.latest()["volume"], *shown()) == ("7", "4", "13", None, None)
+    await sink.write(Batch(newest=[NewestUpdate(sparse_ticker(NOON_MS + 700, last_price="6"))]))
+    assert (reader.latest()["timestamp"], *shown()) == ("2024-01-01T12:00:00.700+00:00", "6", None, None, None)
 
 
 async def test_day_without_a_trade_leaves_out_its_prices_and_shows_the_one_before(

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from data_collector.api.latest import Latest
+from data_collector.client import Client
 from data_collector.model.sink import Batch, NewestUpdate
 from data_collector.model.status import Snapshot
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.http_service import HttpService, running
 from tests.contract.stores import Reader
-from tests.market import NOON_MS, SYMBOL, ticker
+from tests.market import NOON_MS, SYMBOL, sparse_ticker, ticker
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,18 @@ async def test_what_there_is_not_is_null(service: HttpService, sink: RedisSink, 
         404,
         "NOSUCH is not collected, and the store has nothing of it.",
     )
+
+
+async def test_what_an_exchange_does_not_tell_is_null(service: HttpService, sink: RedisSink, address: str) -> None:
+    await sink.write(Batch(newest=[NewestUpdate(sparse_ticker())]))
+
+    told = service.get(f"/latest/{SYMBOL}").json
+    with Client(address, api="", database="") as client:
+        newest = client.latest(SYMBOL)
+
+    names = ("quote_volume", "open_price", "last_qty", "open_time", "first_id", "count")
+    assert [told[name] for name in names] == [None] * len(names)
+    assert [getattr(newest, name) for name in names] == [None] * len(names)
 
 
 async def test_key_of_another_kind_is_told(service: HttpService, sink: RedisSink, reader: Reader) -> None:

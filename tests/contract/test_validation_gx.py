@@ -17,7 +17,7 @@ from data_collector.validation.rules.columns import Kind
 from tests.contract.validation_app import BAD, GOOD, MSGPACK, App, rule, serving, suite, until_up
 from tests.integration.processes import is_running
 from tests.integration.waiting import until_async
-from tests.market import kline, trade
+from tests.market import NOON_MS, kline, sparse_ticker, ticker, trade
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -83,6 +83,21 @@ async def test_an_audit_counts_and_agrees_with_the_gate(app: App) -> None:
     assert report.broken["trade"]["price_positive"] == 1
     assert report.disagreements == []
     assert report.failures == []
+
+
+async def test_what_an_exchange_does_not_tell_breaks_no_rule(app: App) -> None:
+    unknown = dict.fromkeys(("quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume", "trades"))
+    alone = [sparse_ticker(NOON_MS + second * 1000) for second in range(3)]
+    among_others = [ticker(NOON_MS + 9000), sparse_ticker(NOON_MS + 9500)]
+    report = await audit(
+        app,
+        Chunk("ticker", await digest_of(app, "ticker"), tickers=alone),
+        Chunk("ticker", await digest_of(app, "ticker"), tickers=among_others),
+        Chunk("kline", await digest_of(app, "kline"), klines=[kline(minute, **unknown) for minute in range(90, 93)]),
+        source="sparse",
+    )
+
+    assert (any(report.broken.values()), report.disagreements, report.failures) == (False, [], [])
 
 
 async def test_a_gate_that_was_wrong_is_found_out(app: App) -> None:

@@ -23,7 +23,7 @@ from tests.integration.scene import playing
 from tests.integration.store_reader import Store
 from tests.integration.test_history_writer import answers, history, writer_pid
 from tests.integration.waiting import until_async
-from tests.market import NOON_MS, ticker, untraded_ticker
+from tests.market import NOON_MS, sparse_ticker, ticker, untraded_ticker
 
 TIMES = ("open_time", "close_time")
 TEXTS = tuple(name for name in TICKER_FIELDS[1:] if name not in TIMES)
@@ -203,6 +203,25 @@ async def test_day_without_a_trade_has_null_for_its_prices(
     assert rows(database, f"select {names} from market_data_tickers") == [
         (None, None, None, None, "0.00467300", "0.00000000", 0, -1)
     ]
+
+
+async def test_what_an_exchange_does_not_tell_is_null(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_reading, "ROUND_S", 0.0)
+    fields = dict(zip(ticker_fields(sparse_ticker())[::2], ticker_fields(sparse_ticker())[1::2], strict=True))
+    there = [text for field in fields.items() if field[1] for text in field]
+    store.ask("HSET", "latest:BTCUSDT", "event_ms", NOON_MS, *there)
+    connection = await StoreConnection.connect(parse_store_url(store.url))
+    followed = await FollowedDatabase.open(database, "binance")
+
+    added = await followed.put_tickers(await TickerSampler(connection, orders_for(store, "BTCUSDT")).read())
+    connection.close()
+    followed.close()
+
+    names = "last_price::text, last_qty, quote_volume, open_time, close_time, first_id, last_id, count"
+    assert added == 1
+    assert rows(database, f"select {names} from market_data_tickers") == [("45180.50", *[None] * 7)]
 
 
 async def test_tickers_that_are_too_old_go_a_few_at_a_time(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

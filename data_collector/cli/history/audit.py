@@ -111,7 +111,7 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
         notes += cuts_told(settings, series, from_ms, now_ms)
         await _demand_known(database.reader, rest, retrying, venue, series)
         bounds = RestBounds(rest, venue.calendar)
-        ends = AuditEnds(database.reader, venue.calendar, bounds, live, rest if against_exchange else None)
+        ends = AuditEnds(database.reader, venue, bounds, live, rest if against_exchange else None)
         at_work = DatabaseAudit(
             ends, from_ms=from_ms, to_ms=to_ms, now_ms=now_ms,
             retention=retention_of(settings, now_ms), retrying=retrying, tell=_tell_progress,
@@ -121,7 +121,7 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
         if repair and not all(each.is_clean and not each.proven for each in found):
             span = TimeSpan(0 if from_ms is None else from_ms, to_ms, now_ms)
             async with opened_load(settings, database.writer, database.quarantine) as load:
-                ends_of_repair = Ends(rest, database.reader, load.rows, venue.calendar)
+                ends_of_repair = Ends(rest, database.reader, load.rows, venue)
                 ended = await _repaired(ends_of_repair, found, span)
                 withdrawn = await _withdrawn(database.writer, venue.calendar, found)
                 ended = structs.replace(ended, absent=ended.absent + withdrawn + await _recorded(load, found))

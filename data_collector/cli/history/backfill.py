@@ -67,7 +67,7 @@ def backfill(
     end: Annotated[str, typer.Option("--to", help="Where to end, not included: the same, or now.")] = "now",
     symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
     intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS; '' for none.")] = None,
-    trades: Annotated[bool, typer.Option("--trades", help="Trades too. They cost 25 of weight per 1,000.")] = False,
+    trades: Annotated[bool, typer.Option("--trades", help="Trades too; the plan tells what they cost.")] = False,
     source: SourceOption = "rest",
     files: Annotated[
         str | None, typer.Option(help="Base URL or folder of the files; default: where the exchange publishes.")
@@ -129,7 +129,7 @@ async def filled(
         opened_load(settings, database.writer, database.quarantine) as load,
         opened_rest(venue, settings) as rest,
     ):
-        ends = Ends(rest, database.reader, load.rows, venue.calendar)
+        ends = Ends(rest, database.reader, load.rows, venue)
         filling = await _filling(settings, options, venue, ends, tell, stopping)
         plan = await filling.plan()
         tell(filling.planned(plan))

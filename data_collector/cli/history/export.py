@@ -72,6 +72,7 @@ def export(
         form=form,
         decimals=decimals,
         with_origin=meta,
+        exchange=settings.exchange,
         made_by=f"data-collector {__version__}",
         now_ms=now_ms,
     )
@@ -82,9 +83,8 @@ def export(
     if json:
         print(msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode())
         return
-    for file in manifest.files:
-        typer.echo(_sentence(file))
-    typer.echo(f"Manifest: {out / MANIFEST}")
+    sentences = [_sentence(file) for file in manifest.files]
+    typer.echo("\n".join([*sentences, f"Manifest: {out / MANIFEST}"]))
 
 
 async def _exported(settings: Settings, order: ExportOrder, tell: Tell, epoch: int | None) -> Manifest:

@@ -145,7 +145,8 @@ class NewLives:
         try:
             tickers = await self._rest.tickers([sequence.symbol])
             heads = await self._rest.heads([sequence.symbol])
-            last_id = heads.get(sequence.symbol, tickers[0].last_id if tickers else -1)
+            told_id = heads.get(sequence.symbol, tickers[0].last_id if tickers else None)
+            last_id = -1 if told_id is None else told_id
             agrees = await self._shows_new_life(sequence, last_id)
         except VenueUnreachable:
             return None

@@ -132,7 +132,7 @@ class Intake:
 
     def _learn(self, record: NewestRecord) -> None:
         self.tally.other_event_ms = max(self.tally.other_event_ms, sent_ms_of(record) or 0)
-        if isinstance(record, Ticker):
+        if isinstance(record, Ticker) and record.last_id is not None:
             self.trades.learn_reference(record.symbol, record.last_id)
 
     def _take_other(self, record: Record) -> None:
@@ -157,7 +157,7 @@ class Intake:
         if sent_ms is not None:
             # One from the future would keep out all that follow.
             verdict = self.tally.judged_in_time(sent_ms, verdict)
-        if not isinstance(record, Ticker):
+        if not isinstance(record, Ticker) or record.last_id is None:
             return verdict
         if self._jumps(record.symbol, record.last_id) and not (verdict is not None and verdict.critical):
             return also_refused("trade_id_jump", verdict)

@@ -257,7 +257,7 @@ class SilenceWatch(Part):
     def _compare(self, stream: Stream, last_id: int | None) -> None:
         now = time.monotonic()
         if last_id is None:
-            # The exchange left the symbol out: that says nothing of it.
+            # The exchange left the symbol out, or names no trade: that says nothing of it.
             return
         known_id = stream.last_id
         if stream.key.channel == "trade" and stream.rhythm.has_spoken and not stream.strikes:

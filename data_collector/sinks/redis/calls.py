@@ -179,8 +179,9 @@ class CallBuilder:
             case Ticker():
                 price, price_ms = newest_price(record)
                 words = (
-                    PUT_NEWEST["ticker"], 1, key("latest", record.symbol), record.event_ms, record.last_id,
-                    price or "", trade_time_text(price_ms), marks, *ticker_fields(record),
+                    PUT_NEWEST["ticker"], 1, key("latest", record.symbol), record.event_ms,
+                    "" if record.last_id is None else record.last_id, price or "", trade_time_text(price_ms), marks,
+                    *ticker_fields(record),
                 )  # fmt: skip
             case Quote():
                 more = ("warnings", marks) if marks else ()

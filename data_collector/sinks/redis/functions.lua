@@ -127,7 +127,7 @@ local function append_trades(keys, args)
   local foreign, price_known = {}, {}
   local latest = redis.call('TYPE', keys[2]).ok
   if latest == 'hash' then
-    price_known = redis.call('HMGET', keys[2], 'volume', 'trade_id')
+    price_known = redis.call('HMGET', keys[2], 'volume', 'trade_id', 'timestamp')
   elseif latest ~= 'none' then
     foreign[1] = keys[2]
   end
@@ -159,7 +159,12 @@ local function append_trades(keys, args)
   end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[3])
   local last = first + count - 1
-  if price_known[1] and (begins or not price_known[2] or tonumber(price_known[2]) < last) then
+  local is_newer = begins or (price_known[2] and tonumber(price_known[2]) < last)
+  if not price_known[2] then
+    -- A ticker's that names no trade.
+    is_newer = is_newer or string.sub(price_known[3] or '', 1, 23) <= string.sub(args[6], 1, 23)
+  end
+  if price_known[1] and is_newer then
     redis.call('HSET', keys[2], 'price', args[5], 'timestamp', args[6], 'trade_id', string.format('%d', last))
   end
   return {'OK', last, count - skip, bridged, unpack(foreign)}
@@ -252,20 +257,27 @@ local function put_kline(keys, args)
 end
 
 -- keys: latest hash
--- args: event time, last trade id (-1 when the window has no trade), price ('' when there is none), time text of the
---       price, warnings, then field and value of each statistic, '' for what there is not.
+-- args: event time, last trade id (-1 when the window has no trade, '' when the exchange tells none), price ('' when
+--       there is none), time text of the price, warnings, then field and value of each statistic, '' for what there is
+--       not.
 -- An older ticker changes nothing, and the price stays that of a newer trade: of one without a trade the price is from
--- before its window. Ids below those of the ticker before have begun anew. Returns 1 (stored) or 0 (older).
+-- before its window. Ids below those of the ticker before have begun anew. Where no id is told the time decides, and
+-- the price is no trade's then: there is no `trade_id`. Returns 1 (stored) or 0 (older).
 local function put_ticker(keys, args)
   exists(keys[1], 'hash')
   local known, id = redis.call('HMGET', keys[1], 'event_ms', 'trade_id', 'timestamp', 'last_id'), tonumber(args[2])
   if known[1] and tonumber(args[1]) <= tonumber(known[1]) then return 0 end
   redis.call('HSET', keys[1], 'event_ms', args[1], 'warnings', args[5])
   put_fields(keys[1], args, 6)
-  local is_newer = not known[2] or id >= tonumber(known[2]) or id < (tonumber(known[4] or -1) or -1)
-  if id < 0 and known[3] then is_newer = string.sub(known[3], 1, 23) < args[4] end
+  local is_newer = not id or not known[2] or id >= tonumber(known[2]) or id < (tonumber(known[4] or -1) or -1)
+  if (not id or id < 0) and known[3] then is_newer = string.sub(known[3], 1, 23) < args[4] end
   if is_newer and args[3] ~= '' then
-    redis.call('HSET', keys[1], 'price', args[3], 'timestamp', args[4], 'trade_id', id < 0 and known[2] or args[2])
+    redis.call('HSET', keys[1], 'price', args[3], 'timestamp', args[4])
+    if not id then
+      redis.call('HDEL', keys[1], 'trade_id')
+    else
+      redis.call('HSET', keys[1], 'trade_id', id < 0 and known[2] or args[2])
+    end
   end
   return 1
 end

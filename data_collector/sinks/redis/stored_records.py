@@ -19,7 +19,6 @@ from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker, Trade, known_rules
-from data_collector.model.wire import NONE_AT_ZERO
 
 NO_RECORD = (msgspec.MsgspecError, ValueError, KeyError, IndexError, OverflowError)
 """What parsers and the calendar raise of things that nobody of ours has written."""
@@ -39,9 +38,6 @@ _Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Name = Annotated[str, Meta(max_length=64, pattern="^[^\\x00-\\x1f]*$")]
 
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
-_NOT_THERE = dict.fromkeys((*NONE_AT_ZERO, "price_change", "price_change_percent"), "0")
-"""What `latest:` leaves out where there is none; a ticker has zero then, as the exchange sent it."""
-
 _TIMES = ("event_ms", "open_time", "close_time")
 _INTEGER_MAX = 2**63 - 1
 
@@ -131,9 +127,11 @@ def stored_trade(text: str) -> Trade:
 
 def stored_ticker(symbol: str, fields: Mapping[str, str]) -> Ticker:
     """The newest ticker in the hash `latest:`. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
-    ticker = msgspec.convert({**_NOT_THERE, **fields, "symbol": symbol}, Ticker, strict=False)
+    ticker = msgspec.convert({**fields, "symbol": symbol}, Ticker, strict=False)
     for name in Ticker.__struct_fields__[1:]:
         value = getattr(ticker, name)
+        if value is None:
+            continue
         if isinstance(value, int):
             is_good = 0 <= value <= LATEST_MS if name in _TIMES else -1 <= value <= _INTEGER_MAX
         else:

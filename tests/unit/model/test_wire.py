@@ -29,7 +29,7 @@ from data_collector.model.wire import (
     trade_time_text,
 )
 from data_collector.sinks.redis.stored_records import stored_kline, stored_trade
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade, untraded_ticker
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, sparse_ticker, ticker, trade, untraded_ticker
 
 SYMBOL_JSON = json_text(SYMBOL)
 
@@ -207,6 +207,22 @@ def test_ticker_object_of_a_day_without_a_trade_has_no_prices_but_the_one_before
     assert (shown["volume"], shown["count"]) == (0, 0)
     assert newest_price(untraded_ticker()) == ("0.00467300", untraded_ticker().open_time)
     assert newest_price(untraded_ticker(last_price="0.00467300"))[0] == "0.00467300"
+
+
+def test_what_a_ticker_does_not_tell_is_neither_zero_nor_made_up() -> None:
+    names_and_values = ticker_fields(sparse_ticker())
+    fields = dict(zip(names_and_values[::2], names_and_values[1::2], strict=True))
+    shown = ticker_object(sparse_ticker())
+    untold = {
+        "prev_close_price", "last_qty", "open_price", "quote_volume", "open_time", "close_time", "first_id", "last_id",
+        "count",
+    }  # fmt: skip
+
+    assert {name for name, text in fields.items() if text == ""} == untold
+    assert {name for name, value in shown.items() if value is None} == untold
+    assert shown["price_change"] == Decimal("-94.99")
+    assert newest_price(sparse_ticker()) == ("45180.50", NOON_MS)
+    assert newest_price(sparse_ticker(last_price=None)) == (None, NOON_MS)
 
 
 def test_quote_keeps_its_digits_and_tells_when_it_came() -> None:

@@ -18,6 +18,7 @@ from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from data_collector.pipeline.spool.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker.frames import encode
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, ticker, trade
 from tests.receiving import receive
@@ -47,7 +48,7 @@ class Scene:
 
     def send(self, *records: Record) -> None:
         for record in records:
-            self.frame(CODEC.encode(record))
+            self.frame(encode(record))
 
     def begin(self, trade_id: int = 10) -> None:
         """The first trade is let through, with a ticker that vouches for its id."""

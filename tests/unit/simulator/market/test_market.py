@@ -114,12 +114,12 @@ def test_ticker_is_what_the_trades_of_24_hours_come_to(passed_ms: int) -> None:
     assert (ticker.first_id, ticker.last_id, ticker.count) == (inside[0].trade_id, inside[-1].trade_id, len(inside))
     assert (ticker.open_time, ticker.close_time) == (market.now_ms - DAY_MS, market.now_ms)
     assert (ticker.open_price, ticker.last_price) == (inside[0].price, inside[-1].price)
-    assert Decimal(ticker.high_price) == max(Decimal(trade.price) for trade in inside)
-    assert Decimal(ticker.low_price) == min(Decimal(trade.price) for trade in inside)
+    assert Decimal(ticker.high_price or "") == max(Decimal(trade.price) for trade in inside)
+    assert Decimal(ticker.low_price or "") == min(Decimal(trade.price) for trade in inside)
     assert Decimal(ticker.volume) == volume
-    assert Decimal(ticker.quote_volume) == quote
-    assert Decimal(ticker.weighted_avg_price) == (quote / volume).quantize(CENT_MILLIONTH, ROUND_HALF_UP)
-    assert Decimal(ticker.price_change) == Decimal(inside[-1].price) - Decimal(inside[0].price)
+    assert Decimal(ticker.quote_volume or "") == quote
+    assert Decimal(ticker.weighted_avg_price or "") == (quote / volume).quantize(CENT_MILLIONTH, ROUND_HALF_UP)
+    assert Decimal(ticker.price_change or "") == Decimal(inside[-1].price) - Decimal(inside[0].price)
     assert ticker.last_qty == inside[-1].quantity
     if before:
         assert ticker.prev_close_price == before[-1].price

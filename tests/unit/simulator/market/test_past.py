@@ -16,7 +16,7 @@ from data_collector.simulator import settings
 from data_collector.simulator.market.candles import INTERVALS, kline_record, open_of
 from data_collector.simulator.market.market import Market, SymbolMarket
 from data_collector.simulator.market.tape import Tape
-from data_collector.simulator.rest.published import PublishedFiles
+from data_collector.venues.binance.speaker.published import PublishedFiles
 from tests.unit.simulator.market.made_of_trades import kline_of
 
 START_MS = 1_700_000_030_000
@@ -196,8 +196,8 @@ def test_ticker_covers_24_hours_that_are_not_on_the_tape(passed_ms: int) -> None
     (before,) = traded(asked, trades[0].time_ms - HOUR_MS, market.now_ms - DAY_MS)[-1:]
     assert (ticker.first_id, ticker.last_id, ticker.count) == (trades[0].trade_id, trades[-1].trade_id, len(trades))
     assert (ticker.open_price, ticker.last_price) == (trades[0].price, trades[-1].price)
-    assert float(ticker.high_price) == max(float(trade.price) for trade in trades)
-    assert float(ticker.low_price) == min(float(trade.price) for trade in trades)
+    assert float(ticker.high_price or "") == max(float(trade.price) for trade in trades)
+    assert float(ticker.low_price or "") == min(float(trade.price) for trade in trades)
     assert ticker.prev_close_price == before.price
     never_asked_before = market_of(trades_per_s=0.5)
     never_asked_before.now_ms = market.now_ms

@@ -9,7 +9,18 @@ from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.rules.suite import shipped_suite
 from tests.judging import refusing, shipped_gate
-from tests.market import MINUTE_MS, NOON_MS, aggregate_trade, kline, mini_ticker, quote, ticker, trade, untraded_ticker
+from tests.market import (
+    MINUTE_MS,
+    NOON_MS,
+    aggregate_trade,
+    kline,
+    mini_ticker,
+    quote,
+    sparse_ticker,
+    ticker,
+    trade,
+    untraded_ticker,
+)
 from tests.planted import PLANTED, TIME_MAX
 
 GATE = shipped_gate()
@@ -192,6 +203,15 @@ def test_ticker_changes_may_be_negative() -> None:
 def test_ticker_of_a_window_without_trades_passes() -> None:
     assert GATE.check(untraded_ticker()) is None
     assert refusing(untraded_ticker(last_price="0.00467300", open_price="0.00467300")) == ()
+
+
+def test_what_an_exchange_does_not_tell_breaks_no_rule() -> None:
+    assert GATE.check(sparse_ticker()) is None
+    assert GATE.check(sparse_ticker(last_price=None, high_price=None, low_price=None, bid_qty=None)) is None
+    assert refusing(sparse_ticker(last_price="46000.00")) == ("last_not_above_high",)
+    unknown = dict.fromkeys(("quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume", "trades"))
+    for closed in (True, False):
+        assert GATE.check(kline(closed=closed, **unknown, first_trade_id=-1, last_trade_id=-1)) is None
 
 
 def test_prices_of_zero_are_refused_where_there_were_trades() -> None:
