@@ -24,10 +24,8 @@ from data_collector.model.records import Kline, Row, Trade
 from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.venues.binance import bulk_names
 from data_collector.venues.binance.bulk_archive import looks_like_a_page
-from data_collector.venues.binance.bulk_names import CHECKSUM
+from data_collector.venues.binance.bulk_names import CHECKSUM, FILES_URL
 from data_collector.venues.binance.bulk_rows import kline_rows, trade_rows
-
-FILES_URL = "https://data.binance.vision"
 
 STALL_TIMEOUT_S = 30.0
 """A month of a busy symbol is some GiB, so there is no limit for the whole, only for silence."""

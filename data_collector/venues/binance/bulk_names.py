@@ -15,6 +15,8 @@ from data_collector.model.calendar import DAY_MS, UtcCalendar
 from data_collector.model.keys import Key
 from data_collector.model.published import BulkFile
 
+FILES_URL = "https://data.binance.vision"
+
 CALENDAR = UtcCalendar()
 
 BY_MONTH_ONLY = frozenset({"3d", "1w", "1M"})
