@@ -102,12 +102,16 @@ class Codec(Protocol):
         """One text frame. Raises `BadFrame`. Number texts are not checked here: the gate does that."""
 
 
+TRADING = "TRADING"
+"""The status of a symbol that trades now, whatever its exchange calls it."""
+
+
 class SymbolRules(Struct, frozen=True):
     """What the exchange's symbol list says of one symbol."""
 
     symbol: str
     status: str
-    """`TRADING` when it trades now."""
+    """`TRADING`, or the exchange's own word for why it does not."""
     base: str
     quote: str
     tick_size: float = 0.0
