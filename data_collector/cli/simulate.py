@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +24,13 @@ from data_collector.model.errors import Misconfigured
 from data_collector.simulator import Simulator, SimulatorSettings
 from data_collector.simulator.listing import KNOWN, synthetic_symbols
 from data_collector.simulator.settings import ErrorShape
-from data_collector.venues.binance.speaker import SPEAKER
+from data_collector.simulator.speaker import Speaker
+from data_collector.venues.discovery import FIRST_EXCHANGE, find_speaker
 
+ExchangesOption = Annotated[
+    list[str] | None,
+    typer.Option("--exchange", help="Whose protocol it speaks; given again: another's too, over the same market."),
+]
 SymbolsOption = Annotated[
     str, typer.Option(help="Comma-separated names; unknown ones are made up. Default: 16 well-known pairs.")
 ]
@@ -59,6 +65,7 @@ ErrorShapeOption = Annotated[ErrorShape, typer.Option(help="nested as on the wir
 
 def simulate(
     *,
+    exchange: ExchangesOption = None,
     symbols: SymbolsOption = "",
     synthetic: SyntheticOption = 0,
     seed: SeedOption = 1,
@@ -85,11 +92,12 @@ def simulate(
     exit_with_parent: ParentOption = False,
     parent: ParentPidOption = 0,
 ) -> None:
-    """Run a simulated exchange that speaks Binance's protocol, streams and REST, from one seeded market.
+    """Run a simulated exchange that speaks the protocol of a real one, streams and REST, from one seeded market.
 
-    It needs no network. Point the collector at it with the two lines that it prints. Faults on request:
-    docs/simulator.md.
+    It needs no network. Point the collector at it with the lines that it prints. The ports are those of the first
+    exchange, others take free ones. Faults on request: docs/simulator.md.
     """
+    speakers = [find_speaker(name) for name in exchange or [FIRST_EXCHANGE]]
     settings = SimulatorSettings(
         seed=seed, symbols=_symbols(symbols, synthetic), trades_per_s=trades_per_s, speed=speed, start_ms=start_ms,
         history_trades=history_trades, history_ms=history_days * DAY_MS,
@@ -100,7 +108,7 @@ def simulate(
     )  # fmt: skip
     if exit_with_parent:
         end_with_parent(parent)
-    uvloop.run(_serve(settings, port_file=port_file))
+    uvloop.run(_serve(settings, speakers, port_file=port_file))
 
 
 def _symbols(names: str, synthetic: int) -> tuple[str, ...]:
@@ -126,12 +134,12 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
-async def _serve(settings: SimulatorSettings, *, port_file: Path | None) -> None:
+async def _serve(settings: SimulatorSettings, speakers: Sequence[Speaker], *, port_file: Path | None) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    simulator = Simulator(settings, [SPEAKER])
+    simulator = Simulator(settings, speakers)
     try:
         await simulator.start()
     except OSError as error:
@@ -159,6 +167,8 @@ def _tell(simulator: Simulator) -> None:
     settings = simulator.settings
     print(f"A simulated exchange with {len(settings.symbols)} symbols (seed {settings.seed}) is listening.")
     print("Point the collector at it with:")
-    print(f"  export BINANCE_WS_URL={simulator.ws_url}")
-    print(f"  export BINANCE_REST_URL={simulator.rest_url}")
+    for name, addresses in simulator.addresses.items():
+        prefix = name.upper()
+        print(f"  export {prefix}_WS_URL={addresses.ws_url}")
+        print(f"  export {prefix}_REST_URL={addresses.rest_url}")
     print(f"Its counters: {simulator.rest_url}/simulator/state  Faults: docs/simulator.md  End: Ctrl-C", flush=True)
