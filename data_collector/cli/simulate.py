@@ -28,8 +28,8 @@ from data_collector.simulator.speaker import Speaker
 from data_collector.venues.discovery import FIRST_EXCHANGE, find_speaker
 
 ExchangesOption = Annotated[
-    str,
-    typer.Option("--exchange", help="Whose protocol; several, by commas, tell one market."),
+    list[str] | None,
+    typer.Option("--exchange", help="Whose protocol it speaks; given again: another's too, over the same market."),
 ]
 SymbolsOption = Annotated[
     str, typer.Option(help="Comma-separated names; unknown ones are made up. Default: 18 well-known pairs.")
@@ -65,7 +65,7 @@ ErrorShapeOption = Annotated[ErrorShape, typer.Option(help="nested as on the wir
 
 def simulate(
     *,
-    exchange: ExchangesOption = FIRST_EXCHANGE,
+    exchange: ExchangesOption = None,
     symbols: SymbolsOption = "",
     synthetic: SyntheticOption = 0,
     seed: SeedOption = 1,
@@ -92,12 +92,12 @@ def simulate(
     exit_with_parent: ParentOption = False,
     parent: ParentPidOption = 0,
 ) -> None:
-    """Run a simulated exchange that speaks the protocol of a real one, streams and REST, from a seeded market.
+    """Run a simulated exchange that speaks the protocol of a real one, streams and REST, from one seeded market.
 
-    It needs no network. Point the collector at it with the two lines that it prints. Faults on request:
-    docs/simulator.md.
+    It needs no network. Point the collector at it with the lines that it prints. The ports are those of the first
+    exchange, others take free ones. Faults on request: docs/simulator.md.
     """
-    speakers = [find_speaker(name) for name in dict.fromkeys(map(str.strip, exchange.split(",")))]
+    speakers = [find_speaker(name) for name in dict.fromkeys(exchange or [FIRST_EXCHANGE])]
     settings = SimulatorSettings(
         seed=seed, symbols=_symbols(symbols, synthetic, speakers), trades_per_s=trades_per_s, speed=speed,
         start_ms=start_ms,

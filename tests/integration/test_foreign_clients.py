@@ -44,7 +44,7 @@ PAGE = 1000
 # Thirty times real time: a one-minute candle closes every two seconds. Pings come often, to see them answered.
 SIMULATE = ("simulate", "--ws-port", "0", "--rest-port", "0", "--speed", "30", "--trades-per-s", "2",
             "--ping-interval-s", "1", "--pong-timeout-s", "30", "--symbols", f"{SYMBOL},ETHUSDT",
-            "--exchange", "binance,kraken")  # fmt: skip
+            "--exchange", "binance", "--exchange", "kraken")  # fmt: skip
 
 
 class Received(TypedDict):

@@ -57,7 +57,7 @@ async def test_it_tells_where_it_listens_and_ends_cleanly_on_a_signal(tmp_path: 
 
 async def test_several_exchanges_tell_one_market_each_at_its_own_ports(tmp_path: Path) -> None:
     command, ports = await launch_and_wait(
-        tmp_path / "ports.json", "--exchange", "binance,kraken", "--symbols", "BTC/USD", "--seed", "3"
+        tmp_path / "ports.json", "--exchange", "binance", "--exchange", "kraken", "--symbols", "BTC/USD", "--seed", "3"
     )
     async with (
         aiohttp.ClientSession() as session,
