@@ -8,7 +8,7 @@ import pytest
 
 from data_collector.model.backoff import Backoff
 from data_collector.pipeline.connections import refused_streams
-from data_collector.simulator import RefusedStream, Simulator
+from data_collector.simulator import RefuseStreams, Simulator
 from data_collector.venues.binance.speaker import SPEAKER
 from tests.integration.scene import DRIVEN, SYMBOLS, Scene, playing
 from tests.integration.store_reader import Store
@@ -17,7 +17,7 @@ from tests.integration.waiting import until_async
 NEVER_S = (3_600.0, 3_600.0)
 
 
-def exchange(*faults: RefusedStream) -> Simulator:
+def exchange(*faults: RefuseStreams) -> Simulator:
     simulator = Simulator(DRIVEN, [SPEAKER])
     for fault in faults:
         simulator.faults.add(fault)
@@ -41,7 +41,7 @@ async def test_refused_symbol_is_told_and_the_others_flow(
 ) -> None:
     """One of two symbols is refused, in an answer that does not say which stream it is about."""
     monkeypatch.setattr(refused_streams, "AGAIN_S", (0.5, 0.5))
-    async with playing(store, folder, simulator=exchange(RefusedStream(stream="ethusdt@*"))) as scene:
+    async with playing(store, folder, simulator=exchange(RefuseStreams(stream="ethusdt@*"))) as scene:
         await good_ones_flow(scene)
 
         [reason] = told(scene)
@@ -68,7 +68,7 @@ async def test_refusal_that_costs_the_connection_is_narrowed_down_over_the_next_
     """Real Binance closes the connection after a badly formed name, and does not say which it is."""
     monkeypatch.setattr("data_collector.pipeline.connections.line.Backoff", lambda: Backoff(cap_s=0.05))
     monkeypatch.setattr(refused_streams, "AGAIN_S", NEVER_S)
-    simulator = exchange(RefusedStream(stream="ethusdt@kline_5m", closes=True))
+    simulator = exchange(RefuseStreams(stream="ethusdt@kline_5m", closes=True))
     async with playing(store, folder, simulator=simulator, symbols=SYMBOLS) as scene:
         await good_ones_flow(scene)
         await scene.trade()
@@ -82,7 +82,7 @@ async def test_symbol_that_the_exchange_refuses_is_told_where_subscriptions_are_
     store: Store, folder: Path
 ) -> None:
     async with playing(
-        store, folder, simulator=exchange(RefusedStream(stream="ethusdt@*")), symbols=["BTCUSDT"]
+        store, folder, simulator=exchange(RefuseStreams(stream="ethusdt@*")), symbols=["BTCUSDT"]
     ) as scene:
         await good_ones_flow(scene)
 
