@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Ticker, Trade
 from data_collector.model.venue import Counts, KlinePage, SymbolRules
 from data_collector.rest.budget import PacedBudget, RestBudget
 from data_collector.rest.judging import Answer, Judgement, judged_by_status, page_told, shortened
-from data_collector.rest.pages import CLOSED_MARGIN_MS, BadPage, check_ids, check_rows, kline_page, step_of
+from data_collector.rest.pages import CLOSED_MARGIN_MS, BadPage, bare_kline, check_ids, check_rows, kline_page, step_of
 from data_collector.rest.time_paged import TimePagedRest
 from data_collector.rest.time_paging import TimedPage
 
@@ -38,8 +38,8 @@ FINAL = ("EQuery:", "EGeneral:Invalid arguments", "EGeneral:Unknown method", "EG
 KLINES_MAX = 721
 """The newest 720, and the one that runs."""
 
-PAIRS_PER_CALL = 100
-"""Of statistics: what a URL holds."""
+PAIRS_MAX = 100
+"""What a URL holds; of more the statistics of all are asked for."""
 
 V1_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
 """The symbol list has names of the older protocol."""
@@ -136,16 +136,13 @@ class KrakenRest(TimePagedRest):
         return {pair.symbol: _rules(pair) for pair in pairs.values() if pair.wsname}
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
-        """One call for a hundred symbols, and one for the clock: statistics tell no time."""
+        """One call, and one for the clock: statistics tell no time."""
         known, time_ms = await self._listed(), await self.server_time_ms() // 1000 * 1000
-        listed, tickers = [symbol for symbol in symbols if symbol in known], list[Ticker]()
-        for start in range(0, len(listed), PAIRS_PER_CALL):
-            part = listed[start : start + PAIRS_PER_CALL]
-            query = {"pair": ",".join(known[symbol][0] for symbol in part)}
-            rows = (await self._get("/0/public/Ticker", query, 1, Answered[dict[str, TickerRow]])).result
-            found = ((symbol, next((rows[name] for name in known[symbol] if name in rows), None)) for symbol in part)
-            tickers += (_ticker(symbol, row, time_ms) for symbol, row in found if row is not None)
-        return tickers
+        names = {symbol: known[symbol] for symbol in symbols if symbol in known}
+        query = {"pair": ",".join(each[0] for each in names.values())} if len(names) <= PAIRS_MAX else {}
+        rows = (await self._get("/0/public/Ticker", query, 1, Answered[dict[str, TickerRow]])).result if names else {}
+        found = ((symbol, next((rows[name] for name in each if name in rows), None)) for symbol, each in names.items())
+        return [_ticker(symbol, row, time_ms) for symbol, row in found if row is not None]
 
     async def server_time_ms(self) -> int:
         """It is told in whole seconds: the middle of one is as near as it can be had."""
@@ -239,11 +236,7 @@ def _klines(symbol: str, interval: str, span: tuple[int, int], result: Mapping[s
         raise BadPage(f"{asked} end with {last_s!r}")
     closed_ms = min(last_s * 1000 + step_ms, rows[-1][0] * 1000) if rows else 0
     within = (
-        Kline(
-            symbol, interval, open_ms, open_ms + step_ms - 1, open=row[1], high=row[2], low=row[3], close=row[4],
-            volume=row[6], quote_volume=None, taker_buy_base_volume=None, taker_buy_quote_volume=None, trades=row[7],
-            is_closed=True, event_ms=open_ms + step_ms,
-        )
-        for row in rows if span[0] <= (open_ms := row[0] * 1000) <= span[1]
+        bare_kline(symbol, interval, row[0] * 1000, row[1:5], volume=row[6], trades=row[7])
+        for row in rows if span[0] <= row[0] * 1000 <= span[1]
     )  # fmt: skip
     return kline_page(asked, span, closed_ms + CLOSED_MARGIN_MS, within)
