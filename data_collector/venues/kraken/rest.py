@@ -35,6 +35,9 @@ RATE_LIMITED_S, LOCKOUT_S = 5.0, 900.0
 FINAL = ("EQuery:", "EGeneral:Invalid arguments", "EGeneral:Unknown method", "EGeneral:Permission denied")
 """What never passes. All else may: the exchange is busy, restarts, or does not know."""
 
+FLOAT_US = 0.12
+"""By so much the floats of times are off."""
+
 KLINES_MAX = 721
 """The newest 720, and the one that runs."""
 
@@ -196,12 +199,16 @@ def _rules(pair: Pair) -> SymbolRules:
 
 
 def _ticker(symbol: str, row: TickerRow, time_ms: int) -> Ticker:
-    average, high, low = (row.p[1], row.h[1], row.l[1]) if row.t[1] else (None, None, None)
     return Ticker(
-        symbol=symbol, weighted_avg_price=average, last_price=row.c[0], last_qty=row.c[1], bid_price=row.b[0],
-        bid_qty=row.b[2], ask_price=row.a[0], ask_qty=row.a[2], high_price=high, low_price=low, volume=row.v[1],
-        count=row.t[1], event_ms=time_ms,
+        symbol=symbol, weighted_avg_price=_price(row.p[1]), last_price=_price(row.c[0]), last_qty=row.c[1],
+        bid_price=_price(row.b[0]), bid_qty=row.b[2], ask_price=_price(row.a[0]), ask_qty=row.a[2],
+        high_price=_price(row.h[1]), low_price=_price(row.l[1]), volume=row.v[1], count=row.t[1], event_ms=time_ms,
     )  # fmt: skip
+
+
+def _price(text: str) -> str | None:
+    """0.00000 is written where there is none."""
+    return text if text.strip("0.") else None
 
 
 def _rows(asked: str, result: Mapping[str, list[Row] | str | int], most: int) -> list[Row]:
@@ -223,8 +230,9 @@ def _trades(symbol: str, count: int, result: Mapping[str, list[TradeRow] | str])
 
 
 def _trade(symbol: str, price: str, quantity: str, time_s: float, side: str, _: str, __: str, trade_id: int) -> Trade:
-    # The float has lost digits; the nearest microsecond is as near as it can be had.
-    time_ms, sub_ms_us = divmod(round(time_s * 1e6), 1000)
+    # Finer digits are cut off, as on the stream; what the float has lost of them could be a whole microsecond.
+    second = int(time_s)
+    time_ms, sub_ms_us = divmod(second * 1_000_000 + int((time_s - second) * 1e6 + FLOAT_US), 1000)
     return Trade(symbol, trade_id, price, quantity, time_ms, time_ms, side == "s", sub_ms_us=sub_ms_us)
 
 
