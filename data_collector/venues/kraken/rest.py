@@ -5,6 +5,7 @@ https://docs.kraken.com/api/docs/guides/spot-rest-intro and https://docs.kraken.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -120,6 +121,7 @@ class KrakenRest(TimePagedRest):
         super().__init__(url, budget or PacedBudget(PAUSE_S), use_proxy=use_proxy, counters=counters, api_key=api_key)
         self._names: dict[str, tuple[str, ...]] = {}
         """By symbol: how it is asked for, and how answers may call it."""
+        self._listing = asyncio.Lock()
 
     def judge(self, path: str, answer: Answer) -> Judgement:
         """Another status than 200 does not come from the exchange."""
@@ -171,8 +173,9 @@ class KrakenRest(TimePagedRest):
         return self._trusted(lambda: _trades(symbol, count, result))
 
     async def _listed(self) -> Mapping[str, tuple[str, ...]]:
-        if not self._names:
-            await self.symbols()
+        async with self._listing:
+            if not self._names:
+                await self.symbols()
         return self._names
 
     async def _pair(self, symbol: str) -> str:
