@@ -19,7 +19,7 @@ from msgspec import json as msgspec_json
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker.frames import encode
 
 BURST_FRAMES = 64
 """Frames between two looks at whether the peer still reads."""
@@ -110,7 +110,6 @@ class Feed(WSListener):
 
 def prepared_frames(plan: Plan) -> Iterator[bytes]:
     """Endless frames of the plan's mix, the symbols in turn."""
-    codec = BinanceCodec()
     start_ms = int(time.time()) // 60 * MINUTE_MS
     trades, klines, tickers = plan.mix
     # A line whose event times fall behind the clock is taken for one that is late.
@@ -122,11 +121,11 @@ def prepared_frames(plan: Plan) -> Iterator[bytes]:
         for offset in range(trades):
             trade_id = (number - 1) * trades + offset + 1
             time_ms = time.time_ns() // 1_000_000 if plan.is_stamped else start_ms + int(trade_id * step_ms)
-            yield codec.encode(trade_at(symbol, trade_id, time_ms))
+            yield encode(trade_at(symbol, trade_id, time_ms))
         for offset in range(klines):
-            yield codec.encode(kline_at(symbol, start_ms, (number - 1) * klines + offset))
+            yield encode(kline_at(symbol, start_ms, (number - 1) * klines + offset))
         for offset in range(tickers):
-            yield codec.encode(ticker_at(symbol, start_ms + (number - 1) * tickers + offset + 1))
+            yield encode(ticker_at(symbol, start_ms + (number - 1) * tickers + offset + 1))
 
 
 def trade_at(symbol: str, trade_id: int, time_ms: int) -> Trade:

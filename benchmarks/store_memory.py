@@ -23,7 +23,7 @@ from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, TradeRun
 from data_collector.model.wire import trade_json, trade_time_text
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import configure_logs, get_log
-from data_collector.settings import Settings
+from data_collector.settings import load_settings
 from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.sink import RedisSink
@@ -80,7 +80,7 @@ def quotes(count: int, first_ms: int) -> list[NewestUpdate]:
 async def measure(trade_count: int, kline_count: int) -> dict[str, float]:
     """Bytes per trade entry, per kline entry, per kline key and per quote entry."""
     now_ms = int(time.time() * 1000) // MINUTE_MS * MINUTE_MS
-    limits = StoreLimits(trade_count, kline_count, Settings().kline_ttl_s)
+    limits = StoreLimits(trade_count, kline_count, load_settings({}, None).kline_ttl_s)
     with tempfile.TemporaryDirectory(prefix="dc-") as folder:
         store = EmbeddedValkey(Path(folder), port=0, log=get_log())
         try:
@@ -126,9 +126,10 @@ async def used_memory(connection: StoreConnection) -> int:
 
 def main() -> None:
     """Measure and print."""
+    settings = load_settings({}, None)
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trades", type=int, default=Settings().trades_maxlen)
-    parser.add_argument("--klines", type=int, default=Settings().stream_maxlen)
+    parser.add_argument("--trades", type=int, default=settings.trades_maxlen)
+    parser.add_argument("--klines", type=int, default=settings.stream_maxlen)
     arguments = parser.parse_args()
     configure_logs()
     print(json.dumps(asyncio.run(measure(arguments.trades, arguments.klines)), indent=2))

@@ -19,6 +19,7 @@ from data_collector.validation.gate.gate import gate_of
 from data_collector.validation.rules.columns import KINDS, Checked, Kind
 from data_collector.validation.rules.suite import shipped_suite
 from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker.frames import encode as frame_of
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 CALLS = 20_000
@@ -36,7 +37,7 @@ def gate_against_decoder() -> None:
     gate = gate_of({kind: shipped_suite(kind) for kind in KINDS})
     print("Gate against decoder (median of rounds in turn; text to number included):")
     for kind, record in specimens(0).items():
-        frame = codec.encode(record)
+        frame = frame_of(record)
         check = gate.suites[kind].check
         assert check(record) is None, "a good record"
         decoding, gating = [], []

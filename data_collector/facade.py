@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import structlog
@@ -33,10 +33,10 @@ from data_collector.model.wire import kline_object, ticker_object, trade_object
 from data_collector.observe.logs import configure_logs
 from data_collector.service.service import Service
 from data_collector.settings import load_settings
-from data_collector.settings.fields import variables
+from data_collector.settings.fields import FIELDS, variable_of, variables
 from data_collector.sinks.postgres.pool import PostgresPool
 from data_collector.time_limit import time_limit
-from data_collector.venues.discovery import find_venue
+from data_collector.venues.discovery import FIRST_EXCHANGE, find_venue
 
 HOOK_QUEUE_MAX = 10_000
 """Records that wait for a hook; when full, the oldest is dropped and counted (`hook_dropped`). The store has it."""
@@ -48,7 +48,7 @@ HOOK_DRAIN_S = 5.0
 class DataCollector:
     """A collector of one exchange. Subclasses name it and override hooks."""
 
-    exchange: ClassVar[str | Venue] = "binance"
+    exchange: ClassVar[str | Venue] = FIRST_EXCHANGE
     """Name of a shipped exchange, or a `Venue` of your own (docs/adding-a-venue.md)."""
 
     extra_channels: ClassVar[tuple[Channel, ...]] = ()
@@ -57,18 +57,13 @@ class DataCollector:
     def __init__(self, **settings: object) -> None:
         """`BinanceDataCollector(symbols=["BTCUSDT"], redis_url="redis://…")`: names of the settings in lower case.
 
-        Raises `Misconfigured` with every fault at once.
+        `symbols`, `ws_url`, `rest_url` and `api_key` are those of the exchange, whatever its name. Raises
+        `Misconfigured` with every fault at once.
         """
-        environ = dict(os.environ)
-        unknown = sorted(name for name in settings if name.upper() not in variables())
-        if unknown:
-            raise Misconfigured(f"There are no settings named {', '.join(unknown)}; docs/settings.md lists them.")
-        for name, value in settings.items():
-            if value is not None:
-                environ.pop(f"{name.upper()}_FILE", None)
-                environ[name.upper()] = _text(value)
         exchange = self.exchange
         venue = find_venue(exchange) if isinstance(exchange, str) else exchange
+        given = _as_environment(settings, venue.name)
+        environ = {name: text for name, text in os.environ.items() if name.removesuffix("_FILE") not in given} | given
         hooked = self._hooks()
         self.pg_pool: PostgresPool | None = None
         """An asyncpg pool, from `start` on, when DATABASE_URL is set."""
@@ -77,9 +72,12 @@ class DataCollector:
         self._queue: asyncio.Queue[Record] = asyncio.Queue(HOOK_QUEUE_MAX)
         self._hooked = hooked
         self._service = Service(
-            load_settings(environ), venue=venue, tap=self._tap if hooked else None, extra_channels=self.extra_channels,
+            load_settings(environ, exchange=venue),
+            venue=venue,
+            tap=self._tap if hooked else None,
+            extra_channels=self.extra_channels,
             klines_elsewhere=bool(hooked) and hooked["store_in_postgres"],
-        )  # fmt: skip
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -209,6 +207,18 @@ class DataCollector:
                 await self.on_ticker(ticker_object(record))
             case AggregateTrade() | MiniTicker() | Quote():
                 await self.on_record(record)
+
+
+def _as_environment(settings: Mapping[str, object], exchange: str) -> dict[str, str]:
+    """Keyword arguments as variables: `rest_url` is that of the exchange which is collected."""
+    names = {name.lower(): name for name in variables(exchange)} | {
+        each: variable_of(each, exchange) for each in FIELDS
+    }
+    del names["exchange"], names["exchanges"]
+    unknown = sorted(settings.keys() - names.keys())
+    if unknown:
+        raise Misconfigured(f"There are no settings named {', '.join(unknown)}; docs/settings.md lists them.")
+    return {names[name]: _text(value) for name, value in settings.items() if value is not None}
 
 
 def _text(value: object) -> str:

@@ -12,20 +12,20 @@ import uvloop
 
 from data_collector.observe.logs import configure_logs
 from data_collector.observe.memory import SHORTAGE
-from data_collector.service.service import LIVE_FOLDER, Service
+from data_collector.service.service import Service
 from data_collector.settings import load_settings
 
 
 def collect(
     *,
     control_fd: Annotated[int, typer.Option(help="Inherited socket on which the starter asks and hangs up.")] = -1,
-    folder: Annotated[str, typer.Option(help="Folder below VAR_DIR.")] = LIVE_FOLDER,
+    folder: Annotated[str, typer.Option(help="Folder below VAR_DIR; default: the exchange's.")] = "",
     source: Annotated[str, typer.Option(help="What the store is filled from, when its address does not tell.")] = "",
     empty: Annotated[bool, typer.Option(help="Start with an empty embedded store.")] = False,
 ) -> None:
     """Collect until the control line hangs up or SIGTERM comes."""
     configure_logs()
-    service = Service(load_settings(), folder=folder, empty=empty, source=source or None)
+    service = Service(load_settings(), folder=folder or None, empty=empty, source=source or None)
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)
     try:
         uvloop.run(_run(service, control))

@@ -25,6 +25,7 @@ from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
+from data_collector.settings.fields import variable_of
 from data_collector.settings.texts import EMBEDDED
 
 FOLDER = "demo"
@@ -74,7 +75,10 @@ def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0, past_days
     market = _market(folder) if keep else None
     with ExitStack() as programs:
         ws_url, rest_url = programs.enter_context(_simulator(folder, market, trades_per_s))
-        environment |= {"BINANCE_WS_URL": ws_url, "BINANCE_REST_URL": rest_url}
+        environment |= {
+            variable_of("ws_url", given.exchange): ws_url,
+            variable_of("rest_url", given.exchange): rest_url,
+        }
         if given.validation_service_url is None:
             environment["VALIDATION_SERVICE_URL"] = programs.enter_context(_validation_service(folder, environment))
         settings = load_settings(environment)

@@ -73,7 +73,7 @@ def plan(
 
 
 async def _planned(settings: Settings, desired: DesiredSubscriptions, url: str) -> Change:
-    venue = find_venue("binance")
+    venue = find_venue(settings.exchange)
     faults: list[str] = []
     known = await _known(settings, venue, url)
     wanted = wanted_of(known.subscriptions, desired, venue, faults)
@@ -118,7 +118,7 @@ def _by_settings(settings: Settings, venue: Venue, reason: str) -> _Known:
 
 
 async def _listing_notes(settings: Settings, venue: Venue, wanted: Subscriptions, faults: list[str]) -> list[str]:
-    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy, api_key=settings.api_key)
+    rest = venue.open_rest(settings.rest_url, use_proxy=settings.use_proxy, api_key=settings.rest_key)
     try:
         listed = await rest.symbols()
     except (VenueUnreachable, VenueRefused) as error:

@@ -182,14 +182,16 @@ def replay(
 
 
 def _named(symbols: Sequence[str] | None, settings: Settings) -> list[str]:
-    """`unknown` is the one name that is not written in capitals."""
+    """Symbols in the exchange's own form, and `unknown`, which is none."""
     if not symbols:
         return [*settings.symbols, UNKNOWN]
     try:
-        names = dict.fromkeys(name for text in symbols for name in symbols_of_text(text))
+        venue = find_venue(settings.exchange)
+        words = [word for text in symbols for word in text.split(",")]
+        names = [(UNKNOWN,) if word.strip().lower() == UNKNOWN else symbols_of_text(word, venue) for word in words]
     except ValueError as error:
         raise Misconfigured(f"SYMBOL: {error}.") from None
-    return [UNKNOWN if name == UNKNOWN.upper() else name for name in names]
+    return list(dict.fromkeys(name for each in names for name in each))
 
 
 async def _newest(
@@ -200,7 +202,7 @@ async def _newest(
     rows: list[list[str]] = []
     if database.store is not None:
         store = StoreReading()
-        keys = find_venue("binance").store_keys
+        keys = find_venue(settings.exchange).store_keys
         try:
             page = await newest_refusals(store, database.store.whole, keys, _named(symbols, settings), limit)
         except SinkUnavailable as error:
@@ -256,7 +258,7 @@ async def _replayed(
     if database.store is not None:
         replaying = Replay(gate.suites, settings, rule, is_dry=is_dry, tell=_tell_progress)
         async with opened(database.store) as connection:
-            streams = QuarantineStreams(connection, find_venue("binance").store_keys)
+            streams = QuarantineStreams(connection, find_venue(settings.exchange).store_keys)
             try:
                 answer.symbols = await replaying.run(streams, _named(symbols, settings))
             finally:
@@ -276,7 +278,9 @@ async def _release(settings: Settings, surroundings: Surroundings, named: Sequen
         opened_database(surroundings.settings, rights) as database,
         opened_load(settings, database.writer, database.quarantine) as load,
     ):
-        release = Release(load, database.quarantine, find_venue("binance").calendar, answer.rule, answer.dry_run)
+        release = Release(
+            load, database.quarantine, find_venue(settings.exchange).calendar, answer.rule, answer.dry_run
+        )
         answer.history = await release.run(named)
         answer.gx = await load.audit.finish()
 

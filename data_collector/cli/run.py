@@ -89,7 +89,7 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str) ->
         store=snapshot.redis_url,
         database=_database(snapshot),
         history=_history(snapshot),
-        exchange=f"{settings.binance_ws_url}, {settings.binance_rest_url}",
+        exchange=f"{settings.ws_url}, {settings.rest_url}",
         validation=_validation(settings),
         symbols=f"{shown} and {more} more" if more > 0 else shown,
         channels=", ".join(settings.channels),

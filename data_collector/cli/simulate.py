@@ -23,7 +23,7 @@ from data_collector.model.errors import Misconfigured
 from data_collector.simulator import Simulator, SimulatorSettings
 from data_collector.simulator.listing import KNOWN, synthetic_symbols
 from data_collector.simulator.settings import ErrorShape
-from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker import SPEAKER
 
 SymbolsOption = Annotated[
     str, typer.Option(help="Comma-separated names; unknown ones are made up. Default: 16 well-known pairs.")
@@ -131,7 +131,7 @@ async def _serve(settings: SimulatorSettings, *, port_file: Path | None) -> None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    simulator = Simulator(settings, BinanceCodec())
+    simulator = Simulator(settings, [SPEAKER])
     try:
         await simulator.start()
     except OSError as error:

@@ -32,7 +32,6 @@ from data_collector.history.feeds import (
     faults_of_trades,
 )
 from data_collector.history.odd_candles import parted, places_of
-from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import AuditedRows, Bounds, LiveRows, LiveStore
 from data_collector.history.retention import Retention
 from data_collector.history.retrying import Retrying
@@ -41,7 +40,7 @@ from data_collector.model.errors import VenueRefused
 from data_collector.model.grid import IdGrid, KlineGrid, grid_of
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
-from data_collector.model.venue import ExchangeApi, KlinePage, KlinesApi, TradesApi
+from data_collector.model.venue import ExchangeApi, KlinePage, KlinesApi, TradePlace, TradesApi, Venue
 from data_collector.model.wire import open_time_text
 
 ROWS_PER_READ = 10_000
@@ -63,11 +62,15 @@ class AuditEnds(Struct, frozen=True):
     """Who is asked; what is None is not compared with."""
 
     held: AuditedRows
-    calendar: Calendar
+    venue: Venue
     bounds: Bounds
     """The exchange's, of what it lists."""
     live: LiveStore | None = None
     rest: ExchangeApi | None = None
+
+    @property
+    def calendar(self) -> Calendar:
+        return self.venue.calendar
 
 
 class DatabaseAudit:
@@ -248,7 +251,7 @@ class DatabaseAudit:
         page = await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
         whole, odd = parted(self._ends.calendar, page.klines, first_ms)
         doubts.settle(faults_of_klines(whole))
-        if len(page.klines) < ROWS_PER_CALL:
+        if len(page.klines) < self._ends.venue.reach.klines_per_answer:
             return page, whole, odd, None
         told_ms = place_ms(self._ends.calendar, key.kline_interval, page.klines[-1].open_ms, first_ms)
         return page, whole, odd, told_ms
@@ -366,9 +369,11 @@ class DatabaseAudit:
         check, doubts, absent = Check(series.label, "exchange"), Doubts(), AbsentRows(IdGrid())
         holes = found.left_to_exchange()
         position = ids[0]
+        near: Sequence[Trade] = await self._ends.held.trades_by_id(series.symbol, position, position, 1)
         while position <= ids[1]:
-            call = partial(_exchanges_trades, rest, series.symbol, position, doubts)
+            call = partial(_exchanges_trades, rest, series.symbol, position, near, doubts)
             page = await self._retrying.ask(series.label, call)
+            near = page[-1:]
             rows = [row for row in page if row.trade_id <= ids[1]]
             last = rows[-1].trade_id if rows else ids[1]
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, position, last, last - position + 1))
@@ -382,7 +387,10 @@ class DatabaseAudit:
         found.checks.append(check)
 
 
-async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int, doubts: Doubts) -> Sequence[Trade]:
-    rows = (await rest.trades(symbol, from_id)).trades
+async def _exchanges_trades(
+    rest: TradesApi, symbol: str, from_id: int, near: Sequence[Trade], doubts: Doubts
+) -> Sequence[Trade]:
+    """`near`: the trade that is asked about, or the one before, if it is known."""
+    rows = (await rest.trades(symbol, from_id, near=TradePlace.of(near[0]) if near else None)).trades
     doubts.settle(faults_of_trades(rows))
     return rows

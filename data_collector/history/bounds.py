@@ -11,7 +11,7 @@ from data_collector.history.ports import HeldTrades
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import BadFile, NotPublished, RowsRefused, Unavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.venue import BulkFile, BulkFiles, ExchangeApi, TradesApi
+from data_collector.model.venue import BulkFile, BulkFiles, ExchangeApi, TradePlace, TradesApi
 
 NO_FILE = (
     "No published file of {series} in this time can be read, and the exchange, which may know {what}, does not answer, "
@@ -131,7 +131,7 @@ async def demand_same_life(symbol: str, held: HeldTrades, rest: TradesApi) -> No
         what = f"its newest is {newest_id}, and the database begins with {span[0]}"
         raise RowsRefused(BEGAN_ANEW.format(symbol=symbol, what=what))
     try:
-        other = (await rest.trades(symbol, mine[0].trade_id, limit=1)).trades
+        other = (await rest.trades(symbol, mine[0].trade_id, near=TradePlace.of(mine[0]), limit=1)).trades
     except VenueRefused:
         # Whoever asks for its trades is told.
         return

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from data_collector.history.odd_candles import parted, places_of
-from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import AnsweredRows, Bounds, Ends, Stored
 from data_collector.model.calendar import LATEST_MS, place_ms
 from data_collector.model.errors import VenueRefused, VenueUnreachable
@@ -18,6 +17,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Source, Trade
+from data_collector.model.venue import TradePlace
 from data_collector.model.wire import open_time_text
 
 SETTLED_MS = 600_000
@@ -84,7 +84,9 @@ class KlineFeed:
 
         numbers = sorted([*(row.open_ms for row in rows), *places])
         proven = (page.proven_from_ms, page.proven_to_ms)
-        return AnsweredRows(numbers, len(page.klines) >= ROWS_PER_CALL, proven, store, places)
+        return AnsweredRows(
+            numbers, len(page.klines) >= self._ends.venue.reach.klines_per_answer, proven, store, places
+        )
 
     async def first_ever(self) -> int | None:
         if self._first_ever is None:
@@ -105,6 +107,9 @@ class KlineFeed:
     def newest(self) -> int:
         return self._now_ms
 
+    async def by_trades(self, missing: Sequence[tuple[int, int]]) -> tuple[int, Sequence[tuple[int, int]]]:
+        return 0, missing
+
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, self.grid.span(first, last + 1)[1], "absent") for first, last in ranges]
         await self._ends.store.put_gaps(self.series, gaps)
@@ -120,6 +125,8 @@ class TradeFeed:
         self._bounds = bounds
         self._newest_id = 0
         self._doubts = Doubts()
+        self._told: Sequence[Trade] = ()
+        """The last one of the newest answer."""
 
     async def missing(self, from_ms: int, to_ms: int, now_ms: int) -> list[tuple[int, int]]:
         symbol = self.series.symbol
@@ -130,8 +137,10 @@ class TradeFeed:
         return await self._ends.held.trade_holes(symbol, *found)
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
-        page = await self._ends.rest.trades(self.series.symbol, first, limit=ROWS_PER_CALL)
+        symbol, limit = self.series.symbol, self._ends.venue.reach.trades_per_answer
+        page = await self._ends.rest.trades(symbol, first, near=await self._near(first), limit=limit)
         rows = page.trades
+        self._told = rows[-1:] or self._told
         self._doubts.settle(faults_of_trades(rows))
 
         async def store(wanted: Callable[[int], bool]) -> Sequence[Stored]:
@@ -139,6 +148,13 @@ class TradeFeed:
 
         proven = (rows[0].trade_id, rows[-1].trade_id) if rows else (first, first - 1)
         return AnsweredRows([row.trade_id for row in rows], not page.reaches_head, proven, store)
+
+    async def _near(self, first: int) -> TradePlace | None:
+        """The trade that is asked about, or the one before: from the answer before, or the database."""
+        known = self._told
+        if not known or not first - 1 <= known[0].trade_id <= first:
+            known = await self._ends.held.trades_by_id(self.series.symbol, max(first - 1, 0), first, 1)
+        return TradePlace.of(known[0]) if known else None
 
     async def first_ever(self) -> int | None:
         # REST may keep only the newest trades, so its first one is not the first that ever was.
@@ -153,6 +169,9 @@ class TradeFeed:
 
     def newest(self) -> int:
         return self._newest_id
+
+    async def by_trades(self, missing: Sequence[tuple[int, int]]) -> tuple[int, Sequence[tuple[int, int]]]:
+        return 0, missing
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, last - first + 1, "absent") for first, last in ranges]

@@ -13,7 +13,7 @@ from typing import Final
 
 from data_collector.history.events import FileRefused, SeriesEnded, Tell
 from data_collector.history.odd_candles import OddCandles, parted, places_of
-from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
+from data_collector.history.plan import SeriesPlan, calls_of
 from data_collector.history.ports import Ends, Stored
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import BadFile, NotPublished, OtherLife
@@ -37,6 +37,7 @@ class FileFill:
         assert ends.files is not None, "checked by whoever offers the choice"
         self._files = ends.files
         self._store = ends.store
+        self._venue = ends.venue
         self._calendar = ends.calendar
         self._rest = ends.rest if symbol not in ends.files_alone else None
         self._retrying = retrying
@@ -76,7 +77,7 @@ class FileFill:
         for stretch in plan.stretches:
             for begin, end in stretch.overlap(first, last):
                 count += grid.span(begin, end + 1)[1]
-        return -(-count // NEW_ROWS_PER_CALL) >= self._requests_min
+        return calls_of(file.key, self._venue).count(count) >= self._requests_min
 
     async def _ids_of(self, file: BulkFile, rest: TradesApi) -> tuple[int, int]:
         symbol, name = file.key.symbol, file.key.label

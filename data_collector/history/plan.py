@@ -5,24 +5,38 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from data_collector.model.grid import Grid, Hole
 from data_collector.model.keys import Key
+from data_collector.model.venue import Venue
 
-ROWS_PER_CALL = 1000
-"""What the exchange gives at most."""
-
-NEW_ROWS_PER_CALL = ROWS_PER_CALL - 1
-"""Each answer begins with a row that is known: only what lies between two rows of one answer is proven absent."""
-
-KLINES_WEIGHT, TRADES_WEIGHT = 2, 25
-
-SECONDS_PER_CALL = 0.2
-"""Assumed; the weight decides for anything large."""
-
-CALLS_AT_ONCE = 2
 MINUTE_S = 60.0
+
+
+class Calls(Struct, frozen=True):
+    """What the exchange gives of a series in one answer, and what that takes of its budget and of time."""
+
+    rows: int
+    weight: int
+    seconds: float
+
+    @property
+    def new_rows(self) -> int:
+        """Each answer begins with a row that is known: only what lies between two rows of one is proven absent."""
+        return self.rows - 1
+
+    def count(self, rows: int) -> int:
+        """How many bring so many rows in a row."""
+        return -(-rows // self.new_rows)
+
+
+def calls_of(series: Key, venue: Venue) -> Calls:
+    """Those about one series."""
+    reach, cost = venue.reach, venue.cost
+    if series.channel == "trade":
+        return Calls(reach.trades_per_answer, cost.trades, cost.seconds_per_call)
+    return Calls(reach.klines_per_answer, cost.klines, cost.seconds_per_call)
 
 
 class Stretch(Struct, frozen=True):
@@ -49,6 +63,11 @@ class SeriesPlan(Struct, frozen=True):
 
     series: Key
     stretches: tuple[Stretch, ...] = ()
+    requests: int = 0
+    weight: int = 0
+    """Of all requests."""
+    seconds: float = 0.0
+    """Of all requests, one after the other."""
     refusal: str | None = None
     """Why the database cannot even be asked about it."""
 
@@ -61,13 +80,14 @@ class SeriesPlan(Struct, frozen=True):
     def rows(self) -> int:
         return sum(hole.count for stretch in self.stretches for hole in stretch.holes)
 
-    @property
-    def requests(self) -> int:
-        return sum(stretch.requests for stretch in self.stretches)
-
-    @property
-    def weight(self) -> int:
-        return self.requests * (TRADES_WEIGHT if self.series.channel == "trade" else KLINES_WEIGHT)
+    def costs(self, *asked: tuple[int, Calls]) -> SeriesPlan:
+        """The same, by so many answers of each kind."""
+        return structs.replace(
+            self,
+            requests=sum(count for count, _ in asked),
+            weight=sum(count * calls.weight for count, calls in asked),
+            seconds=sum(count * calls.seconds for count, calls in asked),
+        )
 
 
 class Plan(Struct, frozen=True):
@@ -90,25 +110,22 @@ class Plan(Struct, frozen=True):
     def seconds(self, weight_per_minute: int, used: int = 0) -> float:
         """About how long it takes; `used` is what the running minute has seen already, the collector's calls too."""
         minutes_waited = max(0, -(-(self.weight + used) // weight_per_minute) - 1) if self.requests else 0
-        return max(minutes_waited * MINUTE_S, self.requests * SECONDS_PER_CALL / CALLS_AT_ONCE)
+        return max(minutes_waited * MINUTE_S, sum(each.seconds for each in self.series))
 
 
-def plan_series(series: Key, missing: Sequence[tuple[int, int]], grid: Grid) -> SeriesPlan:
+def plan_series(series: Key, missing: Sequence[tuple[int, int]], grid: Grid, calls: Calls) -> SeriesPlan:
     """From the first and last missing number of each hole, ascending; holes are joined where that saves requests."""
     stretches: list[Stretch] = []
     for first, last in missing:
         hole = Hole(first, *grid.span(first, grid.following(last)))
-        alone = _requests(hole.count)
+        alone = calls.count(hole.count)
         before = stretches[-1] if stretches else None
         if before is not None:
-            joined = _requests(grid.span(before.first, grid.following(last))[1])
+            joined = calls.count(grid.span(before.first, grid.following(last))[1])
             # Ties join: fewer stretches are fewer answers that end in the middle of nothing.
             if joined <= before.requests + alone:
                 stretches[-1] = Stretch(before.first, last, (*before.holes, hole), joined)
                 continue
         stretches.append(Stretch(first, last, (hole,), alone))
-    return SeriesPlan(series, tuple(stretches))
-
-
-def _requests(count: int) -> int:
-    return -(-count // NEW_ROWS_PER_CALL)
+    requests = sum(stretch.requests for stretch in stretches)
+    return SeriesPlan(series, tuple(stretches)).costs((requests, calls))

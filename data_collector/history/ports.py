@@ -12,7 +12,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Source, Trade
-from data_collector.model.venue import BulkFiles, ExchangeApi
+from data_collector.model.venue import BulkFiles, ExchangeApi, Venue
 
 
 class Stored(Struct, frozen=True):
@@ -36,7 +36,20 @@ class HeldTrades(Protocol):
         """First and last trade id."""
 
 
-class Holdings(HeldTrades, Protocol):
+class StoredRows(HeldTrades, Protocol):
+    """The rows of the database. Ranges of time exclude their end. Methods raise `SinkUnavailable`, `Misconfigured`."""
+
+    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
+        """The first `limit` klines of the range, ascending."""
+
+    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
+        """The first `limit` trades of the range in the order of their ids."""
+
+    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
+        """First and last open time."""
+
+
+class Holdings(StoredRows, Protocol):
     """The reading side of the database. Methods raise `SinkUnavailable`, `Misconfigured`."""
 
     async def kline_holes(
@@ -53,20 +66,7 @@ class Holdings(HeldTrades, Protocol):
         """Places of which quarantine keeps what one of these sources gave, ascending."""
 
 
-class StoredRows(HeldTrades, Protocol):
-    """The rows of the database. Ranges of time exclude their end. Methods raise `SinkUnavailable`, `Misconfigured`."""
-
-    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
-        """The first `limit` klines of the range, ascending."""
-
-    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
-        """The first `limit` trades of the range in the order of their ids."""
-
-    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
-        """First and last open time."""
-
-
-class AuditedRows(Holdings, StoredRows, Protocol):
+class AuditedRows(Holdings, Protocol):
     """What an audit reads of the database."""
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
@@ -116,15 +116,19 @@ class RowStore(Protocol):
 
 
 class Ends(Struct, frozen=True):
-    """The two ends of a backfill, and how the exchange's klines lie in time."""
+    """The two ends of a backfill."""
 
     rest: ExchangeApi
     held: Holdings
     store: RowStore
-    calendar: Calendar
+    venue: Venue
     files: BulkFiles | None = None
     files_alone: frozenset[str] = frozenset()
     """Symbols that the exchange's REST side cannot be asked about: it does not list them now, or does not answer."""
+
+    @property
+    def calendar(self) -> Calendar:
+        return self.venue.calendar
 
 
 class Bounds(Protocol):
@@ -171,7 +175,7 @@ class SeriesFeed(Protocol):
         """First and last number of each hole between two times; what has not ended yet is not missing."""
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
-        """Up to 1,000 rows from `first` on; rows after `last` may be left out."""
+        """As many rows as one answer holds, from `first` on; rows after `last` may be left out."""
 
     async def first_ever(self) -> int | None:
         """No number before this one exists; None where that cannot be told."""
@@ -187,3 +191,6 @@ class SeriesFeed(Protocol):
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Record that the exchange itself has none."""
+
+    async def by_trades(self, missing: Sequence[tuple[int, int]]) -> tuple[int, Sequence[tuple[int, int]]]:
+        """About how many answers about trades bring what is made of them; and what of these is given as it is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -80,7 +80,10 @@ Event = Record | Acknowledged | Refused | Listed | Head | Pulse | Closing | Unkn
 
 
 class Codec(Protocol):
-    """Between frames and records. Pure: no I/O, no clock. `decode` undoes `encode`."""
+    """From frames to records. Pure: no I/O, no clock. The folder's speaker does what `decode` undoes."""
+
+    def session(self) -> Codec:
+        """What decodes the frames of one connection; itself, unless it must remember what earlier frames told."""
 
     def stream_name(self, key: Key) -> str:
         """The exchange's name for a key, as sent in a subscription."""
@@ -96,9 +99,6 @@ class Codec(Protocol):
 
     def decode(self, frame: bytes | memoryview, received_ns: int) -> Event | list[Record]:
         """One text frame. Raises `BadFrame`. Number texts are not checked here: the gate does that."""
-
-    def encode(self, record: Record, *, combined: bool = True, microseconds: bool = False) -> bytes:
-        """The frame that the exchange would send for `record`; for the simulator and for round-trip tests."""
 
 
 class SymbolRules(Struct, frozen=True):
@@ -121,6 +121,11 @@ class TradePlace(Struct, frozen=True):
     trade_id: int
     time_us: int
     """When it took place, UTC; too early by up to a millisecond where microseconds are not known."""
+
+    @classmethod
+    def of(cls, trade: Trade) -> TradePlace:
+        """That of a trade."""
+        return cls(trade.trade_id, trade.time_ms * 1000 + (trade.sub_ms_us or 0))
 
 
 class TradePage(Struct, frozen=True):
@@ -153,8 +158,10 @@ class KlinePage(Struct, frozen=True):
 class TradesApi(Protocol):
     """Trades by their ids."""
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
-        """Up to `limit` trades with ids from `from_id` on.
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
+        """Up to `limit` trades with ids from `from_id` on; `near` is the last known one up to there, if any is known.
 
         The first id is larger than `from_id` where the exchange has none there or keeps it no more. A page that
         contradicts itself (ids that fall or repeat, or that were not asked for) raises `VenueUnreachable`. Raises
@@ -331,6 +338,21 @@ class Reach(Struct, frozen=True):
     """It gives only so many of the newest, of each interval; None where it gives all."""
 
 
+class Cost(Struct, frozen=True):
+    """What questions take of what the REST side allows in a minute, in its own unit: calls, or what they weigh."""
+
+    trades: int = 1
+    """An answer about trades by their ids."""
+    klines: int = 1
+    """One about klines of long ago."""
+    newest_klines: int = 1
+    """One about klines up to now."""
+    listing: Callable[[int], int] = lambda symbols: 2
+    """The symbol list, and the statistics of so many symbols."""
+    seconds_per_call: float = 0.1
+    """How long one takes where several follow each other and the budget is not spent."""
+
+
 class Venue(Struct, frozen=True):
     """An exchange, as its folder exports it."""
 
@@ -350,11 +372,19 @@ class Venue(Struct, frozen=True):
     open_rest: OpenRest
     hint_451: str
     """What to do where the exchange does not serve the place (HTTP 451)."""
+    read_symbol: Callable[[str], str | None] = str.upper
+    """What a user wrote in the exchange's own form; None where it can be no symbol of it."""
     klines: Literal["streamed", "built"] = "streamed"
     """Built: its streams close none, and they are made from the trades."""
     reach: Reach = Reach()
+    cost: Cost = Cost()
     open_bulk_files: OpenBulkFiles | None = None
     """None where the exchange publishes no files of its past."""
+
+    @property
+    def folder(self) -> str:
+        """The part of VAR_DIR that its collector has."""
+        return self.key_prefix.rstrip(":") or "live"
 
     @property
     def store_keys(self) -> StoreKeys:

@@ -62,7 +62,7 @@ class Collection:
         self.intake.tally.tap = tap
         self._epochs = epochs
         self._spool = home.spool
-        self._repairs = Repairs(settings, self.outlet, self.intake, rest, home, ledger, epochs, counters)
+        self._repairs = Repairs(settings, self.outlet, self.intake, rest, home, ledger, epochs, counters, venue=venue)
         if "trade" not in settings.channels:
             self.intake.trades.collect_none()
         self.statistics = Statistics(

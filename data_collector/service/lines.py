@@ -112,8 +112,8 @@ class Wiring:
         self.extra = extra
         limits = venue.limits
         attempts = max(1, int(limits.connection_attempts * DIALS_PART))
-        proxy = proxy_of(settings.binance_ws_url) if settings.use_proxy else None
-        address = Address(settings.binance_ws_url + venue.stream_path, proxy, venue.hint_451)
+        proxy = proxy_of(settings.ws_url) if settings.use_proxy else None
+        address = Address(settings.ws_url + venue.stream_path, proxy, venue.hint_451)
         self._context = LineContext(
             address=address,
             codec=venue.codec,

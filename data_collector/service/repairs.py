@@ -13,12 +13,14 @@ from data_collector.model.keys import Key
 from data_collector.model.sink import TradeTail
 from data_collector.model.status import GapsStatus, Snapshot
 from data_collector.model.subscriptions import Subscriptions
-from data_collector.model.venue import ExchangeApi
+from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.repair.kline_repair import KlineRepair
-from data_collector.pipeline.repair.refill import Reach, Refill, resume
+from data_collector.pipeline.repair.places import Places
+from data_collector.pipeline.repair.refill import Reach, Refill
+from data_collector.pipeline.repair.resuming import resume
 from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
@@ -73,20 +75,22 @@ class Repairs(Part):
 
     def __init__(
         self, settings: Settings, outlet: Outlet, intake: Intake, rest: ExchangeApi, home: SpoolHome, ledger: Ledger,
-        epochs: EpochHome, counters: Counters,
+        epochs: EpochHome, counters: Counters, *, venue: Venue,
     ) -> None:  # fmt: skip
         self._outlet = outlet
         self._symbols = home.symbols
         self._spool = spool = home.spool
         self._ledger = ledger
         self._epochs = epochs
+        self._places = Places(intake.trades.sequences)
         reach = Reach(settings.catch_up_seconds, settings.trades_maxlen)
         refill = Refill(
             outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms,
-            time.monotonic, note=intake.tally.note_refilled,
+            time.monotonic, note=intake.tally.note_refilled, places=self._places,
+            page_trades=venue.reach.trades_per_answer,
         )  # fmt: skip
         self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, ledger, counters, time.monotonic)
-        self._of_klines = KlineRepair(intake, rest)
+        self._of_klines = KlineRepair(intake, rest, venue.reach.klines_per_answer)
 
     def unknown_epochs(self, symbols: Iterable[str], tails: Mapping[str, TradeTail | None]) -> str | None:
         """Why trades of these cannot be stored yet; None where they can."""
@@ -102,6 +106,7 @@ class Repairs(Part):
         Where the store `was_filled` before, what it has nothing of was lost.
         """
         epochs = self._epochs
+        self._places.note_stored(tails)
         resume(
             sequences, self._outlet, self._spool, tails, was_filled=was_filled, epochs=epochs.known,
             ended_ms=epochs.ended_ms,

@@ -27,6 +27,8 @@ class CollectorRecord(Struct, frozen=True):
     """Its command line: another process can have the number by now."""
     started_at: str
     """ISO-8601 UTC."""
+    exchange: str
+    """Its name."""
     rest_url: str
     """The exchange's REST side."""
     database: str | None
@@ -40,7 +42,8 @@ def record_of(settings: Settings) -> CollectorRecord:
         pid=os.getpid(),
         command=command_of(os.getpid()),
         started_at=datetime.now(UTC).isoformat(),
-        rest_url=settings.binance_rest_url,
+        exchange=settings.exchange,
+        rest_url=settings.rest_url,
         database=url if url is None or url == EMBEDDED else place_of(url),
     )
 

@@ -41,7 +41,6 @@ from data_collector.sinks.redis.sink import RedisSink
 from data_collector.validation.gate.gate import CompiledGate
 from data_collector.venues.discovery import find_venue
 
-LIVE_FOLDER = "live"
 STOPPED = "stopped by operator"
 
 TOLD_AFTER_S = 1.0
@@ -52,25 +51,25 @@ class Service:
     """One exchange, one store."""
 
     def __init__(
-        self, settings: Settings, *, folder: str = LIVE_FOLDER, venue: Venue | None = None, tap: Tap | None = None,
+        self, settings: Settings, *, folder: str | None = None, venue: Venue | None = None, tap: Tap | None = None,
         extra_channels: Sequence[Channel] = (), empty: bool = False, source: str | None = None,
         klines_elsewhere: bool = False,
     ) -> None:  # fmt: skip
-        """`folder` is the part of VAR_DIR that is ours; `tap` gets each record that passed the gate.
+        """`folder` is the part of VAR_DIR that is ours (default: the exchange's).
 
-        `extra_channels` are subscribed to for the tap alone; `empty` throws away what the embedded store held;
-        `source` is what the store is filled from (default: the REST address). `klines_elsewhere`: not in PostgreSQL by
-        us. Raises `Misconfigured`.
+        `tap` gets each record that passed the gate; `extra_channels` are subscribed to for it alone; `empty` throws
+        away what the embedded store held; `source` is what the store is filled from (default: the REST address).
+        `klines_elsewhere`: not in PostgreSQL by us. Raises `Misconfigured`.
         """
         self._settings = settings
-        self._venue = venue = venue or find_venue("binance")
+        self._venue = venue = venue or find_venue(settings.exchange)
         check_venue(settings, venue)
-        home, rest_url = settings.var_dir / folder, settings.binance_rest_url
+        home, rest_url = settings.var_dir / (folder or venue.folder), settings.rest_url
         self._folder = str(home.absolute())
         self._counters = counters = Counters()
         self.heartbeat = Heartbeat(counters)
         self._store = StoreHome(settings, home, venue, counters, source=source or rest_url, empty=empty)
-        rest = venue.open_rest(rest_url, use_proxy=settings.use_proxy, counters=counters, api_key=settings.api_key)
+        rest = venue.open_rest(rest_url, use_proxy=settings.use_proxy, counters=counters, api_key=settings.rest_key)
         spool = SpoolHome(settings, home, counters, empty=empty)
         self._epochs = epochs = EpochHome(settings, home, venue.name, empty=empty)
         validation = Validation(settings, home, counters, use=self._use_gate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
@@ -12,13 +13,14 @@ from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import Channel, Key
 from data_collector.model.subscriptions import Change, ConnectionChange, DesiredSubscriptions, Present, Subscriptions
-from data_collector.model.venue import SymbolRules, Venue
+from data_collector.model.venue import Cost, SymbolRules, Venue
 from data_collector.settings import Settings, expected_store_bytes, texts
-from data_collector.venues.binance.rest_budget import first_fill_weight
 
 TRADING = "TRADING"
 
-MISSED_NOTE = "Trades that were missed since the store's newest one of a new symbol come on top: weight 25 per 1,000."
+MISSED_NOTE = (
+    "Trades that were missed since the store's newest one of a new symbol come on top: weight {weight} per {trades:,}."
+)
 
 
 class GroupPlan(Struct):
@@ -61,7 +63,7 @@ def resting_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) ->
 
 def wanted_of(present: Subscriptions, desired: DesiredSubscriptions, venue: Venue, faults: list[str]) -> Subscriptions:
     """What would be subscribed; everything that cannot be goes into `faults`."""
-    symbols = _parsed("symbols", desired.symbols, texts.symbols, faults)
+    symbols = _parsed("symbols", desired.symbols, partial(texts.symbols, venue=venue), faults)
     intervals = _parsed("intervals", desired.intervals, texts.intervals, faults)
     words = _parsed("channels", desired.channels, texts.channels, faults)
     _check_intervals("intervals", intervals or (), venue, faults)
@@ -141,10 +143,17 @@ def change_of(
         store_bytes_before=store_bytes(settings, before),
         store_bytes=store_bytes(settings, wanted),
         rest_weight=first_fill_weight(
-            symbols=len(wanted.symbols), new_symbols=len(new_symbols), new_series=len(new_series)
+            venue.cost, symbols=len(wanted.symbols), new_symbols=len(new_symbols), new_series=len(new_series)
         ),
-        notes=[MISSED_NOTE] if new_symbols and "trade" in wanted.channels else [],
+        notes=[_missed_note(venue)] if new_symbols and "trade" in wanted.channels else [],
     )
+
+
+def first_fill_weight(cost: Cost, *, symbols: int, new_symbols: int, new_series: int) -> int:
+    """What follows a change of subscriptions: the symbol list and the statistics of all `symbols` if some are new, and
+    the past of each new kline series. Trades that were missed of a symbol which the store knows come on top.
+    """
+    return (cost.listing(symbols) if new_symbols else 0) + new_series * cost.newest_klines
 
 
 def store_bytes(settings: Settings, subscriptions: Subscriptions) -> int:
@@ -176,6 +185,10 @@ def _check_channels(name: str, channels: Sequence[str], venue: Venue, faults: li
     strange = [channel for channel in channels if channel not in venue.channels]
     if strange:
         faults.append(f"{name}: {venue.name} has no {', '.join(strange)}; it has {', '.join(venue.channels)}.")
+
+
+def _missed_note(venue: Venue) -> str:
+    return MISSED_NOTE.format(weight=venue.cost.trades, trades=venue.reach.trades_per_answer)
 
 
 Parsed = TypeVar("Parsed")

@@ -13,9 +13,13 @@ from data_collector.model.channels import CHANNELS, MaxlenSetting
 from data_collector.model.keys import Channel
 from data_collector.model.store_url import StoreAddress, parse_store_url
 from data_collector.settings import texts
+from data_collector.venues.discovery import FIRST_EXCHANGE, venue_names
 
-SECRETS = ("redis_url", "binance_api_key", "binance_api_secret", "database_url", "control_token")
+SECRETS = ("redis_url", "api_key", "api_secret", "database_url", "control_token")
 """Fields that may also come from a file named by `NAME_FILE`, and whose value is never shown."""
+
+OF_EXCHANGE = ("symbols", "ws_url", "rest_url", "api_key", "api_secret")
+"""Fields of which every exchange has a variable of its own."""
 
 _DAY_S = DAY_MS // 1000
 
@@ -31,8 +35,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    symbols: Annotated[tuple[str, ...], texts.parsed(texts.symbols)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
-    """What to collect: the exchange's own names, separated by commas; spaces and case do not matter; at most 5,000."""
+    exchange: str
+    """Where to collect (`EXCHANGES`): one of the folders of `venues`, or the name of a `Venue` of your own."""
+
+    symbols: tuple[str, ...]
+    """What to collect: the exchange's own names, separated by commas; at most 5,000. Unset: what its `Venue` says."""
 
     intervals: Annotated[tuple[str, ...], texts.parsed(texts.intervals)] = ("1m", "5m", "15m", "1h")
     """Kline intervals, separated by commas. Case matters: `1m` is a minute, `1M` a month."""
@@ -51,11 +58,10 @@ class Settings(BaseModel):
     validation_service_url: Annotated[str | None, texts.parsed(texts.service_url)] = None
     """A validation service, such as `http://data-validation:8000`. Unset: validation runs embedded."""
 
-    binance_api_key: Annotated[SecretStr | None, texts.parsed(texts.header_value)] = None
-    """Sent only where an endpoint asks for a key. Binance asks for none, Binance.US for old trades by their ids.
-    `your_api_key` counts as unset."""
+    api_key: Annotated[SecretStr | None, texts.parsed(texts.header_value)] = None
+    """Sent only where an endpoint of the exchange asks for a key. `your_api_key` counts as unset."""
 
-    binance_api_secret: Annotated[SecretStr | None, texts.parsed(texts.header_value)] = None
+    api_secret: Annotated[SecretStr | None, texts.parsed(texts.header_value)] = None
     """Not needed for market data. `your_api_secret` counts as unset."""
 
     database_url: Annotated[SecretStr | None, texts.parsed(texts.database_url)] = None
@@ -95,11 +101,11 @@ class Settings(BaseModel):
     """Host headers accepted on routes that write or stream, separated by commas; `*` accepts any (image: any).
     Unset: the names of this machine's loopback."""
 
-    binance_ws_url: Annotated[str, texts.parsed(texts.stream_base_url)] = "wss://stream.binance.com:9443"
-    """The exchange's streams: base URL without a path; for a simulator, a proxy, Binance.US, the testnet."""
+    ws_url: Annotated[str, texts.parsed(texts.stream_base_url)]
+    """The exchange's streams: base URL without a path; for a simulator, a proxy, a testnet. Unset: its `Venue`'s."""
 
-    binance_rest_url: Annotated[str, texts.parsed(texts.rest_base_url)] = "https://api.binance.com"
-    """The exchange's REST side: base URL without a path. It belongs to the same exchange as `BINANCE_WS_URL`."""
+    rest_url: Annotated[str, texts.parsed(texts.rest_base_url)]
+    """The exchange's REST side: base URL without a path. It belongs to the same exchange as `ws_url`."""
 
     kline_ttl_seconds: Annotated[int | None, texts.whole_number(60, 3650 * _DAY_S)] = None
     """Seconds until a `kline:` key expires, counted from its last write. Unset: 7 days, and 1 hour for `1s`."""
@@ -154,14 +160,17 @@ class Settings(BaseModel):
     notices: tuple[str, ...] = ()
     """Sentences to tell once at start: what was read but means nothing. Not a variable."""
 
+    given: frozenset[str] = frozenset()
+    """The fields that a variable named; the others have their default. Not a variable."""
+
     def store_address(self) -> StoreAddress | None:
         """Where `REDIS_URL` points; None for the embedded server."""
         return None if self.redis_url is None else parse_store_url(self.redis_url.get_secret_value())
 
     @property
-    def api_key(self) -> str | None:
-        """The text of `binance_api_key`, for the exchange's REST side alone."""
-        return None if self.binance_api_key is None else self.binance_api_key.get_secret_value()
+    def rest_key(self) -> str | None:
+        """The text of `api_key`, for the exchange's REST side alone."""
+        return None if self.api_key is None else self.api_key.get_secret_value()
 
     def maxlen(self, setting: MaxlenSetting) -> int:
         """Entries that a stream keeps which this setting trims."""
@@ -174,9 +183,26 @@ class Settings(BaseModel):
         return 3600 if interval == "1s" else 7 * _DAY_S
 
 
-def variables() -> tuple[str, ...]:
-    """The names of all environment variables that are settings, without their `_FILE` forms."""
-    return tuple(name.upper() for name in Settings.model_fields if name != "notices")
+FIELDS = tuple(name for name in Settings.model_fields if name not in {"notices", "given"})
+"""Those that come from a variable."""
+
+
+def variable_of(field: str, exchange: str) -> str:
+    """The environment variable of a field, where that exchange is collected."""
+    if field == "exchange":
+        return "EXCHANGES"
+    if field not in OF_EXCHANGE or (field == "symbols" and exchange == FIRST_EXCHANGE):
+        return field.upper()
+    return f"{exchange}_{field}".upper()
+
+
+def variables(*more: str) -> tuple[str, ...]:
+    """The names of all environment variables that are settings, without their `_FILE` forms.
+
+    Those of every shipped exchange are among them; `more` are exchanges that are not shipped.
+    """
+    exchanges = (FIRST_EXCHANGE, *venue_names(), *more)
+    return tuple(dict.fromkeys(variable_of(name, exchange) for exchange in exchanges for name in FIELDS))
 
 
 def is_loopback(host: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -12,8 +12,19 @@ from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
 from data_collector.model.proxies import proxy_of
-from data_collector.settings.fields import SECRETS, Settings, is_loopback, variables
+from data_collector.model.venue import Venue
+from data_collector.settings import texts
+from data_collector.settings.fields import (
+    FIELDS,
+    OF_EXCHANGE,
+    SECRETS,
+    Settings,
+    is_loopback,
+    variable_of,
+    variables,
+)
 from data_collector.settings.texts import YES, shown
+from data_collector.venues.discovery import FIRST_EXCHANGE, find_venue, venue_names
 
 SECRET_FILE_BYTES_MAX = 64 * 1024
 """A secret is a line; a larger file is the wrong one."""
@@ -21,29 +32,36 @@ SECRET_FILE_BYTES_MAX = 64 * 1024
 TOKEN_CHARACTERS_SHORT = 16
 """A shorter token is told: it can be guessed over the network."""
 
-_SAMPLES = {"BINANCE_API_KEY": "your_api_key", "BINANCE_API_SECRET": "your_api_secret"}
+_SAMPLES = {"api_key": "your_api_key", "api_secret": "your_api_secret"}
 _IMAGE_DEFAULTS = {"ENVIRONMENT": "production", "HOST": "0.0.0.0", "ALLOWED_HOSTS": "*"}  # noqa: S104 (the container's own network)
-_SECRET_NAMES = tuple(name.upper() for name in SECRETS)
-_FILE_NAMES = tuple(f"{name}_FILE" for name in _SECRET_NAMES)
 _SIMILAR = 0.85
 """How alike a name must be to be taken for a slip: SYMBOL for SYMBOLS, REDIS_URI for REDIS_URL."""
 
 
-def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = Path(".env"),
+    *,
+    exchange: str | Venue | None = None,
+) -> Settings:
     """Read and check all settings; a variable of the environment wins over the same one of the file.
 
-    An empty variable means the default. Raises `Misconfigured` with one message that names every fault and its
-    cure, and never the value of a secret.
+    An empty variable means the default; `exchange` wins over `EXCHANGES`. Raises `Misconfigured` with one message that
+    names every fault and its cure, and never the value of a secret.
     """
     outer = os.environ if environ is None else environ
     faults: list[str] = []
     inner = {} if env_file is None else _read_env_file(env_file, faults)
-    notices = _slips(outer, "the environment") + _slips(inner, str(env_file))
-    values = _merged(outer, inner)
-    _read_secret_files(values, faults)
-    _drop_samples(values, notices)
+    own = () if exchange is None or isinstance(exchange, str) else (exchange.name,)
+    names = variables(*own)
+    notices = _slips(outer, "the environment", names) + _slips(inner, str(env_file), names)
+    values = _merged(outer, inner, names)
+    venue = _chosen(values.pop(variable_of("exchange", ""), ""), exchange, faults)
+    _drop_unused(values, venue.name, notices)
+    _read_secret_files(values, venue.name, faults)
+    _drop_samples(values, venue.name, notices)
     _check_together(values, faults, notices)
-    settings = _validated(values, notices, faults)
+    settings = _validated(values, venue, notices, faults)
     if settings is not None and settings.use_proxy:
         faults += _proxy_faults(settings)
     if settings is None or faults:
@@ -52,6 +70,35 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
             f"The settings cannot work:\n{listed}\nThe file .env.example shows every setting with its default."
         )
     return settings
+
+
+def _chosen(text: str, exchange: str | Venue | None, faults: list[str]) -> Venue:
+    """The exchange that is meant; the first one where it is none, so that the other faults are told as well."""
+    if isinstance(exchange, Venue):
+        return exchange
+    given = text if exchange is None else exchange
+    try:
+        name = texts.exchange(given) if given.strip() else FIRST_EXCHANGE
+        return find_venue(name)
+    except (ValueError, Misconfigured) as error:
+        origin = f"EXCHANGES={shown(given)}" if exchange is None else shown(given)
+        faults.append(f"{origin}: {error}")
+        return find_venue(FIRST_EXCHANGE)
+
+
+def _drop_unused(values: dict[str, str], chosen: str, notices: list[str]) -> None:
+    """Variables of other exchanges have no effect, which is told."""
+    used = {variable_of(name, chosen) for name in FIELDS}
+    for other in (name for name in venue_names() if name != chosen):
+        own = {variable_of(name, other) for name in OF_EXCHANGE} - used
+        unused = sorted(name for name in values if name.removesuffix("_FILE") in own)
+        if unused:
+            for name in unused:
+                del values[name]
+            notices.append(
+                f"{', '.join(unused)}: of {other}, and {chosen} is collected, so without effect;"
+                f" EXCHANGES chooses, and {variable_of('symbols', chosen)} names what is collected."
+            )
 
 
 def _read_env_file(path: Path, faults: list[str]) -> dict[str, str]:
@@ -68,18 +115,22 @@ def _read_env_file(path: Path, faults: list[str]) -> dict[str, str]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _merged(outer: Mapping[str, str], inner: Mapping[str, str]) -> dict[str, str]:
+def _merged(outer: Mapping[str, str], inner: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """Non-empty texts by variable. A secret and its `_FILE` form count as one variable in deciding who wins."""
     merged: dict[str, str] = {}
-    for name in variables():
-        forms = (name, f"{name}_FILE") if name in _SECRET_NAMES else (name,)
+    for name in names:
+        forms = (name, f"{name}_FILE") if _is_secret(name) else (name,)
         source = outer if any(form in outer for form in forms) else inner
         merged |= {form: source[form] for form in forms if source.get(form, "").strip()}
     return merged
 
 
-def _read_secret_files(values: dict[str, str], faults: list[str]) -> None:
-    for name in _SECRET_NAMES:
+def _is_secret(name: str) -> bool:
+    return any(name == secret.upper() or name.endswith(f"_{secret.upper()}") for secret in SECRETS)
+
+
+def _read_secret_files(values: dict[str, str], exchange: str, faults: list[str]) -> None:
+    for name in (variable_of(secret, exchange) for secret in SECRETS):
         path = values.pop(f"{name}_FILE", None)
         if path is None:
             continue
@@ -109,8 +160,9 @@ def _secret_in(path: Path) -> str:
     return text
 
 
-def _drop_samples(values: dict[str, str], notices: list[str]) -> None:
-    for name, sample in _SAMPLES.items():
+def _drop_samples(values: dict[str, str], exchange: str, notices: list[str]) -> None:
+    for field, sample in _SAMPLES.items():
+        name = variable_of(field, exchange)
         if values.get(name, "").strip().lower() == sample:
             del values[name]
             notices.append(f"{name} is the sample value {sample} and counts as unset; public market data needs none.")
@@ -137,13 +189,24 @@ def _check_together(values: dict[str, str], faults: list[str], notices: list[str
         values.setdefault("SUITES_DIR", str(Path(values["VAR_DIR"].strip()) / "suites"))
 
 
-def _validated(values: Mapping[str, str], notices: list[str], faults: list[str]) -> Settings | None:
-    fields: dict[str, object] = {name.lower(): text for name, text in values.items()}
+def _validated(values: Mapping[str, str], venue: Venue, notices: list[str], faults: list[str]) -> Settings | None:
+    names = {field: variable_of(field, venue.name) for field in FIELDS}
+    given: dict[str, object] = {field: values[name] for field, name in names.items() if name in values}
+    fields: dict[str, object] = {
+        "symbols": venue.default_symbols, "ws_url": venue.addresses.ws_url, "rest_url": venue.addresses.rest_url,
+        **given, "exchange": venue.name, "notices": tuple(notices), "given": frozenset(given),
+    }  # fmt: skip
     try:
-        return Settings.model_validate(fields | {"notices": tuple(notices)})
+        if "symbols" in given:
+            fields["symbols"] = texts.symbols(values[names["symbols"]], venue)
+    except ValueError as error:
+        faults.append(f"{names['symbols']}{_given(names['symbols'], values)}: {error}")
+        fields["symbols"] = venue.default_symbols
+    try:
+        return Settings.model_validate(fields)
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False, include_context=False):
-            name = str(fault["loc"][0]).upper()
+            name = names[str(fault["loc"][0])]
             sentence = fault["msg"].removeprefix("Value error, ")
             faults.append(f"{name}{_given(name, values)}: {sentence}")
     return None
@@ -152,7 +215,7 @@ def _validated(values: Mapping[str, str], notices: list[str], faults: list[str])
 def _proxy_faults(settings: Settings) -> list[str]:
     """A proxy that only some of our clients could use would leave the others to go past it."""
     faults: dict[str, None] = {}
-    for url in (settings.binance_ws_url, settings.binance_rest_url, settings.validation_service_url):
+    for url in (settings.ws_url, settings.rest_url, settings.validation_service_url):
         try:
             if url is not None:
                 proxy_of(url)
@@ -164,12 +227,12 @@ def _proxy_faults(settings: Settings) -> list[str]:
 def _given(name: str, values: Mapping[str, str]) -> str:
     """`=value` for a message, unless it is a secret or a URL that may hold one."""
     value = values.get(name, "")
-    return "" if name in _SECRET_NAMES or "@" in value else f"={shown(value)}"
+    return "" if _is_secret(name) or "@" in value else f"={shown(value)}"
 
 
-def _slips(names: Mapping[str, str], place: str) -> list[str]:
+def _slips(names: Iterable[str], place: str, settings: Sequence[str]) -> list[str]:
     """Notices about variables that nothing reads and that look like a setting written wrongly."""
-    known = (*variables(), *_FILE_NAMES)
+    known = (*settings, *(f"{name}_FILE" for name in settings if _is_secret(name)))
     found = []
     for name in sorted(set(names) - set(known)):
         close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=_SIMILAR)

@@ -14,9 +14,10 @@ from data_collector.model.calendar import INTERVALS
 from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.store_url import parse_store_url
+from data_collector.model.venue import Venue
 
 SYMBOLS_MAX = 5000
-"""Binance lists about 3,000; more than this is a mistake that would only be found at the exchange's limits."""
+"""Large exchanges list about 3,000; more than this is a mistake that would only be found at their limits."""
 
 SYMBOL_CHARACTERS_MAX = 64
 SHOWN_CHARACTERS_MAX = 60
@@ -70,15 +71,27 @@ def _listed(text: str) -> list[str]:
     return parts
 
 
-def symbols(text: str) -> tuple[str, ...]:
-    """`btcusdt, ETHUSDT` as `("BTCUSDT", "ETHUSDT")`."""
-    found = _listed(text.upper())
-    wrong = [symbol for symbol in found if not _is_symbol(symbol)]
+def exchange(text: str) -> str:
+    """The one exchange that `EXCHANGES` names; whether it is shipped is not asked here."""
+    found = _listed(text.lower())
+    if len(found) > 1:
+        raise ValueError(
+            f"one collector collects from one exchange; name one here, and start a collector for each"
+            f" ({_enumerated(found)})"
+        )
+    return found[0]
+
+
+def symbols(text: str, venue: Venue) -> tuple[str, ...]:
+    """`btcusdt, ETHUSDT` as `("BTCUSDT", "ETHUSDT")`, each in the form of the exchange."""
+    named = [(word, venue.read_symbol(word)) for word in _listed(text)]
+    wrong = [word for word, symbol in named if symbol is None or not _is_symbol(symbol)]
     if wrong:
         raise ValueError(
-            f"{_enumerated(wrong)} cannot be a symbol; write them as the exchange does, separated by commas:"
-            " BTCUSDT,ETHUSDT"
+            f"{_enumerated(wrong)} cannot be a symbol; write them as {venue.name} does, separated by commas:"
+            f" {','.join(venue.default_symbols[:2])}"
         )
+    found = dict.fromkeys(symbol for _, symbol in named if symbol is not None)
     if len(found) > SYMBOLS_MAX:
         raise ValueError(f"{len(found)} symbols are more than {SYMBOLS_MAX}; spread them over several collectors")
     return tuple(found)

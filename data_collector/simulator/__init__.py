@@ -1,7 +1,16 @@
-"""An exchange of its own process, for demos and tests."""
+"""Exchanges of a process of their own, for demos and tests."""
 
-from data_collector.simulator.control.faults import Faults, FrameFault, Refuse, RestFault
+from data_collector.simulator.control.faults import EqualTimes, Faults, FrameFault, Refuse, RefusedStream, RestFault
 from data_collector.simulator.exchange import Simulator
 from data_collector.simulator.settings import SimulatorSettings
 
-__all__ = ["Faults", "FrameFault", "Refuse", "RestFault", "Simulator", "SimulatorSettings"]
+__all__ = [
+    "EqualTimes",
+    "Faults",
+    "FrameFault",
+    "Refuse",
+    "RefusedStream",
+    "RestFault",
+    "Simulator",
+    "SimulatorSettings",
+]

@@ -1,120 +1,96 @@
-"""The simulated exchange: one market, a stream side and a REST side."""
+"""The simulated exchanges: one market, and each of them with a stream side and a REST side before it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from itertools import count
 
-import msgspec
-from aiohttp import web
+from msgspec import structs
 
 from data_collector.model.records import Kline, Trade
-from data_collector.model.venue import Codec
+from data_collector.model.venue import Addresses
+from data_collector.simulator.clock import MarketClock
 from data_collector.simulator.control import actions
 from data_collector.simulator.control.faults import Faults
 from data_collector.simulator.control.operation import Operation
 from data_collector.simulator.market.market import Market
-from data_collector.simulator.rest.rest import RestSide
 from data_collector.simulator.settings import SimulatorSettings
+from data_collector.simulator.side import Side
+from data_collector.simulator.speaker import Form, Speaker
 from data_collector.simulator.streams.connection import StreamConnection
-from data_collector.simulator.streams.delivery import PING, frame, text_frame, wrapped
-from data_collector.simulator.streams.feed import Feed, Prepared
-from data_collector.simulator.streams.streams import StreamSide
-from data_collector.time_limit import time_limit
+from data_collector.simulator.streams.delivery import PING, frame, text_frame
+from data_collector.simulator.streams.feed import BURST_TRADES, Prepared
 
 TICK_S = 0.01
 """How often the market is moved on: the longest that a trade waits before it is sent."""
 
-STOP_TIMEOUT_S = 2.0
+STEP_MS = 250
+"""Longer stretches of time are taken in steps of this length, so that frames stay in the order of time."""
 
 GOING_AWAY = 1001
 
 
 class Simulator:
-    """`await start()`, use it, `await stop()`. Everything happens on the event loop that started it."""
+    """`await start()`, use it, `await stop()`. Everything happens on the event loop that started it.
 
-    def __init__(self, settings: SimulatorSettings, codec: Codec) -> None:
+    Each speaker has two ports of its own, and all of them tell one market. A symbol may be named as any of them does.
+    """
+
+    def __init__(self, settings: SimulatorSettings, speakers: Sequence[Speaker]) -> None:
         start_ms = int(time.time() * 1000) if settings.start_ms is None else settings.start_ms
         self.settings = settings
         self.clock = MarketClock(start_ms, speed=settings.speed, running=not settings.driven)
         self.faults = Faults(settings.seed)
         self.market = Market(settings, start_ms)
-        self._feed = Feed(self.market, codec, settings)
-        self._streams = StreamSide(settings, self.faults, self._feed.hub)
-        self._rest: RestSide | None = None
-        self._server: asyncio.Server | None = None
-        self._runner: web.AppRunner | None = None
+        numbers = count(1)
+        self.sides = {
+            each.name: Side(each, self.market, settings, self.faults, numbers, self._refresh) for each in speakers
+        }
+        """By the exchange's name."""
+        self._first = next(iter(self.sides.values()))
         self._pulse: asyncio.Task[None] | None = None
-        self._ws_port = settings.ws_port
-        self._rest_port = settings.rest_port
+
+    @property
+    def addresses(self) -> dict[str, Addresses]:
+        """Base URLs of each exchange, by its name."""
+        return {name: side.addresses for name, side in self.sides.items()}
 
     @property
     def ws_url(self) -> str:
-        """Base URL of the stream side, for BINANCE_WS_URL."""
-        return f"{'ws' if self.settings.tls is None else 'wss'}://{self._url_host}:{self._ws_port}"
+        """Base URL of the first exchange's stream side."""
+        return self._first.addresses.ws_url
 
     @property
     def rest_url(self) -> str:
-        """Base URL of the REST side, for BINANCE_REST_URL."""
-        return f"{'http' if self.settings.tls is None else 'https'}://{self._url_host}:{self._rest_port}"
-
-    @property
-    def keys_sent(self) -> dict[str, str]:
-        """The newest API key that came with a request, by path."""
-        return {} if self._rest is None else self._rest.keys_sent
-
-    @property
-    def _url_host(self) -> str:
-        # Certificates are usually made out for names.
-        host = self.settings.host
-        return "localhost" if self.settings.tls is not None and host == "127.0.0.1" else host
+        """Base URL of the first exchange's REST side."""
+        return self._first.addresses.rest_url
 
     async def start(self) -> None:
-        """Listen on both ports and let time run. Raises `OSError` when a port is taken."""
-        self._rest = RestSide(self.market, self.settings, self.faults, self._refresh)
-        application = web.Application()
+        """Listen on all ports and let time run. Raises `OSError` when a port is taken."""
         operation = Operation(
             faults=self.faults, perform=self.perform, state=self.state, tape=self.tape, closed_klines=self.closed_klines
         )
-        application.add_routes(operation.routes())
-        application.router.add_get("/{path:.*}", self._rest.answer)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
         try:
-            await self._runner.setup()
-            site = web.TCPSite(self._runner, self.settings.host, self.settings.rest_port, ssl_context=self.settings.tls)
-            await site.start()
-            self._rest_port = _port_of(self._runner.addresses)
-            self._server = await self._streams.listen()
-            self._ws_port = _port_of([socket.getsockname() for socket in self._server.sockets])
+            for side in self.sides.values():
+                ports = (self.settings.ws_port, self.settings.rest_port) if side is self._first else (0, 0)
+                await side.start(operation, *ports)
         except OSError:
             await self.stop()
             raise
         self._pulse = asyncio.create_task(self._run(), name="simulator-market")
 
     async def stop(self) -> None:
-        """Close every connection and both ports."""
+        """Close every connection and all ports."""
         if self._pulse is not None:
             self._pulse.cancel()
             await asyncio.gather(self._pulse, return_exceptions=True)
-        if self._server is not None:
-            self._server.close()
         for connection in self.connections():
             connection.close(GOING_AWAY, "")
             connection.hang_up()
-        await self._until_deserted()
-        if self._rest is not None:
-            self._rest.stop()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def _until_deserted(self) -> None:
-        try:
-            async with time_limit(STOP_TIMEOUT_S):
-                await self._feed.hub.deserted.wait()
-        except TimeoutError:
-            for connection in self.connections():
-                connection.cut_off()
+        for side in self.sides.values():
+            await side.stop()
 
     async def wait(self) -> None:
         """Return when the market has stopped: never, unless it broke, which raises."""
@@ -128,21 +104,40 @@ class Simulator:
 
     def _refresh(self) -> None:
         if self.clock.running:
-            self._feed.step(self.clock.now_ms())
+            self._step(self.clock.now_ms())
+
+    def _step(self, now_ms: int) -> None:
+        market = self.market
+        while market.now_ms < now_ms:
+            market.now_ms = min(now_ms, market.now_ms + STEP_MS)
+            for side in self.sides.values():
+                side.feed.send_due()
+
+    def _market_symbol(self, symbol: str) -> str:
+        names = (side.speaker.market_symbol(symbol) for side in self.sides.values())
+        return next((name for name in names if name in self.market.listings), symbol)
 
     # The truth.
 
     def tape(self, symbol: str, from_id: int = 0) -> list[Trade]:
         """Every trade of a symbol that is kept, from an id on, oldest first. Raises `KeyError` for an unlisted one."""
-        return self.market.tape(symbol, from_id)
+        found = self.market.tape(name := self._market_symbol(symbol), from_id)
+        return found if name == symbol else [structs.replace(trade, symbol=symbol) for trade in found]
 
     def closed_klines(self, symbol: str, interval: str) -> list[Kline]:
         """Every closed candle with trades that is kept, oldest first."""
-        return self.market.closed_klines(symbol, interval)
+        found = self.market.closed_klines(name := self._market_symbol(symbol), interval)
+        return found if name == symbol else [structs.replace(kline, symbol=symbol) for kline in found]
 
     def connections(self) -> list[StreamConnection]:
-        """The open connections of the stream side, in the order in which they came."""
-        return list(self._feed.hub.connections.values())
+        """The open connections of all stream sides, in the order in which they came."""
+        found = (connection for side in self.sides.values() for connection in side.feed.hub.connections.values())
+        return sorted(found, key=lambda connection: connection.number)
+
+    @property
+    def headers_sent(self) -> dict[str, Mapping[str, str]]:
+        """The headers of the newest REST request for each path."""
+        return {path: sent for side in self.sides.values() for path, sent in side.rest.headers_sent.items()}
 
     def state(self) -> dict[str, object]:
         """Counters, for GET /simulator/state."""
@@ -158,14 +153,14 @@ class Simulator:
         return {
             "now_ms": self.market.now_ms,
             "running": self.clock.running,
-            "connection_attempts": self._streams.attempts,
+            "connection_attempts": sum(side.streams.attempts for side in self.sides.values()),
             "connections": [
-                {"number": each.number, "combined": each.combined, "streams": len(each.streams),
+                {"number": each.number, "combined": each.form.combined, "streams": len(each.streams),
                  "frames_sent": each.frames_sent} for each in self.connections()
             ],
-            "rest_requests": 0 if self._rest is None else self._rest.requests,
-            "weight_used": 0 if self._rest is None else self._rest.weights.used,
-            "faults": len(self.faults.frame_faults) + len(self.faults.rest_faults) + len(self.faults.refusals),
+            "rest_requests": sum(side.rest.requests for side in self.sides.values()),
+            "weight_used": self._first.rest.speaker.used,
+            "faults": self.faults.count,
             "fault_hits": self.faults.hit_counts,
             "symbols": symbols,
         }  # fmt: skip
@@ -175,28 +170,43 @@ class Simulator:
     def advance(self, milliseconds: int) -> None:
         """Let market time pass at once; everything that is due by then is sent."""
         self.clock.advance(milliseconds)
-        self._feed.step(self.clock.now_ms())
+        self._step(self.clock.now_ms())
 
     async def burst(self, symbol: str, trades: int) -> None:
         """Make and send exactly so many trades of a symbol now, as fast as the clients read them."""
-        await self._feed.burst(symbol, trades)
+        symbol, left = self._market_symbol(symbol), trades
+        while left > 0:
+            market = self.market.listed(symbol)
+            part = min(left, BURST_TRADES)
+            first_id = market.tape.next_id
+            market.burst(part)
+            left -= part
+            for side in self.sides.values():
+                side.feed.send_new(market, first_id)
+            for side in self.sides.values():
+                await side.feed.until_read(symbol)
+            # Waiting for an event that is set does not give way.
+            await asyncio.sleep(0)
 
     def announce_shutdown(self, *, unwrapped: bool = False, close_after_s: float | None = None) -> None:
-        """Send serverShutdown on every connection; `unwrapped` in the raw form on combined ones too."""
-        notice = msgspec.json.encode({"e": "serverShutdown", "E": self.market.now_ms})
-        for connection in self.connections():
-            wraps = connection.combined and not unwrapped
-            connection.send_text(wrapped("!serverShutdown", notice) if wraps else notice)
-            if close_after_s is not None:
-                connection.close_later(close_after_s, GOING_AWAY)
+        """Tell every connection that it will be closed; `unwrapped` in the raw form on combined ones too."""
+        for side in self.sides.values():
+            for connection in tuple(side.feed.hub.connections.values()):
+                side.spoken.announce_closing(connection, unwrapped=unwrapped)
+                if close_after_s is not None:
+                    connection.close_later(close_after_s, GOING_AWAY)
 
     def prepare_burst(self, symbol: str, trades: int) -> Prepared:
-        """Make trades now and encode them for combined connections, to be sent later and not before."""
-        return self._feed.prepare_burst(symbol, trades)
+        """Make trades now and encode them for combined connections of the first exchange, to be sent later and not
+        before; at most as many as the tape holds."""
+        market = self.market.listed(self._market_symbol(symbol))
+        first_id = market.tape.next_id
+        market.burst(trades)
+        return self._first.feed.prepare(market.listing.symbol, first_id, Form(combined=True))
 
     async def send_prepared(self, prepared: Prepared) -> None:
         """Send what was prepared as fast as the listeners read it. Faults do not apply."""
-        await self._feed.send_prepared(prepared)
+        await self._first.feed.send_prepared(prepared)
 
     async def perform(self, action: actions.Action) -> None:
         """Carry out an action. Raises `KeyError` for a symbol that is not listed."""
@@ -209,13 +219,15 @@ class Simulator:
                 self.clock.pause()
             case actions.Resume():
                 self.clock.resume()
-            case actions.SkipIds(symbol, count):
-                self.market.listed(symbol).skip_ids(count)
+            case actions.SkipIds(symbol, number):
+                self.market.listed(self._market_symbol(symbol)).skip_ids(number)
             case actions.RestartIds(symbol, first_id):
-                self.market.listed(symbol).restart_ids(first_id)
-                self._feed.restart_ids(symbol, first_id)
+                name = self._market_symbol(symbol)
+                self.market.listed(name).restart_ids(first_id)
+                for side in self.sides.values():
+                    side.feed.restart_ids(name, first_id)
             case actions.SetStatus(symbol, status):
-                self.market.listed(symbol).set_status(status)
+                self.market.listed(self._market_symbol(symbol)).set_status(status)
             case actions.Shutdown(unwrapped, close_after_s):
                 self.announce_shutdown(unwrapped=unwrapped, close_after_s=close_after_s)
             case _:
@@ -237,52 +249,7 @@ class Simulator:
                     connection.stall(seconds)
                 case actions.DropStream(stream):
                     connection.drop_stream(stream)
-                case actions.PingFlood(count):
-                    connection.write(frame(PING, b"flood") * count)
+                case actions.PingFlood(number):
+                    connection.write(frame(PING, b"flood") * number)
                 case actions.Send(text, raw):
                     connection.write((raw or b"") if text is None else text_frame(text.encode()))
-
-
-class MarketClock:
-    """Milliseconds UTC, running at `speed` times the real pace, or standing still."""
-
-    def __init__(self, start_ms: int, *, speed: float, running: bool) -> None:
-        self.speed = speed
-        self._base_ms = start_ms
-        self._running = running
-        self._base_s = time.monotonic()
-
-    @property
-    def running(self) -> bool:
-        """Whether time passes by itself."""
-        return self._running
-
-    def now_ms(self) -> int:
-        """The market's time."""
-        if not self._running:
-            return self._base_ms
-        return self._base_ms + int((time.monotonic() - self._base_s) * 1000 * self.speed)
-
-    def advance(self, milliseconds: int) -> None:
-        """Jump forward."""
-        self._base_ms += milliseconds
-
-    def pause(self) -> None:
-        """Stand still."""
-        self._base_ms = self.now_ms()
-        self._running = False
-
-    def resume(self) -> None:
-        """Run on from where it stands."""
-        self._base_ms = self.now_ms()
-        self._base_s = time.monotonic()
-        self._running = True
-
-
-def _port_of(addresses: Iterable[object]) -> int:
-    for address in addresses:
-        if isinstance(address, tuple):
-            port = address[1]
-            assert isinstance(port, int), "the second part of an Internet address"
-            return port
-    raise OSError("nothing is listening")

@@ -32,12 +32,12 @@ TAPE_TRADES_MIN = 2_000
 
 
 class SimulatorSettings(Struct, frozen=True, kw_only=True):
-    """Every default is what Binance does, or works on a laptop."""
+    """Every default is what the exchange does, or works on a laptop; None is the exchange's own."""
 
     seed: int = 1
     """Same seed, start time and other settings: the same market, trade for trade."""
     symbols: tuple[str, ...] = tuple(KNOWN)
-    """What the exchange lists. Known names get Binance's grid of prices, others one drawn from the seed."""
+    """What the market lists. Known names have a grid of prices as in reality, others one drawn from the seed."""
     trades_per_s: float = 5.0
     """Mean number of trades per symbol and second of market time; 0: only what is asked for by `burst`."""
     speed: float = 1.0
@@ -57,7 +57,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     klines_max: int | None = None
     """How many candles with trades a symbol has of each interval. None is all, in the same way: 5,000 are kept."""
     order_ids: bool = False
-    """Send the order ids `b` and `a` in trades, as until June 2024."""
+    """Tell the order ids of trades, where the exchange did so once."""
     early_every: int = 0
     """Each trade whose id is a multiple of this is told with a time before that of its predecessor; 0: none."""
 
@@ -74,16 +74,16 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     """A stream connection is closed when it is this old."""
     enforce_limits: bool = True
     """False: nobody is refused or cut for asking too much; weights are still counted and told."""
-    messages_per_s: int = 5
+    messages_per_s: int | None = None
     """Pings, pongs and texts of a connection in any second."""
     streams_per_connection: int = 1024
-    connects_max: int = 300
-    connects_window_s: float = 300.0
+    connects_max: int | None = None
+    connects_window_s: float | None = None
     """All clients together count as one address."""
     weight_per_minute: int = 6_000
     error_shape: ErrorShape = "nested"
     api_key: str | None = None
-    """Asked for where trades are read by their ids, as Binance.US does; None asks for none."""
+    """Asked for where trades are read by their ids, as some exchanges do; None asks for none."""
 
     kline_period_ms: int = 2_000
     """How often a changed candle is sent; `1s` candles and tickers have one second."""

@@ -11,7 +11,7 @@ from data_collector.model.sink import Batch, EpochEnd
 from data_collector.model.store_url import StoreAddress
 from data_collector.pipeline.outlet.pump import Pump, Question
 from data_collector.pipeline.repair.closed_epochs import ClosedEpochs
-from data_collector.pipeline.repair.refill import resume
+from data_collector.pipeline.repair.resuming import resume
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, opened, redis_sink, run_of
 from tests.contract.test_functions_epochs import ids_and_epochs, new_run

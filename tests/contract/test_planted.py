@@ -28,6 +28,7 @@ from data_collector.validation.auditing.ports import EmbeddedPort
 from data_collector.validation.rules.columns import KINDS, Checked, Kind
 from data_collector.validation.rules.suite import shipped_suite
 from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker.frames import encode
 from data_collector.venues.binance.venue import VENUE
 from tests.contract.stores import Reader
 from tests.judging import Notebook, shipped_gate
@@ -57,7 +58,7 @@ class Way:
     async def send(self, *records: Record) -> None:
         """Receive them as frames; then time passes, and everything is written."""
         for record in records:
-            receive(self.intake, CODEC.encode(record), 1_000_000 * (NOON_MS + 100))
+            receive(self.intake, encode(record), 1_000_000 * (NOON_MS + 100))
         self.intake.release_held(everything=True)
         await self.sink.write(self.outlet.take())
 

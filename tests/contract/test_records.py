@@ -18,6 +18,7 @@ from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker.frames import encode
 from tests.contract.stores import WEEK_S, Reader, klines, minutes, opened, redis_sink, run_of, trades
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
@@ -134,9 +135,9 @@ async def test_no_digit_is_lost_from_frame_to_store(frames: Frames, reader: Read
     numbers = {"open": digits, "high": digits, "low": digits, "close": digits, "trades": 0, **nothing}
     numbers |= {"first_trade_id": -1, "last_trade_id": -1}
     await frames.send(
-        frames.codec.encode(trade(1, price=digits, quantity=digits)),
-        frames.codec.encode(trade(2)),
-        frames.codec.encode(kline(**numbers)),
+        encode(trade(1, price=digits, quantity=digits)),
+        encode(trade(2)),
+        encode(kline(**numbers)),
     )
 
     first, _ = reader.entries("trades:BTCUSDT")
@@ -162,7 +163,7 @@ async def test_trade_time_has_three_digits_and_six_where_the_source_has_microsec
     frames: Frames, reader: Reader, sub_ms_us: int | None, timestamp: str
 ) -> None:
     records = [trade(number, sub_ms_us=sub_ms_us) for number in (1, 2)]
-    await frames.send(*(frames.codec.encode(one, microseconds=sub_ms_us is not None) for one in records))
+    await frames.send(*(encode(one, microseconds=sub_ms_us is not None) for one in records))
 
     assert [record["timestamp"] for record in reader.records("trades:BTCUSDT")] == [timestamp] * 2
 
@@ -249,22 +250,20 @@ async def test_latest_is_a_hash_with_symbol_price_volume_timestamp_and_the_rest_
 
 
 async def test_latest_price_is_the_newest_of_trade_and_ticker(frames: Frames, reader: Reader) -> None:
-    codec = frames.codec
-    await frames.send(codec.encode(ticker(last_id=10, count=10)))
-    await frames.send(codec.encode(trade(11, price="2.0")))
+    await frames.send(encode(ticker(last_id=10, count=10)))
+    await frames.send(encode(trade(11, price="2.0")))
     assert reader.latest()["price"] == "2.0"
 
-    await frames.send(codec.encode(ticker(NOON_MS + 1_000, last_id=12, count=12, last_price="3.0", low_price="1")))
+    await frames.send(encode(ticker(NOON_MS + 1_000, last_id=12, count=12, last_price="3.0", low_price="1")))
     assert reader.latest()["price"] == "3.0"
 
-    await frames.send(codec.encode(trade(12, price="9.0")))
+    await frames.send(encode(trade(12, price="9.0")))
     assert reader.latest()["price"] == "3.0"
 
 
 async def test_refused_trade_is_quarantined_with_the_reason_and_told_in_gaps(frames: Frames, reader: Reader) -> None:
-    codec = frames.codec
-    await frames.send(codec.encode(trade(10)), codec.encode(trade(11)))
-    await frames.send(codec.encode(trade(12, price="-1")), codec.encode(trade(13)))
+    await frames.send(encode(trade(10)), encode(trade(11)))
+    await frames.send(encode(trade(12, price="-1")), encode(trade(13)))
     frames.intake.release_held(everything=True)
     await frames.send()
 
@@ -277,7 +276,7 @@ async def test_refused_trade_is_quarantined_with_the_reason_and_told_in_gaps(fra
 
 
 async def test_raw_frame_that_cannot_be_read_is_quarantined_as_it_came(frames: Frames, reader: Reader) -> None:
-    frame = frames.codec.encode(trade()).replace(b"123456789", b"1.5")
+    frame = encode(trade()).replace(b"123456789", b"1.5")
     await frames.send(frame, b"\xff no JSON")
 
     assert reader.entries("quarantine:BTCUSDT")[0][1]["data"] == frame.decode()
@@ -285,7 +284,7 @@ async def test_raw_frame_that_cannot_be_read_is_quarantined_as_it_came(frames: F
 
 
 async def test_symbol_that_was_not_subscribed_goes_to_the_unknown(frames: Frames, reader: Reader) -> None:
-    await frames.send(frames.codec.encode(trade(symbol="XRPUSDT")))
+    await frames.send(encode(trade(symbol="XRPUSDT")))
 
     assert len(reader.entries("quarantine:unknown")) == 1
     assert reader.client.exists("quarantine:XRPUSDT", "trades:XRPUSDT") == 0
@@ -323,10 +322,9 @@ async def test_nothing_from_before_the_first_record_is_a_gap(sink: RedisSink, re
 
 
 async def test_trade_that_comes_after_its_place_was_passed_goes_to_late(frames: Frames, reader: Reader) -> None:
-    codec = frames.codec
-    await frames.send(codec.encode(trade(10)), codec.encode(trade(11)), codec.encode(trade(14)))
+    await frames.send(encode(trade(10)), encode(trade(11)), encode(trade(14)))
     frames.give_up(13)
-    await frames.send(codec.encode(trade(12)))
+    await frames.send(encode(trade(12)))
 
     ((_, fields),) = reader.entries("late:BTCUSDT")
     assert list(json.loads(fields["data"])) == TRADE_KEYS
@@ -336,9 +334,8 @@ async def test_trade_that_comes_after_its_place_was_passed_goes_to_late(frames: 
 
 
 async def test_revision_of_a_closed_kline_goes_to_late_and_the_key_shows_it(frames: Frames, reader: Reader) -> None:
-    codec = frames.codec
-    await frames.send(codec.encode(kline()))
-    await frames.send(codec.encode(kline(close="45180.51", event_ms=NOON_MS + MINUTE_MS + 500)))
+    await frames.send(encode(kline()))
+    await frames.send(encode(kline(close="45180.51", event_ms=NOON_MS + MINUTE_MS + 500)))
 
     ((_, fields),) = reader.entries("late:BTCUSDT")
     assert list(json.loads(fields["data"])) == KLINE_KEYS
@@ -349,12 +346,11 @@ async def test_revision_of_a_closed_kline_goes_to_late_and_the_key_shows_it(fram
 
 
 async def test_keys_are_those_of_the_table_and_nothing_else(frames: Frames, reader: Reader) -> None:
-    codec = frames.codec
-    await frames.send(codec.encode(trade(10)), codec.encode(trade(11)), codec.encode(trade(14)))
+    await frames.send(encode(trade(10)), encode(trade(11)), encode(trade(14)))
     frames.give_up(13)
     await frames.send(
-        codec.encode(trade(12)),
-        codec.encode(trade(15, price="0")), codec.encode(trade(16)), codec.encode(kline()), codec.encode(ticker()),
+        encode(trade(12)),
+        encode(trade(15, price="0")), encode(trade(16)), encode(kline()), encode(ticker()),
         b"garbage",
     )  # fmt: skip
 

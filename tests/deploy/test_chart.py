@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from data_collector import __version__
-from data_collector.settings.fields import SECRETS, variables
+from data_collector.settings.fields import OF_EXCHANGE, SECRETS, variable_of, variables
+from data_collector.venues.discovery import venue_names
 from tests.deploy.documents import Part, yaml_document
 from tests.docs.tree import ROOT, read
 
@@ -130,7 +132,13 @@ def test_values_file_names_every_value_of_the_schema_and_every_secret_is_one() -
     values = yaml_document((CHART / "values.yaml").read_text()).parts()
 
     assert schema.keys() - {"global"} == values.keys()
-    assert set(schema["secrets"]["properties"].parts()) == {name.upper() for name in SECRETS}
+    (pattern,) = schema["secrets"]["patternProperties"].parts()
+    of_exchanges = {
+        variable_of(name, exchange) for name in SECRETS if name in OF_EXCHANGE for exchange in venue_names()
+    }
+
+    assert set(schema["secrets"]["properties"].parts()) == {name.upper() for name in SECRETS if name not in OF_EXCHANGE}
+    assert {name for name in variables() if re.search(pattern, name)} == of_exchanges
 
 
 def test_chart_is_of_this_version() -> None:

@@ -25,10 +25,10 @@ REFUSALS = {
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the exchange tells no time, tens of seconds are waited."""
-    monkeypatch.setattr("data_collector.venues.binance.rest.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("data_collector.rest.client.TIMEOUT_S", 0.5)
     monkeypatch.setattr("data_collector.service.watches.statistics.POLL_S", 0.2)
-    monkeypatch.setattr("data_collector.venues.binance.rest_budget.BACKOFF_FIRST_S", 0.5)
-    monkeypatch.setattr("data_collector.venues.binance.rest.UNSERVED_S", 0.5)
+    monkeypatch.setattr("data_collector.rest.budget.BACKOFF_FIRST_S", 0.5)
+    monkeypatch.setattr("data_collector.rest.client.UNSERVED_S", 0.5)
 
 
 @pytest.mark.parametrize("kind", REFUSALS)

@@ -15,7 +15,7 @@ from msgspec import structs
 from data_collector.model.errors import Misconfigured
 from data_collector.simulator import Simulator
 from data_collector.sinks.redis.functions import DIGEST
-from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker import SPEAKER
 from tests.faults.exact import assert_alive_and_exact, first_ids, tails
 from tests.faults.servers import StoreServer, serving
 from tests.integration.scene import DRIVEN, NO_HOLES, Scene, playing
@@ -68,7 +68,7 @@ async def test_row_56_store_that_is_wiped_while_nothing_is_traded_is_filled(
 
 async def test_row_56_wipe_while_nobody_collects_is_filled_at_the_next_start(store: Store, folder: Path) -> None:
     # Before the first message the machine's clock tells how far back is wanted.
-    simulator = Simulator(structs.replace(DRIVEN, start_ms=None), BinanceCodec())
+    simulator = Simulator(structs.replace(DRIVEN, start_ms=None), [SPEAKER])
     async with playing(store, folder, simulator=simulator) as scene:
         await scene.subscribed()
         await scene.trade()

@@ -16,7 +16,7 @@ from data_collector.history.retrying import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.settings import load_settings
 from data_collector.simulator import Simulator, SimulatorSettings
-from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker import SPEAKER
 from tests.integration.command import Finished, finished, running
 from tests.integration.postgres_server import rows
 
@@ -113,7 +113,7 @@ class Past(Struct):
 @asynccontextmanager
 async def past(folder: Path, dsn: str, settings: SimulatorSettings = PAST) -> AsyncIterator[Past]:
     """The exchange, in this event loop, for the length of the block."""
-    simulator = Simulator(settings, BinanceCodec())
+    simulator = Simulator(settings, [SPEAKER])
     await simulator.start()
     try:
         yield Past(simulator, dsn, folder)

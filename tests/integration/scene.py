@@ -14,7 +14,7 @@ from data_collector.facade import DataCollector
 from data_collector.model.status import Snapshot
 from data_collector.model.venue import Venue
 from data_collector.simulator import Simulator, SimulatorSettings
-from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker import SPEAKER
 from data_collector.venues.binance.venue import VENUE
 from tests.integration.exactness import PLAIN, Holes, TradeForm, assert_trades_exact, iso
 from tests.integration.store_reader import Store, parsed
@@ -166,7 +166,7 @@ async def playing(
     chosen = kind or Collector
     chosen.exchange = exchange
     if beside is None:
-        simulator = simulator or Simulator(settings, BinanceCodec())
+        simulator = simulator or Simulator(settings, [SPEAKER])
         await simulator.start()
     else:
         simulator = beside.simulator

@@ -17,7 +17,7 @@ from data_collector.model.records import Kline
 from data_collector.simulator import Simulator
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.bulk_names import day_file
-from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker import SPEAKER
 from tests.bulk_archives import published
 from tests.integration.scene import DRIVEN, START_MS
 
@@ -55,7 +55,7 @@ async def read(url: str) -> list[Kline]:
 
 
 async def test_simulator_s_files_are_its_candles() -> None:
-    simulator = Simulator(structs.replace(DRIVEN, start_ms=START_MS, history_ms=2 * DAY_MS), BinanceCodec())
+    simulator = Simulator(structs.replace(DRIVEN, start_ms=START_MS, history_ms=2 * DAY_MS), [SPEAKER])
     await simulator.start()
     try:
         found = await read(simulator.rest_url)

@@ -14,7 +14,7 @@ from data_collector.model.calendar import DAY_MS
 from data_collector.model.records import Trade
 from data_collector.model.wire import json_text, trade_json
 from data_collector.simulator import Simulator
-from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker import SPEAKER
 from tests.integration.command import Finished, finished
 from tests.integration.day_file_server import csv_of, packed, serving
 from tests.integration.scene import DRIVEN, START_MS
@@ -28,7 +28,7 @@ CANNOT_ASK, MISCONFIGURED = 69, 78
 @pytest.fixture
 async def exchange() -> AsyncIterator[Simulator]:
     """Its market opened shortly before midnight, and it is the next day now."""
-    simulator = Simulator(structs.replace(DRIVEN, start_ms=START_MS - 60_000), BinanceCodec())
+    simulator = Simulator(structs.replace(DRIVEN, start_ms=START_MS - 60_000), [SPEAKER])
     await simulator.start()
     simulator.advance(90_000)
     yield simulator

@@ -12,7 +12,7 @@ from msgspec import structs
 from data_collector.model.backoff import Backoff
 from data_collector.simulator import FrameFault, Refuse, Simulator, SimulatorSettings
 from data_collector.simulator.control.actions import Action, Close, PingFlood, Reset, Send, Shutdown, Stall
-from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker import SPEAKER
 from tests.integration.exactness import assert_closed_klines_exact
 from tests.integration.scene import DRIVEN, NO_HOLES, START_MS, SYMBOLS, Scene, playing, venue
 from tests.integration.store_reader import Store
@@ -296,7 +296,7 @@ async def test_lines_together_never_dial_more_often_than_the_exchange_allows(
 ) -> None:
     monkeypatch.setattr("data_collector.pipeline.connections.line.Backoff", lambda: Backoff(cap_s=0.001))
     limits = structs.replace(venue().limits, connection_attempts=10, connection_attempts_window_s=1.0)
-    simulator = Simulator(DRIVEN, BinanceCodec())
+    simulator = Simulator(DRIVEN, [SPEAKER])
     simulator.faults.add(Refuse(status=503))
     exchange = structs.replace(venue(), limits=limits)
     began_s = time.monotonic()

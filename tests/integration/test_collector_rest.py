@@ -9,7 +9,7 @@ from msgspec import structs
 
 from data_collector.simulator import FrameFault, RestFault, Simulator
 from data_collector.simulator.control.actions import SetStatus
-from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker import SPEAKER
 from tests.integration.scene import DRIVEN, NO_HOLES, playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
@@ -28,7 +28,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 async def test_streams_are_collected_while_rest_fails(store: Store, folder: Path, name: str) -> None:
     fault, words = FAULTS[name]
-    simulator = Simulator(DRIVEN, BinanceCodec())
+    simulator = Simulator(DRIVEN, [SPEAKER])
     simulator.faults.add(fault)
     async with playing(store, folder, simulator=simulator) as scene:
         await scene.subscribed()
@@ -42,8 +42,8 @@ async def test_streams_are_collected_while_rest_fails(store: Store, folder: Path
 async def test_rest_that_never_answers_delays_the_start_by_its_timeout_only(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.venues.binance.rest.TIMEOUT_S", 0.5)
-    simulator = Simulator(DRIVEN, BinanceCodec())
+    monkeypatch.setattr("data_collector.rest.client.TIMEOUT_S", 0.5)
+    simulator = Simulator(DRIVEN, [SPEAKER])
     simulator.faults.add(RestFault(hang=True))
     async with playing(store, folder, simulator=simulator) as scene:
         await scene.subscribed()
@@ -57,7 +57,7 @@ async def test_exchange_that_wants_a_key_for_old_trades_gives_what_needs_none_an
     store: Store, folder: Path
 ) -> None:
     """Binance.US: 401 and -2014 for trades by their ids. The newest 1,000 need no key, the rest is lost at once."""
-    simulator = Simulator(structs.replace(DRIVEN, api_key="a-key"), BinanceCodec())
+    simulator = Simulator(structs.replace(DRIVEN, api_key="a-key"), [SPEAKER])
     async with playing(store, folder, simulator=simulator) as scene:
         await scene.subscribed()
         await scene.trade()
@@ -74,7 +74,7 @@ async def test_exchange_that_wants_a_key_for_old_trades_gives_what_needs_none_an
 @pytest.mark.parametrize("status", [401, 404])
 async def test_page_of_a_proxy_in_front_of_old_trades_loses_none(store: Store, folder: Path, status: int) -> None:
     """While a host is renewed something else answers for it; 500 of what is missing can be had no other way."""
-    simulator = Simulator(DRIVEN, BinanceCodec())
+    simulator = Simulator(DRIVEN, [SPEAKER])
     async with playing(store, folder, simulator=simulator) as scene:
         await scene.subscribed()
         await scene.trade()
@@ -87,7 +87,7 @@ async def test_page_of_a_proxy_in_front_of_old_trades_loses_none(store: Store, f
 
 
 async def test_key_heals_what_the_stream_left_out(store: Store, folder: Path) -> None:
-    simulator = Simulator(structs.replace(DRIVEN, api_key="a-key"), BinanceCodec())
+    simulator = Simulator(structs.replace(DRIVEN, api_key="a-key"), [SPEAKER])
     async with playing(store, folder, simulator=simulator, binance_api_key="a-key") as scene:
         await scene.subscribed()
         await scene.trade()
@@ -96,7 +96,8 @@ async def test_key_heals_what_the_stream_left_out(store: Store, folder: Path) ->
         await scene.trade()
 
         assert scene.assert_trades_exact() == NO_HOLES
-        assert set(simulator.keys_sent) == {"/api/v3/historicalTrades"}
+        keyed = {path for path, headers in simulator.headers_sent.items() if "X-MBX-APIKEY" in headers}
+        assert keyed == {"/api/v3/historicalTrades"}
 
 
 async def test_empty_answer_at_a_restart_declares_nothing_skipped(store: Store, folder: Path, tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ async def test_symbol_list_that_comes_late_stops_only_the_symbol_that_it_lacks(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("data_collector.service.watches.statistics.POLL_S", 0.2)
-    simulator = Simulator(DRIVEN, BinanceCodec())
+    simulator = Simulator(DRIVEN, [SPEAKER])
     simulator.faults.add(RestFault(path="/api/v3/exchangeInfo", status=500, count=1))
     async with playing(store, folder, simulator=simulator, symbols=("BTCUSDT", "NOPEUSDT")) as scene:
         await scene.subscribed()
@@ -181,7 +182,7 @@ async def test_volume_is_kept_current_by_rest_where_tickers_are_not_collected(st
 
 
 async def test_symbol_that_does_not_trade_is_told_and_waited_for(store: Store, folder: Path) -> None:
-    simulator = Simulator(DRIVEN, BinanceCodec())
+    simulator = Simulator(DRIVEN, [SPEAKER])
     await simulator.perform(SetStatus(symbol="ETHUSDT", status="BREAK"))
     async with playing(store, folder, simulator=simulator) as scene:
         await scene.subscribed()

@@ -15,8 +15,8 @@ from data_collector.model.records import Ticker
 from data_collector.service.watches import silence
 from data_collector.simulator import FrameFault, Simulator, SimulatorSettings
 from data_collector.simulator.control.actions import DropStream
-from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.rest import BinanceRest
+from data_collector.venues.binance.speaker import SPEAKER
 from tests.integration.scene import NO_HOLES, START_MS, SYMBOLS, Scene, playing, venue
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
@@ -83,7 +83,7 @@ async def test_symbol_that_was_not_traded_for_a_day_is_proven_quiet(
     """Its 24-hour statistics say `"lastId":-1,"count":0`, and its streams say nothing."""
     monkeypatch.setattr(silence, "QUIET_AGAIN_S", 0.1)
     monkeypatch.setattr(silence, "PROBE_S", 0.1)
-    simulator = Simulator(NOT_TRADED, BinanceCodec())
+    simulator = Simulator(NOT_TRADED, [SPEAKER])
     simulator.advance(2 * DAY_MS)
     async with playing(store, folder, simulator=simulator) as scene:
         await until_async(lambda: scene.status.ready, "readiness")

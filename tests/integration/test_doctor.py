@@ -20,7 +20,7 @@ from data_collector.cli.doctor.finding import Finding
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import Settings, load_settings
 from data_collector.simulator import Simulator, SimulatorSettings
-from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker import SPEAKER
 from data_collector.venues.discovery import find_venue
 from tests.integration.command import embedded_store, finished, put
 
@@ -30,7 +30,7 @@ VENUE = find_venue("binance")
 @asynccontextmanager
 async def exchange(start_ms: int | None = None, api_key: str | None = None) -> AsyncIterator[Simulator]:
     settings = SimulatorSettings(symbols=("BTCUSDT", "ETHUSDT"), history_trades=10, start_ms=start_ms, api_key=api_key)
-    simulator = Simulator(settings, BinanceCodec())
+    simulator = Simulator(settings, [SPEAKER])
     await simulator.start()
     try:
         yield simulator

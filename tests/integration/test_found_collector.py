@@ -117,10 +117,10 @@ def test_database_that_is_set_brings_the_exchange_of_its_own_collector_alone(
     other = found_surroundings(settings_of(tmp_path, DATABASE_URL="postgresql://me@elsewhere/market"))
     chosen = found_surroundings(settings_of(tmp_path, DATABASE_URL=DSN, BINANCE_REST_URL="https://api.binance.us"))
 
-    assert (url_of(same.settings), same.settings.binance_rest_url) == (DSN, "http://127.0.0.1:19080")
+    assert (url_of(same.settings), same.settings.rest_url) == (DSN, "http://127.0.0.1:19080")
     assert told == "As the collector in live that runs: exchange at http://127.0.0.1:19080.\n"
-    assert (other.settings.binance_rest_url, other.folder) == ("https://api.binance.com", None)
-    assert chosen.settings.binance_rest_url == "https://api.binance.us"
+    assert (other.settings.rest_url, other.folder) == ("https://api.binance.com", None)
+    assert chosen.settings.rest_url == "https://api.binance.us"
     assert capsys.readouterr().err == ""
 
 
@@ -132,7 +132,7 @@ def test_collector_that_started_last_is_taken_and_the_others_are_named(
 
     found = found_surroundings(settings_of(tmp_path, DATABASE_URL=DSN))
 
-    assert found.settings.binance_rest_url == "http://demo:80"
+    assert found.settings.rest_url == "http://demo:80"
     assert capsys.readouterr().err.endswith(" Also running: live, old; DATABASE_URL chooses.\n")
 
 

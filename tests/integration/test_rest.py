@@ -14,11 +14,11 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.venue import TradePage
 from data_collector.observe.counters import Counters
 from data_collector.observe.metrics import METRICS
+from data_collector.rest.budget import WeightBudget
 from data_collector.simulator import RestFault, Simulator, SimulatorSettings
 from data_collector.simulator.control.actions import SetStatus, SkipIds
-from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.rest import BinanceRest
-from data_collector.venues.binance.rest_budget import RestBudget
+from data_collector.venues.binance.speaker import SPEAKER
 from tests.integration.waiting import until_async
 
 START_MS = 1_700_000_040_000
@@ -35,7 +35,7 @@ class Scene:
         self.counters = Counters()
         self.slept: list[float] = []
         # In the middle of a minute for ever, so that no count begins anew while a test looks at it.
-        budget = RestBudget(clock=lambda: START_MS / 1000 + 30, sleep=self._sleep)
+        budget = WeightBudget(6_000, clock=lambda: START_MS / 1000 + 30, sleep=self._sleep)
         self.rest = BinanceRest(simulator.rest_url, counters=self.counters, budget=budget)
 
     async def _sleep(self, seconds: float) -> None:
@@ -66,7 +66,7 @@ async def start() -> AsyncIterator[Start]:
             start_ms=START_MS, driven=True, symbols=("BTCUSDT",), trades_per_s=trades_per_s,
             history_trades=history_trades, **changes,  # type: ignore[arg-type]
         )  # fmt: skip
-        simulator = Simulator(settings, BinanceCodec())
+        simulator = Simulator(settings, [SPEAKER])
         await simulator.start()
         running.append(Scene(simulator))
         simulator.market.symbol("BTCUSDT")
@@ -334,7 +334,7 @@ async def test_request_that_hangs_holds_up_no_other(start: Start) -> None:
 
 
 async def test_request_that_hangs_ends_with_the_timeout(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_collector.venues.binance.rest.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("data_collector.rest.client.TIMEOUT_S", 0.2)
     scene = await start()
     scene.simulator.faults.add(RestFault(path=TRADES, hang=True))
 

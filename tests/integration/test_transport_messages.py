@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from data_collector.model.venue import Reply, ShutdownNotice
+from data_collector.model.venue import Acknowledged, Closing
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.transport import Address, Resolver, open_websocket
 from data_collector.pipeline.connections.websocket import Control, Received, Unreadable, WebSocket
 from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker.frames import encode
 from tests.integration.raw_peer import peer, saying
 from tests.integration.waiting import until_async
 from tests.market import trade
@@ -46,13 +47,13 @@ async def test_what_concerns_the_connection_goes_to_its_line_alone() -> None:
         await reader.open(url)
         await until_async(lambda: len(reader.control) == 2, "both messages")
 
-    assert reader.control == [Reply(3), ShutdownNotice(5)]
+    assert reader.control == [Acknowledged(3), Closing(5)]
     assert reader.received == []
 
 
 async def test_garbage_is_given_on_as_it_came() -> None:
     reader = Reader()
-    async with peer(saying(text(GARBAGE) + text(CODEC.encode(trade())))) as url:
+    async with peer(saying(text(GARBAGE) + text(encode(trade())))) as url:
         await reader.open(url)
         await until_async(lambda: len(reader.received) == 2, "both messages")
 
@@ -62,7 +63,7 @@ async def test_garbage_is_given_on_as_it_came() -> None:
 
 
 async def test_message_in_parts_is_decoded_whole() -> None:
-    reader, message = Reader(), CODEC.encode(trade())
+    reader, message = Reader(), encode(trade())
     parts = text(message[:9], ends=False) + text(message[9:20], starts=False, ends=False)
     async with peer(saying(parts + text(message[20:], starts=False))) as url:
         socket = await reader.open(url)
@@ -76,7 +77,7 @@ async def test_sample_is_the_next_message_and_goes_on_like_all() -> None:
 
     async def talk(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
         await asked_for.wait()
-        await saying(text(REPLY) + text(CODEC.encode(trade(1))) + text(CODEC.encode(trade(2))))(incoming, outgoing)
+        await saying(text(REPLY) + text(encode(trade(1))) + text(encode(trade(2))))(incoming, outgoing)
 
     async with peer(talk) as url:
         socket = await reader.open(url)

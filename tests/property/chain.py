@@ -16,18 +16,21 @@ from data_collector.model.gaps import Gap, gaps_after
 from data_collector.model.keys import Key
 from data_collector.model.records import Ticker, Trade
 from data_collector.model.sink import Batch, Behind, TradeRun, TradeTail
-from data_collector.model.venue import KlinePage, SymbolRules, TradePage
+from data_collector.model.venue import KlinePage, SymbolRules, TradePage, TradePlace
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import RECORDS_MAX, Outlet
 from data_collector.pipeline.outlet.pump import Pump
 from data_collector.pipeline.repair.new_lives import NewLives
-from data_collector.pipeline.repair.refill import Reach, Refill, resume
+from data_collector.pipeline.repair.places import Places
+from data_collector.pipeline.repair.refill import Reach, Refill
+from data_collector.pipeline.repair.resuming import resume
 from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.spool.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker.frames import encode
 from tests.judging import Notebook, shipped_gate
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.receiving import receive
@@ -79,7 +82,9 @@ class Exchange:
     async def server_time_ms(self) -> int:
         return NOON_MS
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
         await Turn()
         self._answer()
         ids = [trade_id for trade_id in self.tape if trade_id >= from_id]
@@ -224,6 +229,7 @@ class Chain:
         refill = Refill(
             self.outlet, self.intake.refusals, self.memory, self.exchange, self.ledger, EVERYTHING, lambda: NOON_MS,
             self.clock, note=self.intake.tally.note_refilled,
+            places=Places(self.intake.trades.sequences), page_trades=1_000,
         )  # fmt: skip
         self.repair = TradeRepair(
             self.outlet, self.intake.trades, refill, self.memory, self.ledger, counters, self.clock
@@ -247,13 +253,13 @@ class Chain:
         """A copy comes by a line."""
         if not good:
             self.refused.add(trade_id)
-        receive(self.intake, CODEC.encode(self.exchange.made(trade_id, good=good)))
+        receive(self.intake, encode(self.exchange.made(trade_id, good=good)))
         assert self.intake.tally.judged == self.intake.tally.validated + self.intake.tally.errors
 
     def name_head(self, trade_id: int) -> None:
         """A ticker tells the newest id."""
         event_ms = NOON_MS + int(1_000 * self.now_s)
-        receive(self.intake, CODEC.encode(ticker(event_ms, first_id=1, last_id=trade_id)))
+        receive(self.intake, encode(ticker(event_ms, first_id=1, last_id=trade_id)))
 
     def wait(self, seconds: float) -> None:
         """Time passes, and the repair looks what waits. What it asks the exchange is answered by `answer`."""

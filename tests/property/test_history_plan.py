@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_collector.history.backfill import read_page
-from data_collector.history.plan import NEW_ROWS_PER_CALL, Plan, plan_series
+from data_collector.history.plan import Calls, Plan, plan_series
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
 from data_collector.model.keys import Key
@@ -16,6 +16,7 @@ from data_collector.model.keys import Key
 CALENDAR = UtcCalendar()
 INTERVALS = ("1s", "1m", "15m", "1h", "1d", "1M")
 NOON_MS = 1_704_110_400_000
+CALLS = Calls(rows=1_000, weight=2, seconds=0.1)
 
 
 @st.composite
@@ -36,7 +37,7 @@ def test_plan_wants_every_missing_number_and_no_other(world: tuple[Grid, list[in
     missing = [number for position, number in enumerate(numbers) if position in chosen]
     ranges = joined(grid, [(number, number) for number in missing])
 
-    plan = plan_series(Key("trade", "BTCUSDT"), ranges, grid)
+    plan = plan_series(Key("trade", "BTCUSDT"), ranges, grid, CALLS)
 
     assert [number for number in numbers if plan.wants(number)] == missing
     assert plan.rows == len(missing)
@@ -52,20 +53,20 @@ def test_joined_holes_never_cost_more_than_single_ones(lengths: list[tuple[int, 
         ranges.append((number + known, number + known + missing - 1))
         number = ranges[-1][1] + 1
 
-    plan = plan_series(Key("kline", "BTCUSDT", "1m"), ranges, IdGrid())
+    plan = plan_series(Key("kline", "BTCUSDT", "1m"), ranges, IdGrid(), CALLS)
 
-    alone = sum(-(-(last - first + 1) // NEW_ROWS_PER_CALL) for first, last in ranges)
+    alone = sum(CALLS.count(last - first + 1) for first, last in ranges)
     assert plan.requests <= alone
     assert plan.weight == 2 * plan.requests
     assert plan.rows == sum(last - first + 1 for first, last in ranges)
     for stretch in plan.stretches:
-        assert stretch.requests * NEW_ROWS_PER_CALL >= stretch.last - stretch.first + 1
+        assert stretch.requests * CALLS.new_rows >= stretch.last - stretch.first + 1
 
 
 @given(st.integers(0, 5_000), st.integers(0, 2_700))
 def test_time_grows_with_what_is_asked_and_with_what_was_used(requests: int, used: int) -> None:
-    ranges = [(0, requests * NEW_ROWS_PER_CALL - 1)] if requests else []
-    plan = Plan((plan_series(Key("kline", "BTCUSDT", "1m"), ranges, IdGrid()),))
+    ranges = [(0, requests * CALLS.new_rows - 1)] if requests else []
+    plan = Plan((plan_series(Key("kline", "BTCUSDT", "1m"), ranges, IdGrid(), CALLS),))
 
     seconds = plan.seconds(2_700, used)
 

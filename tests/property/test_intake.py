@@ -15,6 +15,7 @@ from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.sequence.refusals import RAW_BYTES_MAX
 from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker.frames import encode
 from data_collector.venues.binance.venue import VENUE
 from tests.judging import Notebook, shipped_gate
 from tests.market import SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
@@ -77,7 +78,7 @@ def test_any_object_with_the_exchanges_keys(values: list[dict[str, object]], com
 def test_good_frames_with_one_field_changed(changes: list[tuple[Record, str, object, bool, bool]]) -> None:
     frames = []
     for record, field, value, inner, combined in changes:
-        payload = json.loads(CODEC.encode(record, combined=False))
+        payload = json.loads(encode(record, combined=False))
         target = payload["k"] if inner and "k" in payload else payload
         target[field] = value
         frames.append(json.dumps({"stream": "x", "data": payload} if combined else payload).encode())
@@ -86,4 +87,4 @@ def test_good_frames_with_one_field_changed(changes: list[tuple[Record, str, obj
 
 @given(found=st.lists(records(microseconds=False), max_size=5))
 def test_any_records(found: list[Record]) -> None:
-    receive_all([CODEC.encode(record) for record in found])
+    receive_all([encode(record) for record in found])

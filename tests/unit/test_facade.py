@@ -182,6 +182,28 @@ def test_keyword_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert BinanceDataCollector(symbols="BNBUSDT")._service._settings.symbols == ("BNBUSDT",)
 
 
+def test_keyword_without_an_exchanges_name_is_that_of_the_collected_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Elsewhere(BinanceDataCollector):
+        exchange: ClassVar[str | Venue] = structs.replace(
+            find_venue("binance"), name="elsewhere", key_prefix="elsewhere:"
+        )
+
+    monkeypatch.setenv("ELSEWHERE_SYMBOLS", "ETHUSDT")
+    monkeypatch.setenv("SYMBOLS", "BNBUSDT")
+    named, by_environment = (
+        Elsewhere(symbols=["SOLUSDT"], ws_url="ws://h:1", elsewhere_rest_url="http://h:2"),
+        Elsewhere(),
+    )
+    settings = named._service._settings
+
+    assert named.status().symbols == ["SOLUSDT"]
+    assert (settings.exchange, settings.ws_url, settings.rest_url) == ("elsewhere", "ws://h:1", "http://h:2")
+    assert by_environment.status().symbols == ["ETHUSDT"]
+    assert str(by_environment.status().folder).endswith("/var/elsewhere")
+    with pytest.raises(Misconfigured, match="no settings named exchange, mtgox_symbols"):
+        Elsewhere(exchange="binance", mtgox_symbols="BTC/USD")
+
+
 def test_all_faults_of_the_settings_are_told_at_once() -> None:
     with pytest.raises(Misconfigured) as caught:
         BinanceDataCollector(port="x", flush_ms=0)

@@ -8,13 +8,25 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
+from data_collector.model.venue import Addresses
 from data_collector.settings import SECRETS, Settings, expected_store_bytes, load_settings, texts
-from data_collector.settings.fields import variables
+from data_collector.settings.fields import FIELDS, variable_of, variables
+from data_collector.venues.discovery import FIRST_EXCHANGE, find_venue
 
 CANARY = "c4n4ry-s3cr3t"
+
+FIELD_OF = {variable_of(field, FIRST_EXCHANGE): field for field in FIELDS}
+
+OTHER = structs.replace(
+    find_venue(FIRST_EXCHANGE), name="other", key_prefix="other:", default_symbols=("BTC/USD", "ETH/USD"),
+    addresses=Addresses("wss://stream.other", "https://api.other"),
+    read_symbol=lambda text: text.upper() if "/" in text else None,
+)  # fmt: skip
+"""An exchange with names of its own form, which is not shipped."""
 
 
 def load(env_file: Path | None = None, /, **environ: str) -> Settings:
@@ -30,18 +42,19 @@ def faults_of(env_file: Path | None = None, /, **environ: str) -> str:
 def test_defaults_are_those_of_the_contract() -> None:
     settings = load()
 
+    assert settings.exchange == "binance"
     assert settings.symbols == ("BTCUSDT", "ETHUSDT", "BNBUSDT")
     assert settings.intervals == ("1m", "5m", "15m", "1h")
     assert settings.channels == ("kline", "trade", "ticker")
     assert settings.redis_url is None
     assert settings.store_address() is None
     assert settings.validation_service_url is None
-    assert settings.binance_api_key is settings.binance_api_secret is None
+    assert settings.api_key is settings.api_secret is None
     assert settings.database_url is settings.control_token is None
     assert settings.environment == "development"
     assert (settings.host, settings.port, settings.allowed_hosts) == ("127.0.0.1", 8001, None)
-    assert settings.binance_ws_url == "wss://stream.binance.com:9443"
-    assert settings.binance_rest_url == "https://api.binance.com"
+    assert settings.ws_url == "wss://stream.binance.com:9443"
+    assert settings.rest_url == "https://api.binance.com"
     assert (settings.kline_ttl_s("1m"), settings.kline_ttl_s("1s")) == (7 * 86_400, 3600)
     assert settings.catch_up_seconds == 3600
     assert (settings.var_dir, settings.suites_dir) == (Path("var"), Path("var/suites"))
@@ -62,6 +75,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("PORT", "0", 0),
         ("ALLOWED_HOSTS", "Data.example.com, [::1]:8001", ("data.example.com", "[::1]:8001")),
         ("ALLOWED_HOSTS", "*", ("*",)),
+        ("EXCHANGES", " Binance, ", "binance"),
         ("BINANCE_WS_URL", "WSS://Stream.Binance.US:9443/", "wss://stream.binance.us:9443"),
         ("BINANCE_REST_URL", "http://[::1]:8080", "http://[::1]:8080"),
         ("VALIDATION_SERVICE_URL", "http://data-validation:8000/", "http://data-validation:8000"),
@@ -77,13 +91,16 @@ def test_defaults_are_those_of_the_contract() -> None:
 def test_text_becomes_its_value(variable: str, text: str, value: object) -> None:
     settings = load(**{variable: text})
 
-    assert getattr(settings, variable.lower()) == value
+    assert getattr(settings, FIELD_OF[variable]) == value
 
 
 @pytest.mark.parametrize(
     ("variable", "text", "cure"),
     [
         ("SYMBOLS", ",", "at least one"),
+        ("EXCHANGES", ",", "at least one"),
+        ("EXCHANGES", "mtgox", "shipped are: binance"),
+        ("EXCHANGES", "binance,mtgox", "start a collector for each"),
         ("SYMBOLS", "BTC USDT", "separated by commas"),
         ("SYMBOLS", "BTC:USDT", "'BTC:USDT' cannot be a symbol"),
         ("SYMBOLS", "BTC\x1bUSDT", "cannot be a symbol"),
@@ -144,7 +161,7 @@ def test_every_fault_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_secret_is_never_shown(name: str, tmp_path: Path) -> None:
-    variable = name.upper()
+    variable = variable_of(name, FIRST_EXCHANGE)
     good = {"redis_url": f"redis://:{CANARY}@h", "database_url": f"postgresql://u:{CANARY}@h/d"}.get(name, CANARY)
     bad = {"redis_url": f"redis://{CANARY}", "database_url": CANARY}.get(name, f"{CANARY} with spaces")
     bad = "http://" + bad if name == "redis_url" else bad
@@ -161,7 +178,7 @@ def test_secret_comes_from_a_file_too(name: str, tmp_path: Path) -> None:
     value = {"redis_url": "redis://:pw@h", "database_url": "postgresql://h/d"}.get(name, "token-of-some-length")
     (tmp_path / "secret").write_text(f"\ufeff{value}\n")
 
-    settings = load(**{f"{name.upper()}_FILE": str(tmp_path / "secret")})
+    settings = load(**{f"{variable_of(name, FIRST_EXCHANGE)}_FILE": str(tmp_path / "secret")})
 
     assert getattr(settings, name).get_secret_value() == value
 
@@ -240,8 +257,44 @@ def test_misspelt_names_are_told_with_the_right_one(tmp_path: Path) -> None:
 def test_sample_keys_count_as_unset_and_are_told_once() -> None:
     settings = load(BINANCE_API_KEY="your_api_key", BINANCE_API_SECRET="your_api_secret")
 
-    assert settings.binance_api_key is settings.binance_api_secret is None
+    assert settings.api_key is settings.api_secret is None
     assert [notice.split(" ")[0] for notice in settings.notices] == ["BINANCE_API_KEY", "BINANCE_API_SECRET"]
+
+
+def test_exchange_has_variables_and_defaults_of_its_own() -> None:
+    defaults = load_settings({}, None, exchange=OTHER)
+    variables_of_other = {
+        "OTHER_SYMBOLS": "xbt/eur", "OTHER_WS_URL": "ws://h:1", "OTHER_REST_URL": "http://h:2", "OTHER_API_KEY": CANARY,
+    }  # fmt: skip
+    settings = load_settings(variables_of_other, None, exchange=OTHER)
+
+    assert (defaults.exchange, defaults.symbols) == ("other", ("BTC/USD", "ETH/USD"))
+    assert (defaults.ws_url, defaults.rest_url) == ("wss://stream.other", "https://api.other")
+    assert (settings.symbols, settings.ws_url, settings.rest_url) == (("XBT/EUR",), "ws://h:1", "http://h:2")
+    assert settings.rest_key == CANARY
+    assert settings.given >= {"symbols", "ws_url", "rest_url", "api_key"}
+    assert settings.notices == ()
+
+
+def test_symbol_is_held_against_the_form_of_its_exchange() -> None:
+    with pytest.raises(Misconfigured, match=r"OTHER_SYMBOLS='BTCUSD': 'BTCUSD' .* as other does.*: BTC/USD,ETH/USD"):
+        load_settings({"OTHER_SYMBOLS": "BTCUSD"}, None, exchange=OTHER)
+
+
+def test_variables_of_an_exchange_that_is_not_collected_have_no_effect_and_are_told() -> None:
+    settings = load_settings({"SYMBOLS": "SOLUSDT", "BINANCE_API_KEY_FILE": "/nowhere"}, None, exchange=OTHER)
+
+    (notice,) = settings.notices
+    assert settings.symbols == OTHER.default_symbols
+    assert notice.startswith("BINANCE_API_KEY_FILE, SYMBOLS: of binance, and other is collected, so without effect;")
+    assert "OTHER_SYMBOLS names what is collected" in notice
+
+
+def test_unknown_exchange_is_told_along_with_every_other_fault() -> None:
+    message = faults_of(EXCHANGES="mtgox", PORT="x", BINANCE_WS_URL="nonsense")
+
+    for variable in ("EXCHANGES='mtgox'", "PORT", "BINANCE_WS_URL"):
+        assert f"- {variable}" in message
 
 
 def test_address_that_others_reach_needs_a_token() -> None:
@@ -285,7 +338,7 @@ def test_every_field_tells_what_it_means() -> None:
 
     assert Settings.model_fields.keys() - described == set()
     assert "SYMBOLS" in variables()
-    assert "NOTICES" not in variables()
+    assert not {"NOTICES", "GIVEN", "EXCHANGE", "WS_URL"} & set(variables())
 
 
 def test_expected_store_size_grows_with_what_is_collected() -> None:

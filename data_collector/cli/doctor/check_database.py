@@ -8,13 +8,13 @@ from data_collector.cli.doctor.finding import Finding
 from data_collector.cli.surroundings.found_database import running_embedded_dsn
 from data_collector.model.errors import CollectorError
 from data_collector.observe.escaping import escaped
-from data_collector.service.service import LIVE_FOLDER
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.forgetting import tables_to_forget
 from data_collector.sinks.postgres.hypertables import Layout
 from data_collector.sinks.postgres.rights import Rights, rights_to_forget, rights_to_write
 from data_collector.sinks.postgres.suitability import Facts, facts_of
+from data_collector.venues.discovery import find_venue
 
 OLDEST = 13
 """The oldest release that its makers looked after when this was written."""
@@ -36,7 +36,7 @@ async def check_database(settings: Settings) -> list[Finding]:
     dsn: str | None = settings.database_url.get_secret_value()
     try:
         if dsn == EMBEDDED:
-            dsn = running_embedded_dsn(settings.var_dir / LIVE_FOLDER)
+            dsn = running_embedded_dsn(settings.var_dir / find_venue(settings.exchange).folder)
         if dsn is None:
             return [Finding("database", "ok", "the embedded PostgreSQL starts with the collector")]
         facts = await facts_of(dsn, *_rights(settings), symbols=settings.symbols)

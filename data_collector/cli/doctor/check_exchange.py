@@ -31,7 +31,7 @@ NETWORK_CURE = "Check the network, BINANCE_REST_URL and BINANCE_WS_URL. `make de
 
 async def check_exchange(settings: Settings, venue: Venue) -> list[Finding]:
     """All findings about the exchange; REST and streams are asked side by side."""
-    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy, api_key=settings.api_key)
+    rest = venue.open_rest(settings.rest_url, use_proxy=settings.use_proxy, api_key=settings.rest_key)
     try:
         found, streams = await asyncio.gather(_check_rest(settings, venue, rest), _check_streams(settings, venue))
     finally:
@@ -47,7 +47,7 @@ async def _check_rest(settings: Settings, venue: Venue, rest: ExchangeApi) -> li
     except (VenueUnreachable, VenueRefused) as error:
         return [Finding("exchange", "fail", escaped(str(error)), NETWORK_CURE)]
     round_trip_ms = answered_ms - asked_ms
-    reached = Finding("exchange", "ok", f"{settings.binance_rest_url} answers in {round_trip_ms:.0f} ms")
+    reached = Finding("exchange", "ok", f"{settings.rest_url} answers in {round_trip_ms:.0f} ms")
     clock = _judge_clock(theirs_ms - (asked_ms + answered_ms) / 2, round_trip_ms)
     return [reached, clock, *await _check_symbols(settings, venue, rest)]
 
@@ -106,20 +106,20 @@ def _listed(names: list[str]) -> str:
 
 
 async def _check_streams(settings: Settings, venue: Venue) -> Finding:
-    url = settings.binance_ws_url + venue.stream_path
+    url = settings.ws_url + venue.stream_path
     try:
         async with (
             time_limit(STREAM_TIMEOUT_S),
             open_session(url, use_proxy=settings.use_proxy) as session,
             session.ws_connect(url, max_msg_size=1024 * 1024, autoping=True),
         ):
-            return Finding("streams", "ok", f"{settings.binance_ws_url} opens a WebSocket")
+            return Finding("streams", "ok", f"{settings.ws_url} opens a WebSocket")
     except aiohttp.WSServerHandshakeError as error:
         cure = venue.hint_451 if error.status == 451 else NETWORK_CURE
-        return Finding("streams", "fail", f"{settings.binance_ws_url} answers HTTP {error.status}", cure)
+        return Finding("streams", "fail", f"{settings.ws_url} answers HTTP {error.status}", cure)
     except TimeoutError:
-        seen = f"{settings.binance_ws_url} does not answer in {STREAM_TIMEOUT_S:g} s"
+        seen = f"{settings.ws_url} does not answer in {STREAM_TIMEOUT_S:g} s"
         return Finding("streams", "fail", seen, NETWORK_CURE)
     except UNREACHED as error:
-        seen = f"{settings.binance_ws_url} cannot be reached ({escaped(reason_of(error))})"
+        seen = f"{settings.ws_url} cannot be reached ({escaped(reason_of(error))})"
         return Finding("streams", "fail", seen, NETWORK_CURE)

@@ -13,8 +13,8 @@ DIRECTLY = "directly"
 def check_proxies(settings: Settings) -> Finding:
     """For `USE_PROXY=1`; a proxy that cannot be used was refused with the settings."""
     urls = {
-        "streams": settings.binance_ws_url,
-        "REST": settings.binance_rest_url,
+        "streams": settings.ws_url,
+        "REST": settings.rest_url,
         "published files": FILES_URL,
         "validation service": settings.validation_service_url,
     }

@@ -54,7 +54,7 @@ async def _ask(connection: StoreConnection, address: StoreAddress, settings: Set
         *_judge_memory(facts, expected_store_bytes(settings)),
         _judge_writing(written),
         await _check_functions(connection),
-        *_judge_source(source, settings.binance_rest_url),
+        *_judge_source(source, settings.rest_url),
     ]
 
 

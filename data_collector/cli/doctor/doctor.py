@@ -58,7 +58,7 @@ async def examine() -> list[Finding]:
     findings.extend(_settings_findings(settings))
     if settings.use_proxy:
         findings.append(check_proxies(settings))
-    venue = find_venue("binance")
+    venue = find_venue(settings.exchange)
     exchange, store, database, validation, folder, port = await asyncio.gather(
         check_exchange(settings, venue),
         check_store(settings, venue),

@@ -89,7 +89,7 @@ def audit(
 
 async def audited(settings: Settings, options: BackfillOptions, *, against_exchange: bool, repair: bool) -> AuditResult:
     """Audit, heal if asked to, and audit again."""
-    venue = find_venue("binance")
+    venue = find_venue(settings.exchange)
     series = series_of(settings, venue, options.symbols, options.intervals, with_trades=options.with_trades)
     notes: list[str] = []
     surroundings = found_surroundings(settings)
@@ -108,7 +108,7 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
         notes += cuts_told(settings, series, from_ms, now_ms)
         await _demand_known(database.reader, rest, retrying, venue, series)
         bounds = RestBounds(rest, venue.calendar)
-        ends = AuditEnds(database.reader, venue.calendar, bounds, live, rest if against_exchange else None)
+        ends = AuditEnds(database.reader, venue, bounds, live, rest if against_exchange else None)
         at_work = DatabaseAudit(
             ends, from_ms=from_ms, to_ms=to_ms, now_ms=now_ms,
             retention=retention_of(settings, now_ms), retrying=retrying, tell=_tell_progress,
@@ -118,7 +118,7 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
         if repair and not all(each.is_clean and not each.proven for each in found):
             span = TimeSpan(0 if from_ms is None else from_ms, to_ms, now_ms)
             async with opened_load(settings, database.writer, database.quarantine) as load:
-                ends_of_repair = Ends(rest, database.reader, load.rows, venue.calendar)
+                ends_of_repair = Ends(rest, database.reader, load.rows, venue)
                 ended = await _repaired(ends_of_repair, found, span)
                 withdrawn = await _withdrawn(database.writer, venue.calendar, found)
                 ended = structs.replace(ended, absent=ended.absent + withdrawn + await _recorded(load, found))

@@ -60,7 +60,7 @@ def backfill(
     end: Annotated[str, typer.Option("--to", help="Where to end, not included: the same, or now.")] = "now",
     symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
     intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS; '' for none.")] = None,
-    trades: Annotated[bool, typer.Option("--trades", help="Trades too. They cost 25 of weight per 1,000.")] = False,
+    trades: Annotated[bool, typer.Option("--trades", help="Trades too; the plan tells what they cost.")] = False,
     source: Annotated[
         Source, typer.Option(help="rest, dumps (published files alone), or auto: files where they save many requests.")
     ] = "rest",
@@ -116,14 +116,14 @@ async def filled(
 ) -> Ended | None:
     """Plan and fill; None when the plan is not `agreed` to. All that happens is told, the sum of it last."""
     began = time.monotonic()
-    venue = find_venue("binance")
+    venue = find_venue(settings.exchange)
     settings = found_surroundings(settings).settings
     async with (
         opened_database(settings, rights_to_load(trades=options.with_trades), give_up_s=options.give_up_s) as database,
         opened_load(settings, database.writer, database.quarantine) as load,
         opened_rest(venue, settings) as rest,
     ):
-        ends = Ends(rest, database.reader, load.rows, venue.calendar)
+        ends = Ends(rest, database.reader, load.rows, venue)
         filling = await _filling(settings, options, venue, ends, tell, stopping)
         plan = await filling.plan()
         tell(filling.planned(plan))
@@ -229,7 +229,7 @@ def bulk_files_of(settings: Settings, venue: Venue, source: Source, place: str |
 
 def rest_host(settings: Settings) -> str:
     """Of BINANCE_REST_URL."""
-    return urlsplit(settings.binance_rest_url).hostname or ""
+    return urlsplit(settings.rest_url).hostname or ""
 
 
 def publishes_files(host: str) -> bool:
@@ -240,7 +240,7 @@ def publishes_files(host: str) -> bool:
 @asynccontextmanager
 async def opened_rest(venue: Venue, settings: Settings) -> AsyncIterator[ExchangeApi]:
     """The exchange's REST side, for the length of the block."""
-    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy, api_key=settings.api_key)
+    rest = venue.open_rest(settings.rest_url, use_proxy=settings.use_proxy, api_key=settings.rest_key)
     try:
         yield rest
     finally:

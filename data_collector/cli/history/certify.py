@@ -59,7 +59,7 @@ def certify(
 
 
 async def _made(settings: Settings, symbol: str, day: date, files: BinanceBulkFiles | None, limit: int) -> Certificate:
-    venue = find_venue("binance")
+    venue = find_venue(settings.exchange)
     address = await find_store(settings=settings)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[trades]:,}"), TimeElapsedColumn()
     console = Console(stderr=True)
@@ -68,7 +68,7 @@ async def _made(settings: Settings, symbol: str, day: date, files: BinanceBulkFi
             task = bar.add_task(f"{symbol} {day}", total=1.0, trades=0)
             return await certified(
                 Held(connection, address.masked, venue.store_keys),
-                ExchangeSource(rest, settings.binance_rest_url, files),
+                ExchangeSource(rest, settings.rest_url, files),
                 symbol,
                 day,
                 made_by=f"data-collector {__version__}",

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from data_collector import __version__
 from data_collector.cli.history.fitting_bars import FittingBars
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
-from data_collector.cli.surroundings.found_database import EXCHANGE, found_surroundings, opened_database
+from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
 from data_collector.history.export import MANIFEST, ExportedFile, ExportOrder, Manifest, Tell
 from data_collector.history.export import export as exported
 from data_collector.history.export_format import Decimals, Form
@@ -61,7 +61,7 @@ def export(
     settings = load_settings()
     now_ms = time.time_ns() // 1_000_000
     order = ExportOrder(
-        series=series_of(settings, find_venue(EXCHANGE), symbols, intervals, with_trades=trades),
+        series=series_of(settings, find_venue(settings.exchange), symbols, intervals, with_trades=trades),
         from_ms=None if begin is None else moment_ms(begin, now_ms, option="--from"),
         to_ms=None if end is None else moment_ms(end, now_ms, option="--to"),
         folder=out.absolute(),
@@ -70,7 +70,7 @@ def export(
         form=form,
         decimals=decimals,
         with_origin=meta,
-        exchange=EXCHANGE,
+        exchange=settings.exchange,
         made_by=f"data-collector {__version__}",
         now_ms=now_ms,
     )
@@ -87,7 +87,7 @@ def export(
 
 
 async def _exported(settings: Settings, order: ExportOrder, tell: Tell, epoch: int | None) -> Manifest:
-    venue = find_venue("binance")
+    venue = find_venue(settings.exchange)
     settings = found_surroundings(settings, with_exchange=False).settings
     async with opened_database(settings) as database:
         reader = database.reader if epoch is None else database.reader.in_epoch(epoch)

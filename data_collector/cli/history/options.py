@@ -50,7 +50,7 @@ def series_of(
 ) -> list[Key]:
     """What a command line means: the settings where it names nothing."""
     try:
-        chosen_symbols = settings.symbols if symbols is None else symbols_of_text(symbols)
+        chosen_symbols = settings.symbols if symbols is None else symbols_of_text(symbols, venue)
     except ValueError as error:
         raise Misconfigured(f"--symbols: {error}.") from None
     words = settings.intervals if intervals is None else _words(intervals)

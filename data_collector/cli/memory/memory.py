@@ -12,6 +12,7 @@ from data_collector.client.adapters.pgvector import TABLE
 from data_collector.model.errors import Misconfigured
 from data_collector.settings import load_settings
 from data_collector.settings.texts import symbols as symbols_of_text
+from data_collector.venues.discovery import find_venue
 
 HELP = "Moments like now and what followed them; shapes of windows for PostgreSQL (docs/memory.md)."
 
@@ -40,7 +41,7 @@ def keep(
         raise typer.Exit(2)
     settings = load_settings()
     try:
-        chosen = settings.symbols if symbols is None else symbols_of_text(symbols)
+        chosen = settings.symbols if symbols is None else symbols_of_text(symbols, find_venue(settings.exchange))
     except ValueError as error:
         raise Misconfigured(f"--symbols: {error}.") from None
     keep_vectors(settings, chosen, interval, window, table)

@@ -15,7 +15,6 @@ from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavaila
 from data_collector.observe.escaping import escaped
 from data_collector.observe.logs import get_log
 from data_collector.service.running import CollectorRecord, running_collectors
-from data_collector.service.service import LIVE_FOLDER
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.failures import named_failures, place_of
@@ -25,10 +24,9 @@ from data_collector.sinks.postgres.quarantine import PostgresQuarantine
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.rights import Rights, demand_rights
 from data_collector.sinks.postgres.writing import PostgresWriter
+from data_collector.venues.discovery import find_venue
 
 STATEMENT_S_MIN = 5.0
-
-EXCHANGE = "binance"
 
 UNSET = (
     "There is no database to work with: DATABASE_URL is not set, and no collector that keeps history runs below "
@@ -70,7 +68,7 @@ def found_surroundings(settings: Settings, *, with_exchange: bool = True) -> Sur
     """
     collectors = running_collectors(settings.var_dir)
     given = None if settings.database_url is None else settings.database_url.get_secret_value()
-    candidates = [pair for pair in collectors if _belongs(*pair, given)]
+    candidates = [pair for pair in collectors if pair[1].exchange == settings.exchange and _belongs(*pair, given)]
     if not candidates:
         return Surroundings(_without_collector(settings, given), None)
     folder, record = candidates[0]
@@ -80,8 +78,8 @@ def found_surroundings(settings: Settings, *, with_exchange: bool = True) -> Sur
     if dsn != given:
         taken["database_url"] = SecretStr(dsn)
         parts.append(f"PostgreSQL at {place_of(dsn)}")
-    if with_exchange and "binance_rest_url" not in settings.model_fields_set:
-        taken["binance_rest_url"] = record.rest_url
+    if with_exchange and "rest_url" not in settings.given:
+        taken["rest_url"] = record.rest_url
         parts.append(f"exchange at {record.rest_url}")
     if parts:
         others = [path.name for path, _ in candidates[1:]]
@@ -123,7 +121,7 @@ def _without_collector(settings: Settings, given: str | None) -> Settings:
     if given != EMBEDDED:
         return settings
     # A server outlives a collector that was killed.
-    dsn = running_embedded_dsn(settings.var_dir / LIVE_FOLDER)
+    dsn = running_embedded_dsn(settings.var_dir / find_venue(settings.exchange).folder)
     if dsn is None:
         raise Unavailable(EMBEDDED_GONE.format(folder=settings.var_dir))
     return settings.model_copy(update={"database_url": SecretStr(dsn)})
@@ -156,7 +154,7 @@ async def opened_database(
     except SinkUnavailable as error:
         raise Unavailable(f"{error}. Start it, or mend DATABASE_URL.") from error
     try:
-        of_exchange = pool, EXCHANGE
+        of_exchange = pool, settings.exchange
         yield Database(
             PostgresReader(*of_exchange, place=place),
             PostgresWriter(*of_exchange, place=place),

@@ -190,7 +190,7 @@ class Line:
         await context.dials.turn()
         socket = await open_websocket(
             context.address,
-            context.codec.decode,
+            context.codec.session().decode,
             receive,
             self._on_control,
             messages_per_s=context.limits.control_messages_per_s,

@@ -39,9 +39,6 @@ ASK_AGAIN_S = 5.0
 ASK_AGAIN_MAX_S = 60.0
 """The pauses between calls that tell nothing of what is due: they double."""
 
-ROWS_MAX = 1_000
-"""What one answer holds at most."""
-
 LOOK_BACK = 60
 """How far before what is due a later question begins: the kline right before it may not exist either."""
 
@@ -75,8 +72,12 @@ class DueKline:
 class KlineRepair:
     """The task that asks."""
 
-    def __init__(self, intake: Intake, rest: KlinesApi, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, intake: Intake, rest: KlinesApi, rows_max: int, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`rows_max`: what one answer holds at most."""
         self._intake = intake
+        self._rows_max = rows_max
         self._klines = intake.klines
         self._rest = rest
         self._calendar = intake.klines.calendar
@@ -246,7 +247,7 @@ class KlineRepair:
             elif place not in whole:
                 # The exchange's own oddity: in place of a kline it has something else.
                 self._klines.set_aside(series, row, place)
-        is_full = len(rows) >= ROWS_MAX
+        is_full = len(rows) >= self._rows_max
         series.leave_to_rest(min(rows[-1].open_ms, last_ms) if is_full else last_ms)
         if series.due_ms != due_ms:
             more = series.due_ms < until_ms
@@ -301,7 +302,7 @@ class KlineRepair:
                 klines.reconcile(kline, row)
         elif klines.begun:
             kline = klines.begun[0]
-            first_ms = max(kline.open_ms - PAST_KLINES * (kline.close_ms + 1 - kline.open_ms), 0)
+            first_ms = max(kline.open_ms - min(PAST_KLINES, self._rows_max) * (kline.close_ms + 1 - kline.open_ms), 0)
             rows = await self._klines_if_any(kline, first_ms, kline.open_ms - 1)
             del klines.begun[0]
             klines.put_past(rows[-PAST_KLINES:])

@@ -1,13 +1,12 @@
 """Brings a store up again that lost what it had acknowledged, was away for long, or is behind after a restart.
 
 Life cycle: the repair asks it for one step of one symbol at a time. Everything that was let through is in the spool
-(`pipeline.spool.spool`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a
-message.
+(`pipeline.spool.spool`), or was dropped from it and is asked of the exchange by id. No message is counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import dropwhile
 
 import structlog
@@ -18,16 +17,16 @@ from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.gate import Verdict
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
-from data_collector.model.sink import Refusal, TradeRun, TradeTail, place_of
+from data_collector.model.sink import Refusal, TradeRun, place_of
 from data_collector.model.venue import TradePage, TradesApi, TradesRefused
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import absent_ranges, parted, runs_of
 from data_collector.pipeline.outlet.symbol_queue import SymbolQueue
+from data_collector.pipeline.repair.places import Places
 from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.refusals import Refusals
-from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.pipeline.spool.spool import Spool
 
 QUEUED_MAX = 100
@@ -46,10 +45,6 @@ AHEAD_MS = 86_400_000
 """The exchange's time is known by what was let through, which may be so old after an outage."""
 
 
-EVERY_FIRST: Mapping[str, int] = {}
-NONE_RAN_PAST: Mapping[str, Mapping[int, int]] = {}
-
-
 class Reach(Struct, frozen=True):
     """How far back a hole is filled after a start or a wipe; what is older is declared `skipped`."""
 
@@ -64,14 +59,20 @@ class Refill:
     def __init__(
         self, outlet: Outlet, refusals: Refusals, spool: Spool, rest: TradesApi, ledger: Ledger, reach: Reach,
         now_ms: Callable[[], int], clock: Callable[[], float], *, note: Callable[[Trade, Verdict | None], None],
+        places: Places, page_trades: int,
     ) -> None:  # fmt: skip
-        """`now_ms` is the exchange's time; `note` gets each trade of the exchange that is brought or refused."""
+        """`now_ms` is the exchange's time; `note` gets each trade of the exchange that is brought or refused.
+
+        `page_trades`: what one answer holds at most.
+        """
         self._outlet = outlet
         self._refusals = refusals
         self._spool = spool
         self._rest = rest
         self._ledger = ledger
         self._reach = reach
+        self._places = places
+        self.page_trades = page_trades
         self._now_ms = now_ms
         self._note = note
         self._clock = clock
@@ -79,9 +80,10 @@ class Refill:
         """When a store that was emptied was given a symbol's former epochs too."""
         self.refused = ToldRefusals(clock)
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
-        """See `TradesApi`."""
-        page = await self._rest.trades(symbol, from_id, limit=limit, urgent=urgent)
+    async def trades(self, symbol: str, from_id: int, *, limit: int | None = None, urgent: bool = False) -> TradePage:
+        """See `TradesApi`; without `limit` as many as one answer holds."""
+        limit, near = self.page_trades if limit is None else limit, self._places.before(symbol, from_id)
+        page = await self._rest.trades(symbol, from_id, near=near, limit=limit, urgent=urgent)
         self.refused.answered(Key("trade", symbol))
         return page
 
@@ -336,65 +338,3 @@ class Refill:
         debt.gaps.append(Gap(first_id, last_id, last_id - first_id + 1, reason))
         debt.due_id = last_id + 1
         debt.attempts.succeed(self._clock())
-
-
-def resume(
-    sequences: Iterable[TradeSequence], outlet: Outlet, spool: Spool, tails: Mapping[str, TradeTail | None],
-    *, was_filled: bool = False, epochs: Mapping[str, int] = EVERY_FIRST,
-    ended_ms: Mapping[str, Mapping[int, int]] = NONE_RAN_PAST,
-) -> None:  # fmt: skip
-    """Where each symbol goes on when collection begins: after what the store has, or after what we hold for it.
-
-    `tails` is what the store has of each symbol: see `Sink.tails`. Where the store `was_filled` before, what it has
-    nothing of was lost. `epochs` are those that are known beside the store and the spool, `ended_ms` as in a queue.
-    """
-    for sequence in sequences:
-        symbol, next_id = sequence.symbol, sequence.next_id
-        # Where collection was only stopped for a while, what waits here follows what the store has.
-        if next_id >= 0:
-            continue
-        tail = tails.get(symbol)
-        queue = outlet.queues[symbol]
-        queue.ended_ms |= ended_ms.get(symbol, {})
-        queue.epoch = max(epochs.get(symbol, 0), spool.newest_epoch(symbol), 0 if tail is None else tail.epoch)
-        if symbol not in tails:
-            next_id = _begin_anew(queue, outlet, spool, was_filled=was_filled)
-        elif tail is not None:
-            next_id = (_go_on if tail.epoch == queue.epoch else _end_former)(queue, outlet, spool, tail)
-        newest_ms, stored_id = (0, -1) if tail is None else (tail.last_ms, tail.stored_id)
-        if tail is not None and tail.epoch < queue.epoch:
-            stored_id = -1
-        sequence.resume(next_id, epoch=queue.epoch, newest_ms=newest_ms, stored_id=stored_id)
-
-
-def _begin_anew(queue: SymbolQueue, outlet: Outlet, spool: Spool, *, was_filled: bool) -> int:
-    """The store has nothing of it. If we hold something, then it was lost."""
-    symbol, oldest_id = queue.symbol, spool.oldest_id(queue.place)
-    if oldest_id is None:
-        outlet.resume(symbol, -1, lost=was_filled)
-        return -1
-    next_id = spool.end_id(queue.place, oldest_id)
-    structlog.get_logger().warning("store_wiped", symbol=symbol, next_id=next_id)
-    outlet.resume(symbol, next_id)
-    outlet.fall_behind(symbol, None)
-    return next_id
-
-
-def _end_former(queue: SymbolQueue, outlet: Outlet, spool: Spool, tail: TradeTail) -> int:
-    """The store is in an epoch that is over: what we hold of that comes first."""
-    oldest_id = spool.oldest_id(queue.place)
-    next_id = -1 if oldest_id is None else spool.end_id(queue.place, oldest_id)
-    outlet.resume(queue.symbol, next_id)
-    outlet.fall_behind(queue.symbol, tail.last_id + 1, tail.epoch)
-    return next_id
-
-
-def _go_on(queue: SymbolQueue, outlet: Outlet, spool: Spool, tail: TradeTail) -> int:
-    """What we hold beyond a hole was never let through: it is read when its turn comes."""
-    symbol, due_id = queue.symbol, tail.last_id + 1
-    spool.confirm(queue.place, tail.last_id)
-    next_id = spool.end_id(queue.place, due_id)
-    outlet.resume(symbol, next_id, origin_id=tail.first_id)
-    if next_id > due_id:
-        outlet.fall_behind(symbol, due_id)
-    return next_id

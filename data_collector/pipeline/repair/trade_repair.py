@@ -40,9 +40,6 @@ HEAD_LOOK_S = 1.0
 WORKERS = 4
 """Symbols worked on at a time."""
 
-PAGE_TRADES = 1000
-"""What the exchange gives in one answer."""
-
 URGENT_TRADES = 10_000
 """A larger gap is catching up with the past, for which half of the budget must do."""
 
@@ -261,11 +258,11 @@ class TradeRepair:
         """
         symbol, due_id = sequence.symbol, sequence.next_id
         # The id right before may be absent itself: every other try reaches further back.
-        before = 1 if gap.attempts.failed % 2 == 0 else PAGE_TRADES - 1
+        before = 1 if gap.attempts.failed % 2 == 0 else self._refill.page_trades - 1
         self._ledger.noted(Key("trade", symbol), "rest_asked")
         urgent = gap.last_id - due_id < URGENT_TRADES
         try:
-            page = await self._refill.trades(symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent)
+            page = await self._refill.trades(symbol, max(due_id - before, 0), urgent=urgent)
         except VenueUnreachable as error:
             self._put_off(sequence, gap, error)
             return []

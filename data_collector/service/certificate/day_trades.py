@@ -14,7 +14,7 @@ from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
-from data_collector.model.venue import BulkFile, TradesApi
+from data_collector.model.venue import BulkFile, TradePlace, TradesApi
 from data_collector.service.live_rows import trade_of
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.entries import declared_pages, last_entry, pages_of
@@ -23,8 +23,6 @@ from data_collector.venues.binance.bulk_names import day_file
 from data_collector.venues.binance.bulk_rows import trade_rows
 
 STORE_PAGE_ENTRIES = 2000
-
-REST_PAGE_TRADES = 1000
 
 LATE_MS = 60_000
 """Entry ids never go back in time, so an entry may stand behind its own time; so much is read beyond the day."""
@@ -99,8 +97,9 @@ async def trades_of_rest(
     """Asked by id, page by page. Raises `VenueUnreachable` after some attempts, and `VenueRefused`."""
     due = await _retried(partial(rest.first_trade_id, symbol, span.start))
     count = 0
+    near: TradePlace | None = None
     while due is not None:
-        page = await _retried(partial(rest.trades, symbol, due, limit=REST_PAGE_TRADES))
+        page = await _retried(partial(rest.trades, symbol, due, near=near))
         trades = page.trades
         for trade in trades:
             if trade.time_ms in span:
@@ -108,7 +107,7 @@ async def trades_of_rest(
                 yield trade
         if page.reaches_head or not trades or trades[-1].time_ms >= span.stop:
             return
-        due = trades[-1].trade_id + 1
+        due, near = trades[-1].trade_id + 1, TradePlace.of(trades[-1])
         if progress is not None:
             progress(_share(trades[-1], span), count)
 

@@ -40,7 +40,7 @@ class FrameFault(Struct, kw_only=True, forbid_unknown_fields=True):
     span: int = 1
     delay_s: float = 0.0
     set: dict[str, object] = field(default_factory=dict)
-    """New values by key; `k.x` is the key `x` inside `k`."""
+    """New values by key; `k.x` is the key `x` inside `k`, and `data.0.x` that of the first item of the list `data`."""
     add: dict[str, int] = field(default_factory=dict)
     """What to add to integers."""
     remove: tuple[str, ...] = ()
@@ -58,9 +58,9 @@ class RestFault(Struct, kw_only=True, forbid_unknown_fields=True):
 
     kind: RestFaultKind | None = None
     path: str = "*"
-    """Shell pattern of the path: `/api/v3/klines`, `*`."""
+    """Shell pattern of the path: `/api/v3/klines`, `*/Trades`."""
     status: int | None = None
-    """429, 418, 403, 451, 500, … with the body that Binance sends with it; None answers as usual."""
+    """429, 418, 403, 451, 500, … with the body that the exchange sends with it; None answers as usual."""
     retry_after_s: int | None = None
     code: int | None = None
     message: str | None = None
@@ -92,6 +92,29 @@ class Refuse(Struct, kw_only=True, forbid_unknown_fields=True):
     """For a 3xx status: where to redirect to."""
 
 
+class RefusedStream(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Subscriptions to these streams are refused, in the exchange's own way."""
+
+    stream: str
+    """Shell pattern of their names."""
+    message: str | None = None
+    """What is told; None is what the exchange usually says."""
+    code: int | None = None
+    count: int | None = None
+
+
+class EqualTimes(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Streams leave out trades that took place at the same time as the one before. REST has them."""
+
+    stream: str = "*"
+    """Shell pattern of the streams' names."""
+    rate: float = 1.0
+    """Which share of them, drawn from the seed."""
+
+
+Fault = FrameFault | RestFault | Refuse | RefusedStream | EqualTimes
+
+
 class Faults:
     """Every fault that is in force. They are tried in the order in which they came; the first that fits acts."""
 
@@ -99,10 +122,18 @@ class Faults:
         self.frame_faults: list[FrameFault] = []
         self.rest_faults: list[RestFault] = []
         self.refusals: list[Refuse] = []
+        self.refused_streams: list[RefusedStream] = []
+        self.equal_times: list[EqualTimes] = []
         self.hit_counts: dict[str, int] = {}
         self._random = random.Random(f"{seed}:faults")
 
-    def add(self, fault: FrameFault | RestFault | Refuse) -> None:
+    @property
+    def count(self) -> int:
+        """How many are in force."""
+        faults = len(self.frame_faults) + len(self.rest_faults) + len(self.refusals)
+        return faults + len(self.refused_streams) + len(self.equal_times)
+
+    def add(self, fault: Fault) -> None:
         """Put a fault in force."""
         match fault:
             case FrameFault():
@@ -111,12 +142,18 @@ class Faults:
                 self.rest_faults.append(fault)
             case Refuse():
                 self.refusals.append(fault)
+            case RefusedStream():
+                self.refused_streams.append(fault)
+            case EqualTimes():
+                self.equal_times.append(fault)
 
     def clear(self) -> None:
         """Behave again."""
         self.frame_faults.clear()
         self.rest_faults.clear()
         self.refusals.clear()
+        self.refused_streams.clear()
+        self.equal_times.clear()
 
     def frame_fault(self, connection: int, stream: str, payload: bytes) -> FrameFault | None:
         """The fault for a frame that is about to be sent; counts it."""
@@ -149,11 +186,29 @@ class Faults:
         self._hit("refuse")
         return fault
 
+    def refused_stream(self, stream: str) -> RefusedStream | None:
+        """The fault for a subscription to a stream; counts it."""
+        for fault in self.refused_streams:
+            if fnmatchcase(stream, fault.stream):
+                if _is_spent(fault):
+                    self.refused_streams.remove(fault)
+                self._hit("refuse_stream")
+                return fault
+        return None
+
+    def leaves_out(self, stream: str) -> bool:
+        """Whether a trade of the same time as the one before it is left out of a stream; counts it."""
+        for fault in self.equal_times:
+            if fnmatchcase(stream, fault.stream) and self._random.random() < fault.rate:
+                self._hit("equal_times")
+                return True
+        return False
+
     def _hit(self, kind: str) -> None:
         self.hit_counts[kind] = self.hit_counts.get(kind, 0) + 1
 
 
-def _is_spent(fault: FrameFault | RestFault | Refuse) -> bool:
+def _is_spent(fault: FrameFault | RestFault | Refuse | RefusedStream) -> bool:
     if fault.count is None:
         return False
     fault.count -= 1

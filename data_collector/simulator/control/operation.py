@@ -10,7 +10,15 @@ from msgspec import Struct, field
 
 from data_collector.model.records import Kline, Trade
 from data_collector.simulator.control.actions import Action
-from data_collector.simulator.control.faults import Faults, FrameFault, Refuse, RestFault
+from data_collector.simulator.control.faults import (
+    EqualTimes,
+    Fault,
+    Faults,
+    FrameFault,
+    Refuse,
+    RefusedStream,
+    RestFault,
+)
 from data_collector.simulator.market.candles import INTERVALS
 
 
@@ -20,6 +28,8 @@ class FaultOrder(Struct, forbid_unknown_fields=True):
     frames: list[FrameFault] = field(default_factory=list)
     rest: list[RestFault] = field(default_factory=list)
     refuse: list[Refuse] = field(default_factory=list)
+    refuse_streams: list[RefusedStream] = field(default_factory=list)
+    equal_times: list[EqualTimes] = field(default_factory=list)
 
 
 class Operation:
@@ -79,7 +89,9 @@ class Operation:
             order = msgspec.json.decode(await request.read(), type=FaultOrder)
         except msgspec.DecodeError as error:
             return _refusal(str(error))
-        asked: list[FrameFault | RestFault | Refuse] = [*order.frames, *order.rest, *order.refuse]
+        asked: list[Fault] = [
+            *order.frames, *order.rest, *order.refuse, *order.refuse_streams, *order.equal_times
+        ]  # fmt: skip
         for fault in asked:
             self._faults.add(fault)
         return _json(self._state())

@@ -7,13 +7,12 @@ import socket
 import struct
 from collections.abc import Callable, Collection, Sequence
 
-from msgspec import Struct
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from data_collector.simulator.control.control import ControlError, ControlMessage, answer, error, parse
-from data_collector.simulator.control.faults import Faults
+from data_collector.simulator.control.faults import Faults, RefusedStream
 from data_collector.simulator.limits import SlidingWindow
 from data_collector.simulator.settings import SimulatorSettings
+from data_collector.simulator.speaker import Form, StreamSpeaker
 from data_collector.simulator.streams.delivery import PING, PONG, Delivery, close_frame, frame, text_frame
 from data_collector.time_limit import time_limit
 
@@ -29,24 +28,15 @@ STALLED_BYTES_MAX = 16 * 1024 * 1024
 """What is kept for a stalled connection; when there is more it is cut."""
 
 
-class Target(Struct, frozen=True):
-    """What the URL of a connection asked for."""
-
-    combined: bool = False
-    microseconds: bool = False
-    streams: tuple[str, ...] = ()
-    refusal: ControlError | None = None
-    """Set when a stream name in the URL is malformed: told, then closed."""
-
-
 class StreamConnection(WSListener):
     """Made at the handshake; known to the hub from its end until the socket is gone."""
 
-    def __init__(self, number: int, target: Target, settings: SimulatorSettings, faults: Faults, hub: Hub) -> None:
+    def __init__(
+        self, number: int, path: bytes, speaker: StreamSpeaker, settings: SimulatorSettings, faults: Faults, hub: Hub
+    ) -> None:
         super().__init__()
         self.number = number
-        self.combined = target.combined
-        self.microseconds = target.microseconds
+        self.form = Form()
         self.streams: dict[str, None] = {}
         """In the order in which they were subscribed to."""
         self.frames_sent = 0
@@ -55,18 +45,26 @@ class StreamConnection(WSListener):
         self.writable = asyncio.Event()
         """Cleared while the client reads too slowly."""
         self.writable.set()
-        self._target = target
+        self._path = path
+        self._speaker = speaker
+        self._manners = speaker.manners
         self._settings = settings
+        self._faults = faults
         self._delivery = Delivery(number, faults, self.write)
         self._hub = hub
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._messages = SlidingWindow(settings.messages_per_s, 1.0)
+        most = self._manners.messages_per_s
+        self._messages = None if most is None else SlidingWindow(most, 1.0)
         self._text = b""
         self._pings: list[bytes] = []
         self._timers: list[asyncio.TimerHandle] = []
         self._ping_timer: asyncio.TimerHandle | None = None
         self._pong_timer: asyncio.TimerHandle | None = None
+        self._pulse_timer: asyncio.TimerHandle | None = None
+        self._silence_timer: asyncio.TimerHandle | None = None
+        self._wrote = False
+        """Whether anything was sent since the last look."""
         self._stalled: bytearray | None = None
         self._closing = False
 
@@ -76,17 +74,20 @@ class StreamConnection(WSListener):
         """The handshake is done."""
         self._transport = transport.underlying_transport
         self._hub.add(self)
-        self._timers.append(self._loop.call_later(self._settings.max_age_s, self.close, 1000, ""))
-        self._ping_timer = self._loop.call_later(self._settings.ping_interval_s, self._ping)
-        if self._target.refusal is not None:
-            self._refuse(self._target.refusal)
-            return
-        self._subscribe(self._target.streams, None)
+        manners = self._manners
+        self._timers.append(self._loop.call_later(manners.max_age_s, self.close, 1000, ""))
+        if manners.ping_interval_s is not None:
+            self._ping_timer = self._loop.call_later(manners.ping_interval_s, self._ping, manners.ping_interval_s)
+        if manners.pulse_s is not None:
+            self._pulse_timer = self._loop.call_later(manners.pulse_s, self._pulse, manners.pulse_s)
+        self._heard()
+        self._speaker.greet(self._path, self)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The socket is gone."""
         self._transport = None
-        for timer in (*self._timers, self._ping_timer, self._pong_timer):
+        timers = (self._ping_timer, self._pong_timer, self._pulse_timer, self._silence_timer)
+        for timer in (*self._timers, *timers):
             if timer is not None:
                 timer.cancel()
         self.writable.set()
@@ -100,7 +101,7 @@ class StreamConnection(WSListener):
             return
         if self._closing:
             return
-        if not self._messages.allows(self._loop.time()) and self._settings.enforce_limits:
+        if not self._may_speak():
             self.close(POLICY_VIOLATION, "Too many requests")
             return
         match frame.msg_type:
@@ -110,10 +111,11 @@ class StreamConnection(WSListener):
             case WSMsgType.PONG:
                 self._on_pong(frame.get_payload_as_bytes())
             case _:
+                self._heard()
                 self._text += frame.get_payload_as_bytes()
                 if frame.fin:
                     text, self._text = self._text, b""
-                    self._on_request(parse(text))
+                    self._speaker.hear(text, self)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
@@ -130,51 +132,54 @@ class StreamConnection(WSListener):
             self._pong_timer.cancel()
             self._pong_timer = None
 
-    def _on_request(self, request: ControlMessage | ControlError) -> None:
-        if isinstance(request, ControlError):
-            self._refuse(request)
-            return
-        match request.method:
-            case "SUBSCRIBE":
-                if not self._subscribe(request.streams, request):
-                    return
-                self.send_text(answer(None, request.request_id))
-            case "UNSUBSCRIBE":
-                for stream in request.streams:
-                    self.drop_stream(stream)
-                self.send_text(answer(None, request.request_id))
-            case "LIST_SUBSCRIPTIONS":
-                self.send_text(answer(list(self.streams), request.request_id))
-            case "SET_PROPERTY":
-                self.combined = bool(request.combined)
-                self.send_text(answer(None, request.request_id))
-            case "GET_PROPERTY":
-                self.send_text(answer(self.combined, request.request_id))
+    def _may_speak(self) -> bool:
+        allowed = self._messages is None or self._messages.allows(self._loop.time())
+        return allowed or not self._settings.enforce_limits
 
-    def _subscribe(self, streams: Sequence[str], request: ControlMessage | None) -> bool:
-        wanted = dict.fromkeys((*self.streams, *streams))
-        if len(wanted) > self._settings.streams_per_connection and self._settings.enforce_limits:
-            request_id = None if request is None else request.request_id
-            self._refuse(ControlError(4, "Too many subscriptions", request_id))
-            self.close(POLICY_VIOLATION, "Invalid request")
-            return False
-        self.streams = wanted
+    def _heard(self) -> None:
+        if (seconds := self._manners.silence_s) is not None:
+            if self._silence_timer is not None:
+                self._silence_timer.cancel()
+            self._silence_timer = self._loop.call_later(seconds, self.close, 1000, "")
+
+    # What its speaker asks of it.
+
+    def has_room(self, streams: Sequence[str]) -> bool:
+        """Whether so many may be subscribed to."""
+        most = self._manners.streams_per_connection
+        if most is None or not self._settings.enforce_limits:
+            return True
+        return len(self.streams.keys() | set(streams)) <= most
+
+    def subscribe(self, streams: Sequence[str]) -> None:
+        """Send these streams from now on; again is the same as once."""
+        self.streams |= dict.fromkeys(streams)
         for stream in streams:
             self._hub.subscribe(stream, self)
-        return True
 
-    def _refuse(self, refusal: ControlError) -> None:
-        self.send_text(error(refusal, self._settings.error_shape))
-        if refusal.closes:
-            self.close(POLICY_VIOLATION, "Invalid request")
+    def refusal(self, stream: str) -> RefusedStream | None:
+        """The fault that a subscription meets; counts it."""
+        return self._faults.refused_stream(stream)
 
-    def _ping(self) -> None:
+    def tell(self, stream: str, payloads: Sequence[bytes]) -> None:
+        """Payloads of a stream, to this client alone."""
+        self.deliver(stream, payloads, b"".join([self._speaker.text(stream, each, self.form) for each in payloads]))
+
+    # What happens by itself.
+
+    def _pulse(self, period_s: float) -> None:
+        if self.streams and not self._wrote:
+            self._speaker.pulse(self)
+        self._wrote = False
+        self._pulse_timer = self._loop.call_later(period_s, self._pulse, period_s)
+
+    def _ping(self, period_s: float) -> None:
         payload = str(int(self._loop.time() * 1000)).encode()
         self._pings.append(payload)
         self._send_control(PING, payload)
-        self._ping_timer = self._loop.call_later(self._settings.ping_interval_s, self._ping)
+        self._ping_timer = self._loop.call_later(period_s, self._ping, period_s)
         if self._pong_timer is None:
-            timeout_s = self._settings.pong_timeout_s
+            timeout_s = self._manners.pong_timeout_s
             self._pong_timer = self._loop.call_later(timeout_s, self.close, POLICY_VIOLATION, "Pong timeout")
 
     # What the exchange does.
@@ -186,13 +191,15 @@ class StreamConnection(WSListener):
             self.write(framed)
             return
         for payload in payloads:
-            self._delivery.deliver(stream, payload, combined=self.combined, later=self._write_later)
+            self._delivery.deliver(
+                stream, payload, text=lambda each: self._speaker.text(stream, each, self.form), later=self._write_later
+            )
 
     def _write_later(self, seconds: float, raw: bytes) -> None:
         self._loop.call_later(seconds, self.write, raw)
 
     def send_text(self, payload: bytes) -> None:
-        """A text message that is never wrapped: replies."""
+        """A text message that belongs to no stream."""
         self.write(text_frame(payload))
 
     def _send_control(self, opcode: int, payload: bytes) -> None:
@@ -202,6 +209,7 @@ class StreamConnection(WSListener):
         """Bytes as they are, valid frames or not. A client that leaves too much unread is cut off."""
         if self._transport is None or self._closing:
             return
+        self._wrote = True
         if self._stalled is not None:
             self._stalled += raw
             if len(self._stalled) > STALLED_BYTES_MAX:
@@ -251,7 +259,7 @@ class StreamConnection(WSListener):
         """Cut the connection with a TCP reset in the middle of a frame."""
         if self._transport is None:
             return
-        half = text_frame(b'{"e":"trade","E":1' + b" " * 200)[:40]
+        half = text_frame(b'{"trade":1' + b" " * 200)[:40]
         self.write(half)
         connected = self._transport.get_extra_info("socket")
         # Lingering for no time makes the kernel send RST in place of FIN.

@@ -36,17 +36,22 @@ class Delivery:
         """Whether frames may go to the socket as they are."""
         return not self._faults.frame_faults and not self._held_back
 
-    def deliver(self, stream: str, payload: bytes, *, combined: bool, later: Callable[[float, bytes], None]) -> None:
-        """Send a payload as the fault that fits it says; `later` sends something after some seconds."""
+    def deliver(
+        self, stream: str, payload: bytes, *, text: Callable[[bytes], bytes], later: Callable[[float, bytes], None]
+    ) -> None:
+        """Send a payload as the fault that fits it says.
+
+        `text` makes the frame of a payload; `later` sends something after some seconds.
+        """
         fault = self._faults.frame_fault(self._number, stream, payload)
-        framed = text_payload(stream, payload, combined=combined)
+        framed = text(payload)
         if fault is not None and fault.kind == "reorder":
             self._held_back.append((fault.span, framed))
             return
         if fault is not None and fault.kind == "delay":
             later(fault.delay_s, framed)
-        for each in [framed] if fault is None else _frames_with(fault, stream, payload, combined=combined):
-            self._write(each)
+        for each in [payload] if fault is None else _payloads_with(fault, payload):
+            self._write(text(each))
         self._release()
 
     def _release(self) -> None:
@@ -57,19 +62,18 @@ class Delivery:
                 self._write(held)
 
 
-def _frames_with(fault: FrameFault, stream: str, payload: bytes, *, combined: bool) -> list[bytes]:
-    framed = text_payload(stream, payload, combined=combined)
+def _payloads_with(fault: FrameFault, payload: bytes) -> list[bytes]:
     match fault.kind:
         case "drop" | "reorder" | "delay":
             return []
         case "duplicate":
-            return [framed, framed]
+            return [payload, payload]
         case "change":
-            return [text_payload(stream, changed(payload, fault), combined=combined)]
+            return [changed(payload, fault)]
         case "conflict":
-            return [framed, text_payload(stream, changed(payload, fault), combined=combined)]
+            return [payload, changed(payload, fault)]
         case "corrupt":
-            return [text_payload(stream, corrupted(payload, fault.shape), combined=combined)]
+            return [corrupted(payload, fault.shape)]
 
 
 def changed(payload: bytes, fault: FrameFault) -> bytes:
@@ -92,13 +96,16 @@ def changed(payload: bytes, fault: FrameFault) -> bytes:
 
 def _place(body: dict[str, object], path: str) -> tuple[dict[str, object], str]:
     *parents, key = path.split(".")
+    holder: object = body
     for parent in parents:
-        inner = body.get(parent)
-        if not isinstance(inner, dict):
-            inner = {}
-            body[parent] = inner
-        body = inner
-    return body, key
+        if isinstance(holder, list):
+            holder = holder[int(parent)] if parent.isdecimal() and int(parent) < len(holder) else {}
+        elif isinstance(holder, dict):
+            inner = holder.get(parent)
+            if not isinstance(inner, dict | list):
+                inner = holder[parent] = {}
+            holder = inner
+    return (holder if isinstance(holder, dict) else {}), key
 
 
 def corrupted(payload: bytes, shape: CorruptShape) -> bytes:
@@ -136,13 +143,3 @@ def text_frame(payload: bytes) -> bytes:
 def close_frame(code: int, reason: str) -> bytes:
     """A close message; any code that fits 16 bits, also those that no library would send."""
     return frame(CLOSE, code.to_bytes(2, "big") + reason.encode())
-
-
-def wrapped(stream: str, payload: bytes) -> bytes:
-    """The payload as a combined connection gets it."""
-    return b'{"stream":"' + stream.encode() + b'","data":' + payload + b"}"
-
-
-def text_payload(stream: str, payload: bytes, *, combined: bool) -> bytes:
-    """The text frame of a stream's payload in one of the two forms."""
-    return frame(TEXT, wrapped(stream, payload) if combined else payload)

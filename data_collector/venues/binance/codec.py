@@ -1,4 +1,4 @@
-"""Between Binance's frames and our records, both ways; pure.
+"""From Binance's frames to our records; pure.
 
 Milliseconds and microseconds are told apart by size, value by value: the unit depends on the connection's URL, on a
 header or on the date of a file, and 10^15 milliseconds lie in the year 33658.
@@ -11,7 +11,7 @@ from typing import TypeVar, assert_never
 
 import msgspec
 
-from data_collector.model.channels import key_of
+from data_collector.decoding.faults import told_as_bad_frames
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
@@ -57,6 +57,10 @@ class BinanceCodec:
         self._array = msgspec.json.Decoder(list[msgspec.Raw]).decode
         self._names = msgspec.json.Decoder(tuple[str, ...] | None | bool).decode
 
+    def session(self) -> BinanceCodec:
+        """Every frame tells all of what it is about."""
+        return self
+
     def stream_name(self, key: Key) -> str:
         """Only the symbol is lower-cased: `1m` and `1M` differ by case alone."""
         symbol = key.symbol.lower()
@@ -95,15 +99,8 @@ class BinanceCodec:
             )  # fmt: skip
         return _record(message, received_ns)
 
-    def encode(self, record: Record, *, combined: bool = True, microseconds: bool = False) -> bytes:
-        """The frame of `record`; a combined one names the stream that it belongs to."""
-        payload = payload_of(record, 1000 if microseconds else 1)
-        if not combined:
-            return msgspec.json.encode(payload)
-        return msgspec.json.encode({"stream": self.stream_name(key_of(record)), "data": payload})
-
     def _decode_uncommon(self, frame: bytes | memoryview, received_ns: int) -> Event | list[Record]:
-        try:
+        with told_as_bad_frames():
             if bytes(frame[:1]) == b"[":
                 return self._decode_array(frame, received_ns)
             outline = self._outline(frame)
@@ -112,12 +109,6 @@ class BinanceCodec:
             if outline.e is not None or _present(outline.u):
                 return self._decode_payload(msgspec.Raw(frame), received_ns)
             return self._decode_reply(outline)
-        except msgspec.ValidationError as error:
-            raise BadFrame(f"The frame is not of the documented shape: {error}", reason="wrong_shape") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadFrame(f"The frame is not JSON: {error}", reason="not_json") from error
-        except RecursionError as error:
-            raise BadFrame("The frame is nested too deep.", reason="not_json") from error
 
     def _decode_payload(self, payload: msgspec.Raw, received_ns: int) -> Event | list[Record]:
         if bytes(memoryview(payload)[:1]) == b"[":
@@ -217,56 +208,3 @@ def _made(record: type[Rare], message: msgspec.Struct, received_ns: int) -> Rare
     for name in TIMES & fields.keys():
         fields[name] = milliseconds(fields[name])
     return record(**fields, received_ns=received_ns)
-
-
-def payload_of(record: Record, unit: int) -> dict[str, object]:
-    """The payload of a frame; `unit` is how many of the connection's time units make a millisecond."""
-    match record:
-        case Trade():
-            return _trade_payload(record, unit)
-        case Kline():
-            return _kline_payload(record, unit)
-        case Ticker():
-            return _renamed(TickerMessage, record, unit)
-        case AggregateTrade():
-            return _renamed(AggregateTradeMessage, record, unit) | {"M": True}
-        case MiniTicker():
-            return _renamed(MiniTickerMessage, record, unit)
-        case Quote():
-            return _renamed(BookTickerMessage, record, unit)
-        case _:
-            assert_never(record)
-
-
-def _trade_payload(trade: Trade, unit: int) -> dict[str, object]:
-    payload: dict[str, object] = {
-        "e": "trade", "E": trade.event_ms * unit, "s": trade.symbol, "t": trade.trade_id, "p": trade.price,
-        "q": trade.quantity,
-    }  # fmt: skip
-    if trade.buyer_order_id is not None:
-        payload["b"] = trade.buyer_order_id
-    if trade.seller_order_id is not None:
-        payload["a"] = trade.seller_order_id
-    time = trade.time_ms if unit == 1 else trade.time_ms * 1000 + (trade.sub_ms_us or 0)
-    return payload | {"T": time, "m": trade.is_buyer_maker, "M": True}
-
-
-def _kline_payload(kline: Kline, unit: int) -> dict[str, object]:
-    # In microseconds a kline ends at open + interval - 1 µs.
-    close = kline.close_ms if unit == 1 else kline.close_ms * 1000 + 999
-    return {
-        "e": "kline", "E": kline.event_ms * unit, "s": kline.symbol,
-        "k": {
-            "t": kline.open_ms * unit, "T": close, "s": kline.symbol, "i": kline.interval, "f": kline.first_trade_id,
-            "L": kline.last_trade_id, "o": kline.open, "c": kline.close, "h": kline.high, "l": kline.low,
-            "v": kline.volume, "n": kline.trades, "x": kline.is_closed, "q": kline.quote_volume,
-            "V": kline.taker_buy_base_volume, "Q": kline.taker_buy_quote_volume, "B": "0",
-        },
-    }  # fmt: skip
-
-
-def _renamed(message: type[msgspec.Struct], record: Record, unit: int) -> dict[str, object]:
-    fields = {name: getattr(record, name) for name in message.__struct_fields__}
-    fields |= {name: fields[name] * unit for name in TIMES & fields.keys()}
-    payload: dict[str, object] = msgspec.to_builtins(message(**fields))
-    return payload

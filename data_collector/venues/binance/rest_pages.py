@@ -1,7 +1,6 @@
-"""What Binance's REST side answers, and what of it is believed: nothing that contradicts the question. Pure.
+"""What Binance's REST side answers, and what is made of it (`rest.pages`). Pure.
 
 https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md
-Whether a record makes sense (prices, times, highs and lows) is the gate's business, as for the streams.
 """
 
 from __future__ import annotations
@@ -12,25 +11,15 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.errors import VenueUnreachable
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.venue import KlinePage, SymbolRules
+from data_collector.rest.pages import CLOSED_MARGIN_MS, ID_BOUND, BadPage, check_ids, check_rows, kline_page
 from data_collector.venues.binance.codec import MICROSECONDS_FROM, milliseconds
 
 ROWS_MAX = 1000
 """What a list endpoint gives at most."""
 
-ID_BOUND = 2**53
-"""Ids are kept in doubles by some of those who read them, and by the store's sorted sets."""
-
-CLOSED_MARGIN_MS = 1000
-"""A kline whose end is younger may still change: the exchange's parts do not share one clock."""
-
 CALENDAR = UtcCalendar()
-
-
-class BadPage(VenueUnreachable):
-    """An answer that contradicts the question or itself; asking again may bring a better one."""
 
 
 class _Filter(Struct, rename="camel"):
@@ -145,13 +134,8 @@ def tickers_of(wanted: Collection[str], rows: Sequence[TickerRow]) -> list[Ticke
 def trades_of(symbol: str, from_id: int, limit: int, rows: Sequence[TradeRow]) -> list[Trade]:
     """Trades from `from_id` on, rising."""
     asked = f"trades of {symbol} from {from_id}"
-    if len(rows) > limit:
-        raise BadPage(f"{asked} were {len(rows)} rows where {limit} were asked for")
-    before = from_id - 1
-    for row in rows:
-        if not before < row.id < ID_BOUND:
-            raise BadPage(f"{asked} came as {row.id} after {before}")
-        before = row.id
+    check_rows(asked, rows, limit)
+    check_ids(asked, from_id, (row.id for row in rows))
     return [_trade(symbol, row) for row in rows]
 
 
@@ -166,30 +150,10 @@ def first_trade_of(symbol: str, since_ms: int, rows: Sequence[AggregateRow]) -> 
 
 
 def klines_of(symbol: str, interval: str, span: tuple[int, int], now_ms: int, rows: Sequence[KlineRow]) -> KlinePage:
-    """Klines that open within `span` (both ends included), in order, and were closed at `now_ms`.
-
-    Also those that are not whole (`model.calendar.is_whole`): the exchange's own past has some. What lies between two
-    rows is proven, whether they are closed or not.
-    """
-    first_ms, last_ms = span
-    asked = f"klines of {symbol} {interval} from {first_ms} to {last_ms}"
-    if len(rows) > ROWS_MAX:
-        raise BadPage(f"{asked} were {len(rows)} rows where {ROWS_MAX} are the most")
-    before = first_ms - 1
-    proven_from_ms, proven_to_ms = first_ms, first_ms - 1
-    klines: list[Kline] = []
-    for row in rows:
-        kline = _kline(symbol, interval, row)
-        if not before < kline.open_ms <= last_ms:
-            raise BadPage(f"{asked} came as {kline.open_ms} after {before}")
-        before = kline.open_ms
-        proven_to_ms = before - 1
-        if kline.close_ms < now_ms - CLOSED_MARGIN_MS:
-            klines.append(kline)
-            proven_to_ms = before
-    if rows:
-        proven_from_ms = milliseconds(rows[0][0])
-    return KlinePage(klines, proven_from_ms, proven_to_ms)
+    """See `kline_page`."""
+    asked = f"klines of {symbol} {interval} from {span[0]} to {span[1]}"
+    check_rows(asked, rows, ROWS_MAX)
+    return kline_page(asked, span, now_ms, (_kline(symbol, interval, row) for row in rows))
 
 
 def first_trade_ms_of(symbol: str, rows: Sequence[AggregateRow]) -> int | None:

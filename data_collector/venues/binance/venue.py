@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
-from data_collector.model.venue import Addresses, StreamLimits, Venue
+from data_collector.model.venue import Addresses, Cost, StreamLimits, Venue
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.rest import HINT_451, BinanceRest
+from data_collector.venues.binance.rest_budget import listing_weight
 
 VENUE = Venue(
     name="binance",
@@ -29,5 +30,6 @@ VENUE = Venue(
     calendar=UtcCalendar(),
     open_rest=BinanceRest,
     hint_451=HINT_451,
+    cost=Cost(trades=25, klines=2, newest_klines=3, listing=listing_weight),
     open_bulk_files=BinanceBulkFiles,
 )

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from data_collector.simulator import Simulator, SimulatorSettings
-from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker import SPEAKER
 from tests.integration.simulator.client import START_MS, Start
 
 
@@ -19,7 +19,7 @@ async def start() -> AsyncIterator[Start]:
 
     async def start_one(**changes: object) -> Simulator:
         defaults: dict[str, object] = {"start_ms": START_MS, "driven": True, "symbols": ("BTCUSDT", "ETHUSDT")}
-        simulator = Simulator(SimulatorSettings(**(defaults | changes)), BinanceCodec())  # type: ignore[arg-type]
+        simulator = Simulator(SimulatorSettings(**(defaults | changes)), [SPEAKER])  # type: ignore[arg-type]
         await simulator.start()
         running.append(simulator)
         return simulator

@@ -8,7 +8,7 @@ import json
 import aiohttp
 import pytest
 
-from data_collector.model.venue import ShutdownNotice
+from data_collector.model.venue import Closing
 from data_collector.simulator import FrameFault, Refuse
 from data_collector.simulator.control import actions
 from data_collector.simulator.streams.delivery import text_frame
@@ -87,7 +87,7 @@ async def test_shutdown_notice_comes_in_each_shape(start: Start, session: aiohtt
     assert [await raw.json(), await raw.json()] == [bare, bare]
     wrapped = await combined.message()
     assert json.loads(wrapped.data) == {"stream": "!serverShutdown", "data": bare}
-    assert codec.decode(wrapped.data.encode(), 0) == ShutdownNotice(START_MS)
+    assert codec.decode(wrapped.data.encode(), 0) == Closing(START_MS)
     assert await combined.json() == bare
     assert [await raw.until_closed(), await combined.until_closed()] == [1001, 1001]
 

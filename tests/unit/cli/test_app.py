@@ -13,18 +13,20 @@ import typer
 from typer.testing import CliRunner
 
 from data_collector.cli.app import COMMANDS, command_line, place_of
+from data_collector.venues.discovery import venue_names
 
 IMPORTED = re.compile(r"^import time:.*\| +([\w.]+)$", re.MULTILINE)
 
 LIBRARIES = ("aiohttp", "asyncpg", "fastapi", "picows", "structlog", "valkey", "great_expectations", "pandas")
-FOLDERS = ("api", "history", "pipeline", "service", "simulator", "validation", "venues", "web")
-HEAVY = {*LIBRARIES, *(f"data_collector.{folder}" for folder in FOLDERS)}
+FOLDERS = ("api", "history", "pipeline", "service", "simulator", "validation", "web")
+VENUES = {f"data_collector.venues.{name}" for name in venue_names()}
+HEAVY = {*LIBRARIES, *(f"data_collector.{folder}" for folder in FOLDERS), *VENUES}
 
 COLLECTING = {"aiohttp", "asyncpg", "picows", "structlog"} | {
-    f"data_collector.{folder}" for folder in ("history", "pipeline", "service", "validation", "venues", "web")
+    f"data_collector.{folder}" for folder in ("history", "pipeline", "service", "validation", "web")
 }
-SIMULATING = {"aiohttp", "picows", "data_collector.simulator", "data_collector.venues"}
-WRITING = {"asyncpg", "structlog", "data_collector.history", "data_collector.service", "data_collector.venues"}
+SIMULATING = {"aiohttp", "picows", "data_collector.simulator"}
+WRITING = {"asyncpg", "structlog", "data_collector.history", "data_collector.service"}
 
 
 @pytest.mark.parametrize("name", [name for name, summary in COMMANDS.items() if summary])
@@ -49,8 +51,8 @@ def test_mistyped_command_gets_a_suggestion() -> None:
         ("version", set()),
         ("tail --help", set()),
         ("redis --help", set()),
-        ("simulate --help", SIMULATING),
-        ("collect --help", COLLECTING),
+        ("simulate --help", SIMULATING | VENUES),
+        ("collect --help", COLLECTING | VENUES),
         ("history-writer --help", WRITING),
     ],
 )

@@ -9,8 +9,8 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import BadFrame
 from data_collector.model.records import Record
 from data_collector.model.sink import Batch, SideEntry
-from data_collector.model.venue import Reply, ShutdownNotice
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.connections.websocket import Control
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
@@ -18,6 +18,7 @@ from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from data_collector.pipeline.spool.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.speaker.frames import encode
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, ticker, trade
 from tests.receiving import receive
@@ -47,7 +48,7 @@ class Scene:
 
     def send(self, *records: Record) -> None:
         for record in records:
-            self.frame(CODEC.encode(record))
+            self.frame(encode(record))
 
     def begin(self, trade_id: int = 10) -> None:
         """The first trade is let through, with a ticker that vouches for its id."""
@@ -65,7 +66,7 @@ class Scene:
         found = asyncio.run(self.kept.read(SYMBOL, first_id, trades_max=10**6))
         self.intake.trades.take_runs(self.sequence, found)
 
-    def frame(self, frame: bytes) -> Reply | ShutdownNotice | BadFrame | None:
+    def frame(self, frame: bytes) -> Control | BadFrame | None:
         answer = receive(self.intake, frame, 5)
         intake = self.intake
         assert intake.tally.judged == intake.tally.validated + intake.tally.errors

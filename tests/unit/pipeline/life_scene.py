@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from data_collector.model.records import Trade
 from data_collector.model.sink import TradeRun, TradeTail
 from data_collector.pipeline.repair.new_lives import NewLives
-from data_collector.pipeline.repair.refill import Reach, resume
+from data_collector.pipeline.repair.refill import Reach
+from data_collector.pipeline.repair.resuming import resume
 from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, ticker, trade

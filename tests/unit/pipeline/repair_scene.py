@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Ticker, Trade
-from data_collector.model.venue import KlinePage, SymbolRules, TradePage
+from data_collector.model.venue import KlinePage, SymbolRules, TradePage, TradePlace
+from data_collector.pipeline.repair.places import Places
 from data_collector.pipeline.repair.refill import Reach, Refill
 from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.spool.spool import Spool
@@ -33,6 +34,7 @@ class ScriptedRest:
         self.answers = list(answers)
         self.asked: list[int] = []
         """First ids of the questions."""
+        self.near: list[TradePlace | None] = []
         self.urgent: list[bool] = []
         self.since_ms: list[int] = []
         self.first_id: int | None = None
@@ -42,8 +44,11 @@ class ScriptedRest:
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens while the exchange is asked for trades."""
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
         self.asked.append(from_id)
+        self.near.append(near)
         self.urgent.append(urgent)
         self.meanwhile()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -95,9 +100,11 @@ class RepairScene(Scene):
         self.reach = reach
         self.rest = rest or ScriptedRest(*answers)
         trades = self.intake.trades
+        self.places = Places(trades.sequences)
         self.refill = Refill(
             self.outlet, self.intake.refusals, self.kept, self.rest, self.ledger, reach, lambda: NOON_MS,
             lambda: self.now_s, note=self.intake.tally.note_refilled,
+            places=self.places, page_trades=1_000,
         )  # fmt: skip
         self.repair = TradeRepair(
             self.outlet, trades, self.refill, self.kept, self.ledger, self.counters, lambda: self.now_s,

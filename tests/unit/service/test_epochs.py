@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.service.epochs import EpochHome, explain_waiting
-from data_collector.settings import Settings
+from data_collector.settings import load_settings
 from tests.market import SYMBOL
 
 
@@ -23,7 +23,7 @@ def test_refusal_of_the_exchange_is_told_with_what_helps() -> None:
 
 async def test_next_start_knows_the_epochs_and_when_those_ended_that_were_run_past(tmp_path: Path) -> None:
     first, second, emptied, last = (
-        EpochHome(Settings(), tmp_path, "binance", empty=empty) for empty in (False, False, True, False)
+        EpochHome(load_settings({}, None), tmp_path, "binance", empty=empty) for empty in (False, False, True, False)
     )
     await first.remember(SYMBOL, 1)
     await first.remember(SYMBOL, 2, 7)

@@ -9,6 +9,7 @@ from data_collector.model.keys import Key
 from data_collector.model.subscriptions import Change, DesiredSubscriptions, GroupStreams, Present, Subscriptions
 from data_collector.service.subscription_plan import (
     change_of,
+    first_fill_weight,
     groups_of,
     listing_faults,
     plan_groups,
@@ -16,7 +17,6 @@ from data_collector.service.subscription_plan import (
     wanted_of,
 )
 from data_collector.settings import load_settings
-from data_collector.venues.binance.rest_budget import first_fill_weight
 from data_collector.venues.binance.venue import VENUE
 
 NARROW = structs.replace(VENUE, limits=structs.replace(VENUE.limits, streams_per_connection=3))
@@ -131,4 +131,4 @@ def test_what_a_collector_tells_is_understood() -> None:
     [(2, 0, 0, 0), (2, 0, 4, 12), (20, 1, 0, 22), (21, 1, 1, 63), (120, 1, 0, 62), (201, 1, 0, 100)],
 )
 def test_weight_of_the_first_fill(symbols: int, new_symbols: int, new_series: int, weight: int) -> None:
-    assert first_fill_weight(symbols=symbols, new_symbols=new_symbols, new_series=new_series) == weight
+    assert first_fill_weight(VENUE.cost, symbols=symbols, new_symbols=new_symbols, new_series=new_series) == weight

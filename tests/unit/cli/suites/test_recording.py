@@ -115,7 +115,7 @@ def test_examples_keep_the_exchanges_digits(tmp_path: Path) -> None:
         ("{}", "a bad frame (wrong_shape)"),
         ('{"e": "trade", "s": "BTCUSDT"}', "a bad frame (wrong_shape)"),
         ('{"e": "depthUpdate"}', "an event of another kind (depthUpdate)"),
-        ('{"result": null, "id": 1}', "a message without rules (Reply)"),
+        ('{"result": null, "id": 1}', "a message without rules (Acknowledged)"),
         ('{"symbol": "BTCUSDT"}', "an object that is no record"),
         ('{"symbol": "BTCUSDT", "trade_id": "seven"}', "a trade record with a wrong type"),
         ('{"data": "no JSON", "why": ""}', "a bad frame (not_json)"),

@@ -23,7 +23,7 @@ from tests.market import NOON_MS, quote, trade
 CODEC = BinanceCodec()
 LIMITS = StreamLimits(
     streams_per_connection=10, control_messages_per_s=4, connection_attempts=10, connection_attempts_window_s=1.0,
-    streams_per_control_message=10, ping_interval_s=20.0, max_age_s=86_400.0,
+    ping_interval_s=20.0, max_age_s=86_400.0,
 )  # fmt: skip
 
 

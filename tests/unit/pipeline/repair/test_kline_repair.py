@@ -14,7 +14,7 @@ from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker
 from data_collector.model.sink import Behind
-from data_collector.model.venue import KlinePage, SymbolRules, TradePage
+from data_collector.model.venue import KlinePage, SymbolRules, TradePage, TradePlace
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S, KlineRepair
@@ -33,7 +33,8 @@ class Market:
     key_wanted: str | None = None
     background_weight_per_minute = 2700
 
-    def __init__(self) -> None:
+    def __init__(self, rows_max: int = 1_000) -> None:
+        self.rows_max = rows_max
         self.now_ms = NOON_MS
         self.rows: dict[tuple[str, int], Kline] = {}
         self.oldest_ms = 0
@@ -64,6 +65,7 @@ class Market:
             for (of, open_ms), row in sorted(self.rows.items())
             if of == interval and max(first_ms, self.oldest_ms) <= open_ms <= last_ms
         ]
+        klines = klines[: self.rows_max]
         if not klines:
             return KlinePage([], first_ms, first_ms - 1)
         return KlinePage(klines, klines[0].open_ms, klines[-1].open_ms)
@@ -85,7 +87,9 @@ class Market:
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         return []
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
         return TradePage([], reaches_head=True)
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
@@ -101,10 +105,10 @@ class Market:
 class RepairScene(Scene):
     """An intake, a REST side, and the repair between them."""
 
-    def __init__(self, *, catch_up_s: float = HOUR_S) -> None:
+    def __init__(self, *, catch_up_s: float = HOUR_S, rows_max: int = 1_000) -> None:
         super().__init__(catch_up_s=catch_up_s)
-        self.market = Market()
-        self.repair = KlineRepair(self.intake, self.market, clock=lambda: self.now_s)
+        self.market = Market(rows_max)
+        self.repair = KlineRepair(self.intake, self.market, rows_max, clock=lambda: self.now_s)
 
     async def pass_s(self, seconds: float) -> None:
         """Time passes, here and at the exchange; the repair looks at both ends."""

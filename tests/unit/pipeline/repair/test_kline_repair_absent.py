@@ -90,3 +90,17 @@ async def test_answers_that_never_reach_the_stream_cost_what_is_older_than_the_d
 
     assert scene.gaps() == [Gap(at(1), at(1), 1, "lost")]
     assert len(scene.asked) < GAP_DEADLINE_S / ASK_AGAIN_S + 10
+
+
+async def test_more_than_one_answer_holds_is_asked_for_in_several() -> None:
+    """Six minutes were missed, and the exchange tells two at a time: a full answer leaves the rest open."""
+    scene = RepairScene(rows_max=2)
+    await begun(scene)
+    scene.market.has(1, 2, 3, 4, 5, 6, 7)
+    clock(scene, 8)
+    scene.send(kline(7, first_trade_id=99_999, last_trade_id=100_010))
+
+    for _ in range(8):
+        await scene.pass_s(ASK_AGAIN_S)
+
+    assert scene.stored() == [*((minute, "rest") for minute in range(1, 7)), (7, "ws")]

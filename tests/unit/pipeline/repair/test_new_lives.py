@@ -9,7 +9,8 @@ import pytest
 
 from data_collector.model.records import Ticker
 from data_collector.model.sink import TradeTail
-from data_collector.pipeline.repair.refill import Reach, resume
+from data_collector.pipeline.repair.refill import Reach
+from data_collector.pipeline.repair.resuming import resume
 from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, ticker, trade

@@ -9,9 +9,9 @@ import pytest
 
 from data_collector.model.records import Trade
 from data_collector.model.sink import SideEntry, TradeTail
-from data_collector.model.venue import TradePage, TradesRefused
+from data_collector.model.venue import TradePage, TradePlace, TradesRefused
 from data_collector.pipeline.repair.new_lives import DENIALS_MIN, DOUBT_LOOKS, NewLives
-from data_collector.pipeline.repair.refill import resume
+from data_collector.pipeline.repair.resuming import resume
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import COPIES, fields, rules
 from tests.unit.pipeline.life_scene import Register
@@ -37,7 +37,9 @@ class Tape(ScriptedRest):
         self.tape = list(trades)
         self.told = [ticker(NOON_MS, last_id=self.tape[-1].trade_id)]
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
         self.asked.append(from_id)
         later = [each for each in self.tape if each.trade_id >= from_id]
         page = TradePage(later[:limit], reaches_head=len(later) <= limit)

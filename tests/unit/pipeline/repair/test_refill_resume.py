@@ -7,7 +7,7 @@ import pytest
 from data_collector.model.sink import TradeRun, TradeTail
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet
-from data_collector.pipeline.repair.refill import resume
+from data_collector.pipeline.repair.resuming import resume
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from tests.market import SYMBOL
 from tests.retaining import in_memory

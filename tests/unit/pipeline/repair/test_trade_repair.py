@@ -8,7 +8,7 @@ import pytest
 
 from data_collector.pipeline.gaps.attempts import RETRY_CAP_S
 from data_collector.pipeline.repair.refill import Reach
-from data_collector.pipeline.repair.trade_repair import PAGE_TRADES, URGENT_TRADES
+from data_collector.pipeline.repair.trade_repair import URGENT_TRADES
 from data_collector.pipeline.sequence.trade_sequence import HEAD_S
 from tests.market import SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import gaps, rules, runs
@@ -79,7 +79,7 @@ def test_gap_that_a_stream_closed_after_all_is_over_in_the_ledger() -> None:
 
 def test_large_gap_is_asked_for_page_by_page_and_is_not_urgent() -> None:
     far = 20 + URGENT_TRADES
-    page = [10 + number for number in range(PAGE_TRADES)]
+    page = [10 + number for number in range(1_000)]
     scene = RepairScene(page, [page[-1], page[-1] + 1])
     scene.send(trade(far))
 

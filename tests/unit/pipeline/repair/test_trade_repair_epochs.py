@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data_collector.model.sink import TradeTail
-from data_collector.pipeline.repair.refill import resume
+from data_collector.pipeline.repair.resuming import resume
 from tests.market import SYMBOL, trade
 from tests.unit.pipeline.intake_scene import gaps, runs
 from tests.unit.pipeline.repair_scene import AWAY, NEVER, Answer, RepairScene

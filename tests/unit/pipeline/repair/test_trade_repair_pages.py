@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data_collector.model.records import Trade
-from data_collector.model.venue import TradePage
+from data_collector.model.venue import TradePage, TradePlace
 from tests.market import NOON_MS, trade
 from tests.unit.pipeline.intake_scene import COPIES, gaps, rules, runs
 from tests.unit.pipeline.repair_scene import RepairScene, ScriptedRest
@@ -21,7 +21,9 @@ class TapeRest(ScriptedRest):
     def __init__(self) -> None:
         super().__init__([])
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
+    async def trades(
+        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
+    ) -> TradePage:
         self.asked.append(from_id)
         last = min(self.head, from_id + min(limit, self.limit_max) - 1)
         trades = [trade(one, received_ns=0) for one in range(from_id, last + 1)]

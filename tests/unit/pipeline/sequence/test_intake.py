@@ -12,11 +12,12 @@ from data_collector.model.errors import BadFrame
 from data_collector.model.gate import Verdict
 from data_collector.model.keys import UNKNOWN, Key
 from data_collector.model.records import Record, Ticker
-from data_collector.model.venue import Reply, ShutdownNotice
+from data_collector.model.venue import Acknowledged, Closing
 from data_collector.pipeline.sequence.refusals import RAW_BYTES_MAX
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
+from data_collector.venues.binance.speaker.frames import encode
 from tests.market import NOON_MS, SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
-from tests.unit.pipeline.intake_scene import CODEC, COPIES, Scene, fields, rules, runs
+from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, rules, runs
 
 
 def test_trade_ticker_and_kline_each_count_once(scene: Scene) -> None:
@@ -188,7 +189,7 @@ def test_what_was_not_subscribed_goes_to_the_unknown(scene: Scene, record: Recor
 
 
 def test_bad_frame_of_a_known_symbol_goes_to_its_quarantine(scene: Scene) -> None:
-    frame = CODEC.encode(trade()).replace(b"123456789", b'"x"')
+    frame = encode(trade()).replace(b"123456789", b'"x"')
     scene.frame(frame)
 
     (entry,) = scene.take_side()
@@ -211,12 +212,12 @@ def test_frame_whose_symbol_cannot_be_read_goes_to_the_unknown(scene: Scene) -> 
     "frame",
     [
         b"x" * 1_000_000,
-        CODEC.encode(trade(symbol="X" * 1_000_000)),
-        CODEC.encode(trade(price="1" * 1_000_000)),
-        CODEC.encode(kline(interval="m" * 1_000_000)),
-        CODEC.encode(kline(low="9" * 1_000_000)),
-        CODEC.encode(ticker(volume="9" * 1_000_000)),
-        CODEC.encode(trade()).replace(b"123456789", b'"' + b"x" * 1_000_000 + b'"'),
+        encode(trade(symbol="X" * 1_000_000)),
+        encode(trade(price="1" * 1_000_000)),
+        encode(kline(interval="m" * 1_000_000)),
+        encode(kline(low="9" * 1_000_000)),
+        encode(ticker(volume="9" * 1_000_000)),
+        encode(trade()).replace(b"123456789", b'"' + b"x" * 1_000_000 + b'"'),
     ],
     ids=["garbage", "symbol", "price", "interval", "kline", "ticker", "type"],
 )
@@ -242,13 +243,13 @@ def test_unknown_kinds_are_counted_apart_and_are_no_messages(scene: Scene) -> No
 
 
 def test_control_replies_and_notices_go_back_to_the_line_uncounted(scene: Scene) -> None:
-    assert scene.frame(b'{"result":null,"id":3}') == Reply(3)
-    assert scene.frame(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":7}}') == ShutdownNotice(7)
+    assert scene.frame(b'{"result":null,"id":3}') == Acknowledged(3)
+    assert scene.frame(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":7}}') == Closing(7)
     assert scene.counts == (0, 0, 0)
 
 
 def test_data_gives_the_line_nothing(scene: Scene) -> None:
-    assert scene.frame(CODEC.encode(trade())) is None
+    assert scene.frame(encode(trade())) is None
 
 
 def test_bad_frame_is_told_to_the_line_that_counts_them(scene: Scene) -> None:
@@ -256,7 +257,7 @@ def test_bad_frame_is_told_to_the_line_that_counts_them(scene: Scene) -> None:
 
 
 def test_array_is_taken_record_by_record(scene: Scene) -> None:
-    payloads = [json.loads(CODEC.encode(record, combined=False)) for record in (ticker(), trade(10), trade(11))]
+    payloads = [json.loads(encode(record, combined=False)) for record in (ticker(), trade(10), trade(11))]
     scene.frame(json.dumps(payloads).encode())
     scene.wait(ARBITRATION_S)
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from data_collector.simulator.control.faults import CorruptShape, Faults, FrameFault, Refuse, RestFault
-from data_collector.simulator.streams.delivery import Delivery, changed, corrupted, frame, text_payload
+from data_collector.simulator.streams.delivery import Delivery, changed, corrupted, frame, text_frame
 
 PAYLOAD = b'{"e":"trade","E":5,"s":"BTCUSDT","t":7,"p":"1.5","k":{"x":true}}'
 
@@ -26,14 +26,14 @@ class Socket:
 
     def send(self, *payloads: bytes, stream: str = "btcusdt@trade") -> None:
         for payload in payloads:
-            self._delivery.deliver(stream, payload, combined=False, later=self._send_later)
+            self._delivery.deliver(stream, payload, text=text_frame, later=self._send_later)
 
     def _send_later(self, seconds: float, raw: bytes) -> None:
         self.later.append((seconds, raw))
 
 
 def framed(*payloads: bytes) -> list[bytes]:
-    return [text_payload("", payload, combined=False) for payload in payloads]
+    return [text_frame(payload) for payload in payloads]
 
 
 def test_drop_takes_as_many_frames_as_it_was_told() -> None:

@@ -16,7 +16,7 @@ from data_collector.simulator import settings
 from data_collector.simulator.market.candles import INTERVALS, kline_record, open_of
 from data_collector.simulator.market.market import Market, SymbolMarket
 from data_collector.simulator.market.tape import Tape
-from data_collector.simulator.rest.published import PublishedFiles
+from data_collector.venues.binance.speaker.published import PublishedFiles
 from tests.unit.simulator.market.made_of_trades import kline_of
 
 START_MS = 1_700_000_030_000

@@ -1,4 +1,4 @@
-"""Binance's frames: what is read, what is skipped, what is refused. Whole samples: tests/contract/test_venues.py."""
+"""Binance's frames: what is read, what is skipped, what is refused. Whole samples: tests/conformance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, MiniTicker, Quote, Trade
-from data_collector.model.venue import Reply, ShutdownNotice, UnknownEvent
+from data_collector.model.venue import Acknowledged, Closing, Event, Listed, Refused, UnknownEvent
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.unit.venues.binance.frames import BOOK_TICKER, KLINE, KLINE_BODY, MINI_TICKER, SHUTDOWN, TRADE, combined, raw
 
@@ -75,9 +75,9 @@ def test_field_order_and_white_space_do_not_matter() -> None:
 
 @pytest.mark.parametrize("wrap", [raw, combined])
 def test_shutdown_notice_is_read_in_every_shape(wrap: Wrap) -> None:
-    assert decode(wrap(SHUTDOWN)) == ShutdownNotice(1770123456789)
-    assert decode(combined(SHUTDOWN, "!serverShutdown")) == ShutdownNotice(1770123456789)
-    assert decode(wrap(SHUTDOWN | {"E": 1770123456789012})) == ShutdownNotice(1770123456789)
+    assert decode(wrap(SHUTDOWN)) == Closing(1770123456789)
+    assert decode(combined(SHUTDOWN, "!serverShutdown")) == Closing(1770123456789)
+    assert decode(wrap(SHUTDOWN | {"E": 1770123456789012})) == Closing(1770123456789)
 
 
 @pytest.mark.parametrize("wrap", [raw, combined])
@@ -126,23 +126,23 @@ def test_long_kind_is_cut() -> None:
 @pytest.mark.parametrize(
     ("frame", "reply"),
     [
-        ({"result": None, "id": 1}, Reply(1)),
-        ({"result": None, "id": None}, Reply(None)),
-        ({"result": None, "id": "a1"}, Reply("a1")),
-        ({"result": None, "id": -5}, Reply(-5)),
-        ({"result": ["btcusdt@aggTrade"], "id": 3}, Reply(3, streams=("btcusdt@aggTrade",))),
-        ({"result": [], "id": 3}, Reply(3, streams=())),
-        ({"result": True, "id": 2}, Reply(2)),
-        ({"code": 2, "msg": "Invalid request: x", "id": 1}, Reply(1, "Invalid request: x", 2)),
-        ({"error": {"code": 2, "msg": "Invalid request: x"}, "id": 1}, Reply(1, "Invalid request: x", 2)),
+        ({"result": None, "id": 1}, Acknowledged(1)),
+        ({"result": None, "id": None}, Acknowledged(None)),
+        ({"result": None, "id": "a1"}, Acknowledged("a1")),
+        ({"result": None, "id": -5}, Acknowledged(-5)),
+        ({"result": ["btcusdt@aggTrade"], "id": 3}, Listed(3, ("btcusdt@aggTrade",))),
+        ({"result": [], "id": 3}, Listed(3, ())),
+        ({"result": True, "id": 2}, Acknowledged(2)),
+        ({"code": 2, "msg": "Invalid request: x", "id": 1}, Refused(1, "Invalid request: x", 2)),
+        ({"error": {"code": 2, "msg": "Invalid request: x"}, "id": 1}, Refused(1, "Invalid request: x", 2)),
         ({"error": {"code": 4, "msg": "Too many subscriptions", "data": {"x": 1}}, "id": 9},
-         Reply(9, "Too many subscriptions", 4)),
-        ({"code": 0, "msg": "Unknown property", "id": None}, Reply(None, "Unknown property", 0)),
+         Refused(9, "Too many subscriptions", 4)),
+        ({"code": 0, "msg": "Unknown property", "id": None}, Refused(None, "Unknown property", 0)),
         ({"error": {"code": 3, "msg": "Invalid JSON: expected value at line 1 column 1"}},
-         Reply(None, "Invalid JSON: expected value at line 1 column 1", 3)),
+         Refused(None, "Invalid JSON: expected value at line 1 column 1", 3)),
     ],
 )  # fmt: skip
-def test_control_replies_and_both_shapes_of_errors(frame: object, reply: Reply) -> None:
+def test_control_replies_and_both_shapes_of_errors(frame: object, reply: Event) -> None:
     assert decode(raw(frame)) == reply
 
 
@@ -246,12 +246,26 @@ def test_stream_names_are_lower_case_but_for_the_channel_and_interval(key: Key, 
 
 
 def test_control_messages_are_as_documented() -> None:
-    assert json.loads(CODEC.subscribe(["btcusdt@aggTrade", "btcusdt@depth"], 1)) == {
-        "method": "SUBSCRIBE",
-        "params": ["btcusdt@aggTrade", "btcusdt@depth"],
-        "id": 1,
-    }
-    assert json.loads(CODEC.list_subscriptions(3)) == {"method": "LIST_SUBSCRIPTIONS", "id": 3}
+    streams = ["btcusdt@aggTrade", "ethusdt@depth"]
+
+    (asking,) = CODEC.requests(streams, 1, adds=True)
+    (giving_up,) = CODEC.requests(streams, 2, adds=False)
+
+    assert json.loads(asking.frame) == {"method": "SUBSCRIBE", "params": streams, "id": 1}
+    assert json.loads(giving_up.frame) == {"method": "UNSUBSCRIBE", "params": streams, "id": 2}
+    assert (asking.number, asking.streams, asking.adds) == (1, tuple(streams), True)
+    assert asking.symbols == ("BTCUSDT", "ETHUSDT")
+    assert json.loads(CODEC.survey(3)) == {"method": "LIST_SUBSCRIPTIONS", "id": 3}
+
+
+def test_many_streams_are_asked_for_in_requests_of_200_numbered_on() -> None:
+    streams = [f"s{number}usdt@trade" for number in range(401)]
+
+    requests = CODEC.requests(streams, 7, adds=True)
+
+    assert [(each.number, len(each.streams)) for each in requests] == [(7, 200), (8, 200), (9, 1)]
+    assert [json.loads(each.frame)["id"] for each in requests] == [7, 8, 9]
+    assert [stream for each in requests for stream in each.streams] == streams
 
 
 def test_kline_is_read_field_by_field() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from data_collector.rest.pages import BadPage
 from data_collector.venues.binance.rest_pages import (
     AggregateRow,
-    BadPage,
     ExchangeInfo,
     KlineRow,
     TickerRow,

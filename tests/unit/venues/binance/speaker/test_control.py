@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from data_collector.simulator.control.control import ControlError, ControlMessage, error, is_stream_name, parse
+from data_collector.venues.binance.speaker.control import ControlError, ControlMessage, error, is_stream_name, parse
 
 
 def message(**fields: object) -> bytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.simulator.streams.connection import Target
-from data_collector.simulator.streams.streams import parse_target
+from data_collector.simulator.speaker import Form
+from data_collector.venues.binance.speaker.streams import Target, parse_target
 
 TRADE, KLINE = "btcusdt@trade", "btcusdt@kline_1d@+08:00"
 
@@ -19,14 +19,14 @@ TRADE, KLINE = "btcusdt@trade", "btcusdt@kline_1d@+08:00"
         (b"/ws/btcusdt@trade", Target(streams=(TRADE,))),
         (b"/ws/btcusdt@trade/btcusdt@kline_1d@+08:00", Target(streams=(TRADE, KLINE))),
         (b"/ws/btcusdt%40trade", Target(streams=(TRADE,))),
-        (b"/ws/btcusdt@trade?timeUnit=microsecond", Target(microseconds=True, streams=(TRADE,))),
-        (b"/stream", Target(combined=True)),
-        (b"/stream?streams=btcusdt@trade/!miniTicker@arr", Target(combined=True, streams=(TRADE, "!miniTicker@arr"))),
+        (b"/ws/btcusdt@trade?timeUnit=microsecond", Target(Form(microseconds=True), (TRADE,))),
+        (b"/stream", Target(Form(combined=True))),
+        (b"/stream?streams=btcusdt@trade/!miniTicker@arr", Target(Form(combined=True), (TRADE, "!miniTicker@arr"))),
         (b"/stream?streams=btcusdt%40trade%2Fbtcusdt%40kline_1d%40%2B08%3A00",
-         Target(combined=True, streams=(TRADE, KLINE))),
+         Target(Form(combined=True), (TRADE, KLINE))),
         (b"/stream?timeUnit=MICROSECOND&streams=btcusdt@trade",
-         Target(combined=True, microseconds=True, streams=(TRADE,))),
-        (b"/stream?timeUnit=MILLISECOND", Target(combined=True)),
+         Target(Form(combined=True, microseconds=True), (TRADE,))),
+        (b"/stream?timeUnit=MILLISECOND", Target(Form(combined=True))),
     ],
 )  # fmt: skip
 def test_form_unit_and_streams_come_from_the_url(path: bytes, expected: Target) -> None:

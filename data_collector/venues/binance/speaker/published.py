@@ -19,7 +19,7 @@ from msgspec import Struct
 from data_collector.model.keys import Key
 from data_collector.simulator.market.candles import INTERVALS
 from data_collector.simulator.market.market import Market, SymbolMarket
-from data_collector.simulator.rest import bodies
+from data_collector.venues.binance.speaker import bodies
 
 FOLDER = "/data/spot/"
 

@@ -15,10 +15,10 @@ from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.venue import BulkFile
 from data_collector.simulator.market.market import Market
-from data_collector.simulator.rest.published import PublishedFiles
 from data_collector.simulator.settings import SimulatorSettings
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.bulk_names import day_file, month_file
+from data_collector.venues.binance.speaker.published import PublishedFiles
 from tests.bulk_archives import laid_out
 
 START_MS = 1_700_000_030_000

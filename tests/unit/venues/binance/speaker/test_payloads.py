@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data_collector.model.records import Record
-from data_collector.venues.binance.codec import payload_of
+from data_collector.venues.binance.speaker.frames import payload_of
 from tests.market import NOON_MS, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 
 MILLISECONDS, MICROSECONDS = 1, 1000

@@ -10,9 +10,9 @@ from data_collector.simulator.amounts import amount_text
 from data_collector.simulator.market.candles import CandleSeries
 from data_collector.simulator.market.market import Market, SymbolMarket
 from data_collector.simulator.market.prints import AGGREGATE_TRADES_MAX
-from data_collector.simulator.rest import bodies, parameters
-from data_collector.simulator.rest.parameters import RestRefusal
 from data_collector.simulator.settings import SimulatorSettings
+from data_collector.venues.binance.speaker import bodies, parameters
+from data_collector.venues.binance.speaker.parameters import RestRefusal
 
 Query = Mapping[str, str]
 

@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 
 from data_collector.simulator.market.market import Market
-from data_collector.simulator.rest.endpoints import ENDPOINTS, Answerer
-from data_collector.simulator.rest.parameters import RestRefusal, check_names, time_unit
 from data_collector.simulator.settings import SimulatorSettings
+from data_collector.venues.binance.speaker.endpoints import ENDPOINTS, Answerer
+from data_collector.venues.binance.speaker.parameters import RestRefusal, check_names, time_unit
 
 START_MS = 1_700_000_030_000
 MINUTE_MS = 60_000

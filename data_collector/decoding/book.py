@@ -1,0 +1,63 @@
+"""The best levels of an order book, kept from what changes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+Offer = tuple[str, str]
+"""Price and quantity, with the exchange's digits."""
+
+
+class Book:
+    """Of one symbol, `depth` levels a side."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._decimals = [0, 0]
+        self._number = 0
+        self._bids: dict[Decimal, Offer] = {}
+        self._asks: dict[Decimal, Offer] = {}
+
+    @property
+    def top(self) -> tuple[Offer, Offer] | None:
+        """Best bid and best ask; None while one of them is missing."""
+        if not self._bids or not self._asks:
+            return None
+        return next(iter(self._bids.values())), next(iter(self._asks.values()))
+
+    @property
+    def digits(self) -> str:
+        """Of asks and bids, best first, prices and quantities in turn, without points and zeros in front.
+
+        All have as many decimals as the finest one: a number with an exponent hides some that its checksum has.
+        """
+        offers = (*self._asks.values(), *self._bids.values())
+        return "".join(self._digits(which, text) for offer in offers for which, text in enumerate(offer))
+
+    def number(self, time_us: int) -> int:
+        """Of a change at that time: it grows."""
+        self._number = max(self._number + 1, time_us)
+        return self._number
+
+    def change(self, bids: Iterable[Offer], asks: Iterable[Offer]) -> None:
+        """Take in what is offered at these prices now. Nothing needs to tell of levels that leave the depth."""
+        self._bids = self._changed(self._bids, bids, highest_first=True)
+        self._asks = self._changed(self._asks, asks, highest_first=False)
+
+    def _changed(
+        self, side: dict[Decimal, Offer], offers: Iterable[Offer], *, highest_first: bool
+    ) -> dict[Decimal, Offer]:
+        for offer in offers:
+            for which, text in enumerate(offer):
+                self._decimals[which] = max(self._decimals[which], len(text.partition(".")[2]))
+            price = Decimal(offer[0])
+            if Decimal(offer[1]):
+                side[price] = offer
+            else:
+                side.pop(price, None)
+        return {price: side[price] for price in sorted(side, reverse=highest_first)[: self._depth]}
+
+    def _digits(self, which: int, text: str) -> str:
+        whole, _, part = text.partition(".")
+        return (whole + part.ljust(self._decimals[which], "0")).lstrip("0")

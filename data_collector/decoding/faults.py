@@ -1,0 +1,23 @@
+"""What is wrong with a frame, in the words of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import msgspec
+
+from data_collector.model.errors import BadFrame
+
+
+@contextmanager
+def told_as_bad_frames() -> Generator[None]:
+    """What msgspec raises within becomes a `BadFrame`."""
+    try:
+        yield
+    except msgspec.ValidationError as error:
+        raise BadFrame(f"The frame is not of the documented shape: {error}", reason="wrong_shape") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadFrame(f"The frame is not JSON: {error}", reason="not_json") from error
+    except RecursionError as error:
+        raise BadFrame("The frame is nested too deep.", reason="not_json") from error

@@ -1,0 +1,60 @@
+"""What is believed of an answer: nothing that contradicts the question. Pure.
+
+Whether a record makes sense (prices, times, highs and lows) is the gate's business, as for the streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from data_collector.model.errors import VenueUnreachable
+from data_collector.model.records import Kline
+from data_collector.model.venue import KlinePage
+
+ID_BOUND = 2**53
+"""Ids are kept in doubles by some of those who read them, and by the store's sorted sets."""
+
+CLOSED_MARGIN_MS = 1000
+"""A kline whose end is younger may still change: the exchange's parts do not share one clock."""
+
+
+class BadPage(VenueUnreachable):
+    """An answer that contradicts the question or itself; asking again may bring a better one."""
+
+
+def check_rows(asked: str, rows: Sequence[object], limit: int) -> None:
+    """No more than were asked for."""
+    if len(rows) > limit:
+        raise BadPage(f"{asked} were {len(rows)} rows where {limit} were asked for")
+
+
+def check_ids(asked: str, from_id: int, ids: Iterable[int]) -> None:
+    """Trade ids rise, from `from_id` on."""
+    before = from_id - 1
+    for trade_id in ids:
+        if not before < trade_id < ID_BOUND:
+            raise BadPage(f"{asked} came as {trade_id} after {before}")
+        before = trade_id
+
+
+def kline_page(asked: str, span: tuple[int, int], now_ms: int, rows: Iterable[Kline]) -> KlinePage:
+    """Of klines that open within `span` (both ends included), in order: those that were closed at `now_ms`.
+
+    Also those that are not whole (`model.calendar.is_whole`): an exchange's own past may have some. What lies between
+    two rows is proven, whether they are closed or not.
+    """
+    first_ms, last_ms = span
+    proven_from_ms, before = first_ms, first_ms - 1
+    proven_to_ms = before
+    klines: list[Kline] = []
+    for kline in rows:
+        if not before < kline.open_ms <= last_ms:
+            raise BadPage(f"{asked} came as {kline.open_ms} after {before}")
+        if before < first_ms:
+            proven_from_ms = kline.open_ms
+        before = kline.open_ms
+        proven_to_ms = before - 1
+        if kline.close_ms < now_ms - CLOSED_MARGIN_MS:
+            klines.append(kline)
+            proven_to_ms = before
+    return KlinePage(klines, proven_from_ms, proven_to_ms)

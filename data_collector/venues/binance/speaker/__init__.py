@@ -1,0 +1,5 @@
+"""Binance's other end, for the simulator: what it sends and answers."""
+
+from data_collector.venues.binance.speaker.speaker import SPEAKER
+
+__all__ = ["SPEAKER"]

@@ -1,0 +1,1 @@
+"""Kraken spot: its WebSocket v2 and its public REST side."""
