@@ -12,7 +12,6 @@ import pytest
 from msgspec import structs
 
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.errors import Misconfigured
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Sourced, Trade
@@ -235,25 +234,6 @@ async def test_a_row_that_is_completed_was_known_before(pool: asyncpg.Pool) -> N
 
     assert written == Written(changed=1)
     assert await pool.fetchval("select recorded_at from market_data_ohlcv") == known
-
-
-async def test_a_row_without_an_exchange_is_of_the_one_that_the_pool_is_for(pool: asyncpg.Pool, database: str) -> None:
-    """The contract's INSERT, in a subclass of another exchange and in a program with a pool of its own."""
-    candle = ("BTC/USD", "2024-01-01T00:00:00+00:00", "1", "1", "1", "1", "1", "1m")
-    of_kraken = await open_pool(database, size=1, exchange="kraken")
-    later = "2024-01-01T00:01:00+00:00"
-
-    await pool.execute(INSERT, *candle)
-    for time in (candle[1], later):
-        async with of_kraken.acquire() as connection:
-            await connection.execute(INSERT, candle[0], time, *candle[2:])
-            await connection.execute("set application_name = 'my own'")
-    await of_kraken.close()
-    with pytest.raises(Misconfigured, match="the name of an exchange has"):
-        await open_pool(database, exchange="a'b")
-
-    found = [await PostgresReader(pool, name).open_times("BTC/USD", "1m", 0, 2**42) for name in ("binance", "kraken")]
-    assert found == [[START_MS], [START_MS, START_MS + MINUTE_MS]]
 
 
 async def test_long_series_come_in_any_order_and_beside_another_writer_of_the_same_rows(
