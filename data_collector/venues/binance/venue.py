@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
+from data_collector.model.published import PublishedFiles
 from data_collector.model.venue import Addresses, Cost, StreamLimits, Venue
-from data_collector.venues.binance.bulk_files import BinanceBulkFiles
+from data_collector.venues.binance.bulk_files import FILES_URL, BinanceBulkFiles
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.rest import HINT_451, BinanceRest
 from data_collector.venues.binance.rest_budget import listing_weight
@@ -31,5 +32,5 @@ VENUE = Venue(
     open_rest=BinanceRest,
     hint_451=HINT_451,
     cost=Cost(trades=25, klines=2, newest_klines=3, listing=listing_weight),
-    open_bulk_files=BinanceBulkFiles,
+    published=PublishedFiles(url=FILES_URL, hosts=("binance.com", "data-api.binance.vision"), open=BinanceBulkFiles),
 )
