@@ -18,8 +18,9 @@ from data_collector.client.terms.times import Time, now_ms
 
 
 class Client:
-    """Reads one exchange; of another one `kraken:BTC/USD` and `kraken:BTC/USD:1m` are named. Not to be shared by threads: give each its own.
+    """Reads one exchange. Not to be shared by threads: give each its own.
 
+    `kraken:BTC/USD` is a symbol of another one, and `kraken:BTC/USD:1m` a series.
     Methods raise `WrongQuestion` for what can never be answered, and `Away` while somebody does not answer.
     """
 
