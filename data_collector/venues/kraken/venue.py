@@ -34,5 +34,5 @@ VENUE = Venue(
     klines="built",
     reach=Reach(trades_per_answer=1000, klines_per_answer=720, klines_kept=720),
     # Half of a call a second is for what is not urgent.
-    cost=Cost(seconds_per_call=2.1),
+    cost=Cost(head=1, seconds_per_call=2.1),
 )
