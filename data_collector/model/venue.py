@@ -306,6 +306,8 @@ class Cost(Struct, frozen=True):
     """One about klines up to now."""
     listing: Callable[[int], int] = lambda symbols: 2
     """The symbol list, and the statistics of so many symbols."""
+    head: int = 0
+    """The newest trade id of one symbol, where `heads` asks for each; 0 where tickers name it."""
     seconds_per_call: float = 0.1
     """How long one takes where several follow each other and the budget is not spent."""
 
