@@ -1,0 +1,1 @@
+"""Klines made of trades, by whoever has all trades of their time."""

@@ -1,0 +1,384 @@
+"""Klines of one symbol out of its trades, as they pass in the order of their ids. Pure: times are arguments.
+
+Life cycle: whoever has a symbol's trades makes one and adds each of them once; `break_off` says that some were missed.
+Trades are summed by the minute (by the second where klines of a second are wanted), and longer klines are summed up
+from those. `close` gives the klines that are over and of which all trades are known; of no other is anything given.
+
+A trade belongs to the kline of its own time, also where one with a smaller id happened later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from data_collector.candles.amounts import DECIMALS_MAX, text_of, units_of
+from data_collector.candles.candle import Candle
+from data_collector.model.calendar import DAY_MS, MINUTE_MS, Calendar, place_ms
+from data_collector.model.records import Kline, Trade
+
+DISORDER_MS = 500
+"""A trade with a later id happened later, or at most so much earlier: a kline stays open for so long after its end, and
+the first trades of all begin none."""
+
+NEVER = 2**63
+
+_POWERS = tuple(10**power for power in range(DECIMALS_MAX + 1))
+
+
+class CandleBuilder:
+    """See the module."""
+
+    __slots__ = (
+        "_anchors", "_base", "_base_ms", "_calendar", "_candle", "_from_ms", "_head_id", "_head_ms", "_now_ms",
+        "_pending", "_price_decimals", "_price_text", "_price_units", "_quantity_decimals", "_starts_ms", "_sums",
+        "_told_id", "_until_ms", "doubtful", "last_id", "settled_ms", "symbol",
+    )  # fmt: skip
+
+    def __init__(self, symbol: str, calendar: Calendar, intervals: Iterable[str] = ()) -> None:
+        self.symbol = symbol
+        self._calendar = calendar
+        self._price_decimals = self._quantity_decimals = 0
+        self._price_text, self._price_units = "", 0
+        self._anchors: dict[str, int] = {}
+        self._sums: dict[str, _Sum] = {}
+        """What the running kline of each interval has so far, without what is pending."""
+        self._pending: dict[int, Candle] = {}
+        """Of the shortest interval, by open time: those that are not settled."""
+        self._candle = Candle(0, is_whole=False)
+        """That of the newest trade, which opens at `_from_ms` and ends before `_until_ms`."""
+        self._from_ms = self._until_ms = 0
+        self._starts_ms = NEVER
+        """All trades from then on are here."""
+        self._head_id = self._head_ms = -1
+        """No trade with a later id happened before this time."""
+        self._now_ms = -1
+        """The exchange's clock, as it was told last."""
+        self.settled_ms = -1
+        """What ended until then is over."""
+        self.last_id = -1
+        """Of the newest trade."""
+        self._told_id = -1
+        self.doubtful: set[int] = set()
+        """Open times, of the shortest interval, of klines that the exchange may count otherwise."""
+        self._base, self._base_ms = "1m", MINUTE_MS
+        self.use(intervals)
+
+    @property
+    def base(self) -> str:
+        """The interval that trades are summed by."""
+        return self._base
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing is known yet."""
+        return self._starts_ms == NEVER and self.settled_ms < 0
+
+    def use(self, intervals: Iterable[str], since_ms: int = -1) -> None:
+        """Make these from now on; of those that are new, what opens from `since_ms` on, or is told by `restore`."""
+        wanted = list(intervals)
+        base, base_ms = ("1s", 1_000) if "1s" in wanted else ("1m", MINUTE_MS)
+        if base_ms != self._base_ms:
+            self.break_off()
+            self._sums = {}
+        self._base, self._base_ms = base, base_ms
+        self._sums = {name: self._sums.get(name) or _Sum(name, since_ms) for name in wanted}
+
+    def anchor(self, interval: str, open_ms: int) -> None:
+        """Weeks and `3d` open on midnights that only the exchange knows: here is one of them."""
+        self._anchors[interval] = open_ms
+
+    def begin(self, since_ms: int) -> None:
+        """All trades that happen from then on will be added."""
+        self._starts_ms = since_ms
+
+    def restore(self, interval: str, parts: Sequence[Kline]) -> None:
+        """The running kline of a longer interval begins with these, which are whole and follow each other."""
+        if (running := self._sums.get(interval)) is None or not parts:
+            return
+        place = self._place(interval, parts[0].open_ms)
+        candles = [self._candle_of(part) for part in parts]
+        if place is None or any(candle is None for candle in candles):
+            return
+        whole = Candle(place, is_whole=True)
+        for candle in candles:
+            if candle is not None and candle.count:
+                whole.take(candle)
+        running.open(whole, self._calendar.next_open_ms(interval, place))
+
+    def add(self, trade: Trade) -> None:
+        """The next trade."""
+        time_ms = trade.time_ms
+        if not self._from_ms <= time_ms < self._until_ms:
+            self._turn(time_ms)
+        candle = self._candle
+        text = trade.price
+        if text != self._price_text and not self._take_price(text):
+            return
+        price = self._price_units
+        whole, _, fraction = trade.quantity.partition(".")
+        if len(fraction) == self._quantity_decimals and (digits := whole + fraction).isdecimal():
+            quantity = int(digits)
+        elif (fitted := self._fit_quantity(trade.quantity)) is not None:
+            quantity = fitted
+        else:
+            return
+        if not candle.count:
+            candle.open = candle.high = candle.low = trade.price
+            candle.high_units = candle.low_units = price
+            candle.first_id = trade.trade_id
+        elif price > candle.high_units:
+            candle.high, candle.high_units = trade.price, price
+        elif price < candle.low_units:
+            candle.low, candle.low_units = trade.price, price
+        candle.close = trade.price
+        candle.last_id = self.last_id = trade.trade_id
+        candle.count += 1
+        candle.volume += quantity
+        amount = price * quantity
+        candle.quote += amount
+        maker = trade.is_buyer_maker
+        if maker is False:
+            candle.taker_volume += quantity
+            candle.taker_quote += amount
+        elif maker is None:
+            candle.sides_known = False
+
+    def break_off(self) -> None:
+        """What comes next does not follow what was added: no kline with a trade that may be missing is given."""
+        self._settle(self._heard_ms())
+        self._pending = {}
+        for running in self._sums.values():
+            running.candle = None
+        self._starts_ms = NEVER
+        self._from_ms = self._until_ms = 0
+
+    def begin_anew(self) -> None:
+        """The exchange's trade ids begin anew."""
+        self.break_off()
+        self._head_id = self._head_ms = self._told_id = self.last_id = -1
+
+    def prove(self, trade_id: int, time_ms: int, next_id: int) -> None:
+        """No trade with a later id than `trade_id` happened before that time; what comes has ids from `next_id` on."""
+        if time_ms > self._head_ms:
+            self._head_id, self._head_ms = trade_id, time_ms
+        if trade_id == next_id - 1 and next_id > 0:
+            self._starts_ms = min(self._starts_ms, time_ms)
+
+    def proven_ms(self, now_ms: int, next_id: int) -> int:
+        """Until when all trades are known; `now_ms` is the exchange's clock."""
+        self._now_ms = max(self._now_ms, now_ms)
+        return max(self._heard_ms(), self._head_ms if self._head_id < next_id else -1)
+
+    def close(self, now_ms: int, next_id: int) -> list[Kline]:
+        """Klines that are over, in the order in which they ended; `now_ms` is the exchange's clock."""
+        until_ms = min(now_ms - DISORDER_MS, self.proven_ms(now_ms, next_id))
+        return self.settle(until_ms, now_ms)
+
+    def settle(self, until_ms: int, event_ms: int) -> list[Kline]:
+        """Klines that ended until then, of which all trades are known."""
+        if until_ms > self.settled_ms:
+            self._settle(until_ms)
+        over: list[tuple[int, int, Kline]] = []
+        for name, running in self._sums.items():
+            for candle, next_open_ms in running.over:
+                kline = self._kline(name, candle, next_open_ms, max(event_ms, next_open_ms), is_closed=True)
+                over.append((next_open_ms, -candle.open_ms, kline))
+            running.over = []
+        over.sort(key=lambda each: each[:2])
+        return [kline for _, _, kline in over]
+
+    def running(self, event_ms: int) -> list[Kline]:
+        """Klines that are open and whole so far, if a trade was added since they were asked for last."""
+        newest_ms = self._heard_ms()
+        if self._told_id == self.last_id or newest_ms < 0:
+            return []
+        self._told_id = self.last_id
+        found: list[Kline] = []
+        for name, running in self._sums.items():
+            open_ms = self._place(name, newest_ms)
+            if open_ms is None or not self._is_whole(open_ms, running):
+                continue
+            next_open_ms = self._calendar.next_open_ms(name, open_ms)
+            candle = Candle(open_ms, is_whole=True)
+            if running.candle is not None and running.candle.open_ms == open_ms:
+                candle.take(running.candle)
+            for part_ms in sorted(self._pending):
+                if open_ms <= part_ms < next_open_ms:
+                    candle.take(self._pending[part_ms])
+            found.append(self._kline(name, candle, next_open_ms, event_ms, is_closed=False))
+        return found
+
+    def _heard_ms(self) -> int:
+        """When the newest kline opened that has a trade: one of the future proves nothing yet."""
+        return max((open_ms for open_ms in self._pending if open_ms <= self._now_ms), default=-1)
+
+    def _is_whole(self, open_ms: int, running: _Sum) -> bool:
+        """Whether a running kline of the newest trades has all that happened since it opened."""
+        if running.candle is not None and running.candle.open_ms == open_ms:
+            return running.candle.is_whole
+        return open_ms >= max(self._starts_ms, running.since_ms)
+
+    def _turn(self, time_ms: int) -> None:
+        """The next trade is of another kline than the one before."""
+        # No earlier trade happened later than that.
+        self._starts_ms = min(self._starts_ms, time_ms + DISORDER_MS)
+        open_ms = time_ms - time_ms % self._base_ms
+        if self._until_ms > 0 and open_ms < self._from_ms:
+            # Of both the exchange may think otherwise.
+            self.doubtful |= {open_ms, self._from_ms}
+        self._from_ms, self._until_ms = open_ms, open_ms + self._base_ms
+        candle = self._pending.get(open_ms)
+        if candle is None:
+            candle = Candle(open_ms, is_whole=open_ms >= self._starts_ms)
+            if self._until_ms > self.settled_ms:
+                self._pending[open_ms] = candle
+            else:
+                self._miss(open_ms)
+        self._candle = candle
+
+    def _miss(self, time_ms: int) -> None:
+        """A trade of a kline that is over: those that are not lack it."""
+        self.doubtful.add(time_ms)
+        for running in self._sums.values():
+            if running.candle is not None and running.candle.open_ms <= time_ms < running.next_open_ms:
+                running.candle.is_whole = False
+
+    def _settle(self, until_ms: int) -> None:
+        for open_ms in sorted(self._pending):
+            if open_ms + self._base_ms > until_ms:
+                break
+            candle = self._pending.pop(open_ms)
+            for name, running in self._sums.items():
+                if running.candle is not None and running.next_open_ms <= open_ms:
+                    running.end()
+                if running.candle is None and (place := self._place(name, open_ms)) is not None:
+                    starts_ms = max(self._starts_ms, running.since_ms)
+                    is_whole = candle.is_whole if name == self._base else place >= starts_ms
+                    running.open(Candle(place, is_whole=is_whole), self._calendar.next_open_ms(name, place))
+                if running.candle is not None:
+                    running.candle.take(candle)
+        for running in self._sums.values():
+            if running.candle is not None and running.next_open_ms <= until_ms:
+                running.end()
+        self.settled_ms = max(self.settled_ms, until_ms)
+
+    def _place(self, interval: str, time_ms: int) -> int | None:
+        anchor_ms = self._anchors.get(interval)
+        step_ms = self._calendar.next_open_ms(interval, 0)
+        if anchor_ms is None and step_ms > DAY_MS and not interval.endswith("M"):
+            return None
+        return place_ms(self._calendar, interval, time_ms, anchor_ms)
+
+    def _take_price(self, text: str) -> bool:
+        whole, _, fraction = text.partition(".")
+        if len(fraction) == self._price_decimals and (digits := whole + fraction).isdecimal():
+            self._price_units = int(digits)
+        else:
+            fitted = units_of(text, self._price_decimals)
+            if fitted is None:
+                self.break_off()
+                return False
+            units, decimals = fitted
+            if decimals > self._price_decimals:
+                self._scale(_POWERS[decimals - self._price_decimals], 1)
+                self._price_decimals = decimals
+            self._price_units = units
+        self._price_text = text
+        return True
+
+    def _fit_quantity(self, text: str) -> int | None:
+        fitted = units_of(text, self._quantity_decimals)
+        if fitted is None:
+            self.break_off()
+            return None
+        units, decimals = fitted
+        if decimals > self._quantity_decimals:
+            self._scale(1, _POWERS[decimals - self._quantity_decimals])
+            self._quantity_decimals = decimals
+        return units
+
+    def _scale(self, price: int, quantity: int) -> None:
+        sums = [running.candle for running in self._sums.values() if running.candle is not None]
+        over = [candle for running in self._sums.values() for candle, _ in running.over]
+        for candle in {id(each): each for each in (*self._pending.values(), self._candle, *sums, *over)}.values():
+            candle.scale(price, quantity)
+
+    def _kline(self, interval: str, candle: Candle, next_open_ms: int, event_ms: int, *, is_closed: bool) -> Kline:
+        prices, quantities = self._price_decimals, self._quantity_decimals
+        least = max(prices, quantities)
+        taker_volume = taker_quote = None
+        if candle.sides_known:
+            taker_volume = text_of(candle.taker_volume, quantities, quantities)
+            taker_quote = text_of(candle.taker_quote, prices + quantities, least)
+        first_id, last_id = candle.ids
+        return Kline(
+            self.symbol, interval, candle.open_ms, next_open_ms - 1, candle.open, candle.high, candle.low, candle.close,
+            volume=text_of(candle.volume, quantities, quantities),
+            quote_volume=text_of(candle.quote, prices + quantities, least),
+            taker_buy_base_volume=taker_volume, taker_buy_quote_volume=taker_quote, trades=candle.count,
+            is_closed=is_closed, event_ms=event_ms, first_trade_id=first_id, last_trade_id=last_id,
+        )  # fmt: skip
+
+    def _candle_of(self, kline: Kline) -> Candle | None:
+        """A kline that was given once; None where not all of its numbers are known."""
+        if kline.quote_volume is None or kline.trades is None:
+            return None
+        candle = Candle(kline.open_ms, is_whole=True)
+        candle.open, candle.high, candle.low, candle.close = kline.open, kline.high, kline.low, kline.close
+        candle.count, candle.first_id, candle.last_id = kline.trades, kline.first_trade_id, kline.last_trade_id
+        taker_volume, taker_quote = kline.taker_buy_base_volume, kline.taker_buy_quote_volume
+        candle.sides_known = taker_volume is not None and taker_quote is not None
+        texts = (kline.volume, kline.quote_volume, taker_volume or "0", taker_quote or "0")
+        if not all(map(self._take_price, (kline.high, kline.low))) or not self._make_room(texts):
+            return None
+        prices, quantities = self._price_decimals, self._quantity_decimals
+        candle.high_units, candle.low_units = _exact(kline.high, prices), _exact(kline.low, prices)
+        decimals = (quantities, prices + quantities, quantities, prices + quantities)
+        candle.volume, candle.quote, candle.taker_volume, candle.taker_quote = map(_exact, texts, decimals)
+        return candle
+
+    def _make_room(self, texts: Sequence[str]) -> bool:
+        """Whether the steps hold these: a quantity and an amount in turn."""
+        finest = 0
+        for text in texts[::2]:
+            if self._fit_quantity(text) is None:
+                return False
+        for text in texts[1::2]:
+            fitted = units_of(text, 0, 2 * DECIMALS_MAX)
+            if fitted is None:
+                return False
+            finest = max(finest, fitted[1] - self._price_decimals)
+        if finest > self._quantity_decimals:
+            self._scale(1, _POWERS[finest - self._quantity_decimals])
+            self._quantity_decimals = finest
+        return True
+
+
+class _Sum:
+    """The running kline of one interval."""
+
+    __slots__ = ("candle", "name", "next_open_ms", "over", "since_ms")
+
+    def __init__(self, name: str, since_ms: int) -> None:
+        self.name = name
+        self.since_ms = since_ms
+        """What opened before is not known whole."""
+        self.candle: Candle | None = None
+        self.next_open_ms = -1
+        self.over: list[tuple[Candle, int]] = []
+        """Those that have ended, with their ends."""
+
+    def open(self, candle: Candle, next_open_ms: int) -> None:
+        self.candle, self.next_open_ms = candle, next_open_ms
+
+    def end(self) -> None:
+        if self.candle is not None and self.candle.is_whole and self.candle.count:
+            self.over.append((self.candle, self.next_open_ms))
+        self.candle = None
+
+
+def _exact(text: str, decimals: int) -> int:
+    """A number that the step is known to hold."""
+    fitted = units_of(text, decimals, 2 * DECIMALS_MAX)
+    assert fitted is not None, "it was looked at"
+    return fitted[0]

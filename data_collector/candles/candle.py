@@ -1,0 +1,63 @@
+"""What some trades of a symbol come to. Amounts are integers of the builder's steps."""
+
+from __future__ import annotations
+
+
+class Candle:
+    """Of trades that were added in the order of their ids."""
+
+    __slots__ = (
+        "close", "count", "first_id", "high", "high_units", "is_whole", "last_id", "low", "low_units",
+        "open", "open_ms", "quote", "sides_known", "taker_quote", "taker_volume", "volume",
+    )  # fmt: skip
+
+    def __init__(self, open_ms: int, *, is_whole: bool) -> None:
+        self.open_ms = open_ms
+        self.is_whole = is_whole
+        """Whether no trade of its time was missed before it began to be filled."""
+        self.open = self.high = self.low = self.close = ""
+        """Texts of trades."""
+        self.high_units = self.low_units = 0
+        self.volume = self.quote = self.taker_volume = self.taker_quote = 0
+        self.count = 0
+        self.first_id = self.last_id = -1
+        """-1 where unknown: of what was summed up before a restart."""
+        self.sides_known = True
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        """Its first and last trade, where they name all of its trades; else -1."""
+        follows = self.first_id >= 0 and self.last_id - self.first_id + 1 == self.count
+        return (self.first_id, self.last_id) if follows else (-1, -1)
+
+    def take(self, later: Candle) -> None:
+        """Add what happened later; ids tell which came first, where they are known."""
+        if not self.count:
+            self.open, self.first_id = later.open, later.first_id
+            self.high, self.high_units = later.high, later.high_units
+            self.low, self.low_units = later.low, later.low_units
+        else:
+            if later.high_units > self.high_units:
+                self.high, self.high_units = later.high, later.high_units
+            if later.low_units < self.low_units:
+                self.low, self.low_units = later.low, later.low_units
+            if later.first_id < self.first_id:
+                # A trade that was told too early.
+                self.open, self.first_id = later.open, later.first_id
+        if later.last_id >= self.last_id:
+            self.close, self.last_id = later.close, later.last_id
+        self.volume += later.volume
+        self.quote += later.quote
+        self.taker_volume += later.taker_volume
+        self.taker_quote += later.taker_quote
+        self.count += later.count
+        self.sides_known = self.sides_known and later.sides_known
+
+    def scale(self, price: int, quantity: int) -> None:
+        """The steps of prices and quantities have become finer by these factors."""
+        self.high_units *= price
+        self.low_units *= price
+        self.volume *= quantity
+        self.taker_volume *= quantity
+        self.quote *= price * quantity
+        self.taker_quote *= price * quantity
