@@ -43,6 +43,8 @@ class Refused(Struct, frozen=True):
     code: int | None = None
     symbol: str | None = None
     """The streams of the request that are of this symbol; None where it does not tell which it means."""
+    passes: bool = False
+    """Whether the reason is a state that passes, such as too many requests, and not what was asked for."""
 
 
 class Listed(Struct, frozen=True):

@@ -188,10 +188,16 @@ class SilenceWatch(Part):
             )
 
     def _watched(self) -> Iterator[Stream]:
-        statistics = self._statistics
+        """Streams that ought to speak: the exchange gives them, and their symbol is traded."""
+        statistics, refused = self._statistics, self._refused_keys()
         for stream in self._streams:
-            if stream.key.symbol not in statistics.resting and stream.key.symbol not in statistics.unlisted:
+            symbol = stream.key.symbol
+            if symbol not in statistics.resting and symbol not in statistics.unlisted and stream.key not in refused:
                 yield stream
+
+    def _refused_keys(self) -> set[Key]:
+        groups = {stream.group for stream in self._streams}
+        return {key for group in groups for key in group.refused}
 
     def _has_spoken(self, stream: Stream, now_s: float) -> bool:
         """Whether anything has come since the last sample, passed or refused."""
@@ -216,6 +222,8 @@ class SilenceWatch(Part):
     async def _sampled(self) -> AsyncIterator[Stream]:
         """Samples every stream within `SAMPLE_S`, and gives those that keep silent."""
         streams = list(self._watched())
+        if len(streams) < len(self._streams):
+            self._begin_later(self._refused_keys())
         slices = max(1, -(-len(streams) // STREAMS_PER_SLICE))
         for number in range(slices):
             await asyncio.sleep(SAMPLE_S / slices)
@@ -231,6 +239,13 @@ class SilenceWatch(Part):
                     stream.rhythm.heard_s = now
                 elif not stream.rhythm.has_spoken or now - stream.rhythm.heard_s > stream.rhythm.silence_max_s:
                     yield stream
+
+    def _begin_later(self, keys: Collection[Key]) -> None:
+        """Their time begins when the exchange gives them."""
+        now_s = time.monotonic()
+        for stream in self._streams if keys else ():
+            if stream.key in keys:
+                stream.begun_s = stream.rhythm.heard_s = now_s
 
     async def _judge(self, suspects: Sequence[Stream]) -> None:
         now = time.monotonic()

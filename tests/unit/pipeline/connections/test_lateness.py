@@ -9,21 +9,13 @@ from datetime import UTC, datetime
 import pytest
 
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.connections.connection import Connection
 from data_collector.pipeline.connections.governor import Governor
 from data_collector.pipeline.connections.lateness import AGAIN_S, LATE_MS, LATE_S, Lateness
 from data_collector.pipeline.connections.line import Line, LineContext
 from data_collector.pipeline.connections.transport import Address
-from data_collector.pipeline.connections.websocket import Received, WebSocket
-from data_collector.venues.binance.codec import BinanceCodec
 from tests.market import NOON_MS, quote, trade
+from tests.unit.pipeline.connections.connecting import CODEC, connected, take
 from tests.unit.pipeline.connections.test_lateness_twins import LIMITS
-
-CODEC = BinanceCodec()
-
-
-def take(received: Received) -> None:
-    """Where messages go."""
 
 
 async def dial(host: str, port: int) -> socket.socket:
@@ -43,7 +35,7 @@ class Scene:
         self.connect(datetime(2026, 1, 1, tzinfo=UTC))
 
     def connect(self, began_at: datetime) -> None:
-        live = Connection(WebSocket(CODEC.decode, take, lambda _: None, 4), 86_400.0, ())
+        live = connected()
         live.began_at = began_at
         self.line._live = live
         self.lateness.look()

@@ -11,24 +11,17 @@ import pytest
 
 from data_collector.model.venue import StreamLimits
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.connections.connection import Connection
 from data_collector.pipeline.connections.governor import Governor
 from data_collector.pipeline.connections.lateness import SAMPLE_S, Twins
 from data_collector.pipeline.connections.line import Line, LineContext
 from data_collector.pipeline.connections.transport import Address
-from data_collector.pipeline.connections.websocket import Received, WebSocket
-from data_collector.venues.binance.codec import BinanceCodec
 from tests.market import NOON_MS, quote, trade
+from tests.unit.pipeline.connections.connecting import CODEC, connected, take
 
-CODEC = BinanceCodec()
 LIMITS = StreamLimits(
     streams_per_connection=10, control_messages_per_s=4, connection_attempts=10, connection_attempts_window_s=1.0,
     ping_interval_s=20.0, max_age_s=86_400.0,
 )  # fmt: skip
-
-
-def take(received: Received) -> None:
-    """Where messages go."""
 
 
 async def dial(host: str, port: int) -> socket.socket:
@@ -45,7 +38,7 @@ class Pair:
         context = LineContext(address, CODEC, LIMITS, take, lambda _: -1, Governor(1, 1.0), dial, Counters())
         self.lines = Line("1A", [], context), Line("1B", [], context)
         for line in self.lines:
-            line._live = Connection(WebSocket(CODEC.decode, take, lambda _: None, 4), 86_400.0, ())
+            line._live = connected()
         self.twins = Twins(*self.lines)
 
     def bring(self, line: int, *, late_ms: float = 0.0) -> None:
@@ -144,7 +137,7 @@ async def test_count_begins_anew_with_another_connection(pair: Pair) -> None:
         pair.bring(0)
         pair.bring(1, late_ms=300.0)
         pair.compare()
-    pair.lines[0]._live = Connection(WebSocket(CODEC.decode, take, lambda _: None, 4), 86_400.0, ())
+    pair.lines[0]._live = connected()
     pair.lines[0]._live.began_at = datetime(2030, 1, 1, tzinfo=UTC)
     pair.compare()
 
