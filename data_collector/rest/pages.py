@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinePage
@@ -58,3 +60,11 @@ def kline_page(asked: str, span: tuple[int, int], now_ms: int, rows: Iterable[Kl
             klines.append(kline)
             proven_to_ms = before
     return KlinePage(klines, proven_from_ms, proven_to_ms)
+
+
+def step_of(text: str) -> float:
+    """A step of prices or quantities, or 0.0 for one that is missing or no number: the rule about it is not applied."""
+    try:
+        return msgspec.json.decode(text, type=float)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return 0.0
