@@ -11,8 +11,8 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
-from data_collector.model.proxies import proxy_of
 from data_collector.model.venue import Venue
+from data_collector.proxies import proxy_of
 from data_collector.settings import texts
 from data_collector.settings.fields import (
     FIELDS,
