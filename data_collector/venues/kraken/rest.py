@@ -5,6 +5,7 @@ https://docs.kraken.com/api/docs/guides/spot-rest-intro and https://docs.kraken.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,11 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Ticker, Trade
 from data_collector.model.venue import Counts, KlinePage, SymbolRules
 from data_collector.rest.budget import PacedBudget, RestBudget
 from data_collector.rest.judging import Answer, Judgement, judged_by_status, page_told, shortened
-from data_collector.rest.pages import CLOSED_MARGIN_MS, BadPage, check_ids, check_rows, kline_page, step_of
+from data_collector.rest.pages import CLOSED_MARGIN_MS, BadPage, bare_kline, check_ids, check_rows, kline_page, step_of
 from data_collector.rest.time_paged import TimePagedRest
 from data_collector.rest.time_paging import TimedPage
 
@@ -35,11 +36,14 @@ RATE_LIMITED_S, LOCKOUT_S = 5.0, 900.0
 FINAL = ("EQuery:", "EGeneral:Invalid arguments", "EGeneral:Unknown method", "EGeneral:Permission denied")
 """What never passes. All else may: the exchange is busy, restarts, or does not know."""
 
+FLOAT_US = 0.12
+"""By so much the floats of times are off."""
+
 KLINES_MAX = 721
 """The newest 720, and the one that runs."""
 
-PAIRS_PER_CALL = 100
-"""Of statistics: what a URL holds."""
+PAIRS_MAX = 100
+"""What a URL holds; of more the statistics of all are asked for."""
 
 V1_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
 """The symbol list has names of the older protocol."""
@@ -117,6 +121,7 @@ class KrakenRest(TimePagedRest):
         super().__init__(url, budget or PacedBudget(PAUSE_S), use_proxy=use_proxy, counters=counters, api_key=api_key)
         self._names: dict[str, tuple[str, ...]] = {}
         """By symbol: how it is asked for, and how answers may call it."""
+        self._listing = asyncio.Lock()
 
     def judge(self, path: str, answer: Answer) -> Judgement:
         """Another status than 200 does not come from the exchange."""
@@ -136,16 +141,13 @@ class KrakenRest(TimePagedRest):
         return {pair.symbol: _rules(pair) for pair in pairs.values() if pair.wsname}
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
-        """One call for a hundred symbols, and one for the clock: statistics tell no time."""
+        """One call, and one for the clock: statistics tell no time."""
         known, time_ms = await self._listed(), await self.server_time_ms() // 1000 * 1000
-        listed, tickers = [symbol for symbol in symbols if symbol in known], list[Ticker]()
-        for start in range(0, len(listed), PAIRS_PER_CALL):
-            part = listed[start : start + PAIRS_PER_CALL]
-            query = {"pair": ",".join(known[symbol][0] for symbol in part)}
-            rows = (await self._get("/0/public/Ticker", query, 1, Answered[dict[str, TickerRow]])).result
-            found = ((symbol, next((rows[name] for name in known[symbol] if name in rows), None)) for symbol in part)
-            tickers += (_ticker(symbol, row, time_ms) for symbol, row in found if row is not None)
-        return tickers
+        names = {symbol: known[symbol] for symbol in symbols if symbol in known}
+        query = {"pair": ",".join(each[0] for each in names.values())} if len(names) <= PAIRS_MAX else {}
+        rows = (await self._get("/0/public/Ticker", query, 1, Answered[dict[str, TickerRow]])).result if names else {}
+        found = ((symbol, next((rows[name] for name in each if name in rows), None)) for symbol, each in names.items())
+        return [_ticker(symbol, row, time_ms) for symbol, row in found if row is not None]
 
     async def server_time_ms(self) -> int:
         """It is told in whole seconds: the middle of one is as near as it can be had."""
@@ -171,8 +173,9 @@ class KrakenRest(TimePagedRest):
         return self._trusted(lambda: _trades(symbol, count, result))
 
     async def _listed(self) -> Mapping[str, tuple[str, ...]]:
-        if not self._names:
-            await self.symbols()
+        async with self._listing:
+            if not self._names:
+                await self.symbols()
         return self._names
 
     async def _pair(self, symbol: str) -> str:
@@ -199,12 +202,16 @@ def _rules(pair: Pair) -> SymbolRules:
 
 
 def _ticker(symbol: str, row: TickerRow, time_ms: int) -> Ticker:
-    average, high, low = (row.p[1], row.h[1], row.l[1]) if row.t[1] else (None, None, None)
     return Ticker(
-        symbol=symbol, weighted_avg_price=average, last_price=row.c[0], last_qty=row.c[1], bid_price=row.b[0],
-        bid_qty=row.b[2], ask_price=row.a[0], ask_qty=row.a[2], high_price=high, low_price=low, volume=row.v[1],
-        count=row.t[1], event_ms=time_ms,
+        symbol=symbol, weighted_avg_price=_price(row.p[1]), last_price=_price(row.c[0]), last_qty=row.c[1],
+        bid_price=_price(row.b[0]), bid_qty=row.b[2], ask_price=_price(row.a[0]), ask_qty=row.a[2],
+        high_price=_price(row.h[1]), low_price=_price(row.l[1]), volume=row.v[1], count=row.t[1], event_ms=time_ms,
     )  # fmt: skip
+
+
+def _price(text: str) -> str | None:
+    """0.00000 is written where there is none."""
+    return text if text.strip("0.") else None
 
 
 def _rows(asked: str, result: Mapping[str, list[Row] | str | int], most: int) -> list[Row]:
@@ -226,8 +233,9 @@ def _trades(symbol: str, count: int, result: Mapping[str, list[TradeRow] | str])
 
 
 def _trade(symbol: str, price: str, quantity: str, time_s: float, side: str, _: str, __: str, trade_id: int) -> Trade:
-    # The float has lost digits; the nearest microsecond is as near as it can be had.
-    time_ms, sub_ms_us = divmod(round(time_s * 1e6), 1000)
+    # Finer digits are cut off, as on the stream; what the float has lost of them could be a whole microsecond.
+    second = int(time_s)
+    time_ms, sub_ms_us = divmod(second * 1_000_000 + int((time_s - second) * 1e6 + FLOAT_US), 1000)
     return Trade(symbol, trade_id, price, quantity, time_ms, time_ms, side == "s", sub_ms_us=sub_ms_us)
 
 
@@ -239,11 +247,7 @@ def _klines(symbol: str, interval: str, span: tuple[int, int], result: Mapping[s
         raise BadPage(f"{asked} end with {last_s!r}")
     closed_ms = min(last_s * 1000 + step_ms, rows[-1][0] * 1000) if rows else 0
     within = (
-        Kline(
-            symbol, interval, open_ms, open_ms + step_ms - 1, open=row[1], high=row[2], low=row[3], close=row[4],
-            volume=row[6], quote_volume=None, taker_buy_base_volume=None, taker_buy_quote_volume=None, trades=row[7],
-            is_closed=True, event_ms=open_ms + step_ms,
-        )
-        for row in rows if span[0] <= (open_ms := row[0] * 1000) <= span[1]
+        bare_kline(symbol, interval, row[0] * 1000, row[1:5], volume=row[6], trades=row[7])
+        for row in rows if span[0] <= row[0] * 1000 <= span[1]
     )  # fmt: skip
     return kline_page(asked, span, closed_ms + CLOSED_MARGIN_MS, within)
