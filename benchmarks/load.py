@@ -107,11 +107,11 @@ async def _compare(pool: PostgresPool, source: BinanceBulkFiles, files: list[Bul
 async def _load(pool: PostgresPool, source: BinanceBulkFiles, files: list[BulkFile], name: str) -> Round:
     async with pool.acquire() as connection:
         await connection.execute("truncate market_data_ohlcv, market_data_trades, market_data_quarantine; checkpoint")
-    writer = PostgresWriter(pool)
+    writer = PostgresWriter(pool, "binance")
     gate = gate_of({kind: shipped_suite(kind) for kind in KINDS})
     port = EmbeddedPort(quiet=True)
     audit = LoadAudit(gate, port if name == "gate and audit" else None, "not asked for")
-    store = writer if name == "no gate" else GatedRows(writer, PostgresQuarantine(pool), gate, audit)
+    store = writer if name == "no gate" else GatedRows(writer, PostgresQuarantine(pool, "binance"), gate, audit)
     begin, cpu_s, worker_s = time.perf_counter(), time.process_time(), _ended_children_s()
     for file in files:
         if file.key.channel == "trade":

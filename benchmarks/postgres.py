@@ -85,7 +85,7 @@ async def _compare(pool: PostgresPool, rows: int) -> None:
 
 
 async def _write(pool: PostgresPool, rows: Sequence[Kline]) -> float:
-    writer = PostgresWriter(pool)
+    writer = PostgresWriter(pool, "binance")
     begin = time.perf_counter()
     for start in range(0, len(rows), BATCH):
         await writer.put_klines(rows[start : start + BATCH], source="rest")

@@ -81,7 +81,7 @@ async def fill(dsn: str, rows: int) -> None:
     pool = await open_pool(dsn, size=1)
     async with pool.acquire() as connection:
         await migrate(connection)
-    writer, candles = PostgresWriter(pool), klines(rows, OLD)
+    writer, candles = PostgresWriter(pool, "binance"), klines(rows, OLD)
     for start in range(0, rows, BATCH):
         await writer.put_klines(candles[start : start + BATCH], source="rest")
         trades = [

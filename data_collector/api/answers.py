@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta, field
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from data_collector.model.status import AuditStatus, Condition, ConnectionStatus, HistoryAnswer, RuleStatus, Snapshot
 from data_collector.web.answers import Answer, masked
@@ -35,6 +35,7 @@ class Health(Answer, kw_only=True):
         "collector_running": True,
         **_COUNTERS,
         "reasons": [],
+        "exchange": "binance",
     }
 
     status: Condition
@@ -47,6 +48,8 @@ class Health(Answer, kw_only=True):
     validation_errors: int
     reasons: list[str]
     """Sentences for the operator, worst first; empty when healthy."""
+    exchange: str | None
+    """Null until it is known."""
 
 
 class Live(Answer):
@@ -78,6 +81,7 @@ class Metrics(Answer):
     """None before the first message."""
     is_running: bool
     symbols: list[str]
+    """As keys of the store have them: with the name of the exchange, but for the first one."""
     intervals: list[str]
     messages_in_flight: int
     gx_audit_coverage: float
@@ -139,6 +143,7 @@ class Status(Answer):
             "restarts": 0,
             "resident_bytes": 73400320,
         },
+        "exchange": "binance",
     }
 
     running: bool
@@ -154,6 +159,8 @@ class Status(Answer):
     """What becomes of records in PostgreSQL."""
     memory: MemoryStatus
     """What `/similar` knows."""
+    exchange: str | None
+    """Null until it is known."""
 
 
 class ControlRequest(BaseModel):
@@ -162,6 +169,7 @@ class ControlRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"action": "stop"}]})
 
     action: Literal["stop", "start"]
+    exchange: str | None = Field(None, max_length=64, description="Only where that is the one which is collected.")
 
 
 class ControlAnswer(Answer):
@@ -237,6 +245,7 @@ def health_of(snapshot: Snapshot, environment: str) -> Health:
         messages_validated=snapshot.messages_validated,
         validation_errors=snapshot.validation_errors,
         reasons=[masked(reason) for reason in snapshot.reasons],
+        exchange=snapshot.exchange,
     )
 
 
@@ -251,7 +260,7 @@ def metrics_of(snapshot: Snapshot) -> Metrics:
         validation_success_rate=success_rate(snapshot.messages_validated, snapshot.validation_errors),
         last_message_seconds_ago=None if ago is None else round(ago, 2),
         is_running=snapshot.collector_running,
-        symbols=snapshot.symbols,
+        symbols=[f"{snapshot.key_prefix}{symbol}" for symbol in snapshot.symbols],
         intervals=snapshot.intervals,
         messages_in_flight=snapshot.messages_in_flight,
         gx_audit_coverage=coverage[0] if coverage else 0.0,
@@ -270,6 +279,7 @@ def status_of(snapshot: Snapshot, memory: MemoryStatus | None = None) -> Status:
         connections=[_connection_of(connection) for connection in snapshot.connections],
         history=msgspec.convert(snapshot.history, HistoryAnswer, from_attributes=True),
         memory=memory or MemoryStatus(),
+        exchange=snapshot.exchange,
     )
 
 

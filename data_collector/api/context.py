@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 from msgspec import Struct, structs
 
 from data_collector.api.collector import Collector
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.memory import MarketMemory
-from data_collector.api.series.reading import EXCHANGE, SeriesReading
+from data_collector.api.series.reading import SeriesReading
 from data_collector.api.series.streamed import Streams
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
@@ -75,8 +75,25 @@ def filled_from(snapshot: Snapshot) -> dict[str, str]:
     """For clients that hold the answer against a store. A name that no header holds whole is left out."""
     if not snapshot.source:
         return {}
-    named = {"X-Exchange": snapshot.key_prefix.rstrip(":") or EXCHANGE, "X-Filled-From": snapshot.source}
-    return {name: text for name, text in named.items() if _is_whole(text)}
+    named = {"X-Exchange": snapshot.exchange or "", "X-Filled-From": snapshot.source}
+    return {name: text for name, text in named.items() if text and _is_whole(text)}
+
+
+def symbol_of(snapshot: Snapshot, text: str) -> str:
+    """The symbol that a reader names, in any case; `kraken:BTC/USD` is it too where that exchange is collected.
+
+    Raises `HTTPException` for one of another exchange.
+    """
+    exchange, colon, symbol = text.rpartition(":")
+    if colon:
+        demand_exchange(snapshot, exchange.casefold())
+    return symbol.upper()
+
+
+def demand_exchange(snapshot: Snapshot, exchange: str | None) -> None:
+    """Raise `HTTPException` where a reader names another one than is collected."""
+    if exchange is not None and snapshot.exchange not in (None, exchange):
+        raise HTTPException(404, f"{snapshot.exchange} is collected here, and not {exchange}.")
 
 
 SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from msgspec import structs
 
 from data_collector.api.answers import MemoryStatus
-from data_collector.api.series.reading import EXCHANGE, SeriesReading
+from data_collector.api.series.reading import SeriesReading
 from data_collector.api.series.window import smallest
 from data_collector.child import Child, Link, LinkLost, start_child
 from data_collector.model.backoff import Backoff
@@ -199,7 +199,7 @@ class MarketMemory:
         series = [(symbol, smallest(snapshot.intervals)) for symbol in snapshot.symbols if has_candles]
         folder = str(Path(snapshot.folder, MEMORY_FOLDER))
         source, database = snapshot.source or "", place.database_url or ""
-        return Orders(place.store_url, self.api_url, database, source, EXCHANGE, folder, series)
+        return Orders(place.store_url, self.api_url, database, source, place.exchange, folder, series)
 
     async def _serve(self, orders: Orders) -> str | None:
         """Start the child and hear from it until it ends; returns why that was, None for other orders."""

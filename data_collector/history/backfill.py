@@ -35,7 +35,11 @@ Range = tuple[int, int]
 class Backfill:
     """Runs a plan once."""
 
-    def __init__(self, feeds: Mapping[Key, SeriesFeed], retrying: Retrying, stopping: Stopping, tell: Tell) -> None:
+    def __init__(
+        self, feeds: Mapping[Key, SeriesFeed], retrying: Retrying, stopping: Stopping, tell: Tell, *, in_turn: bool
+    ) -> None:
+        """`in_turn`: series of one symbol are made of each other, and filled one after the other."""
+        self._in_turn = in_turn
         self._feeds = feeds
         self._retrying = retrying
         self._stopping = stopping
@@ -43,7 +47,11 @@ class Backfill:
 
     async def run(self, plan: Plan, reports: Mapping[Key, SeriesEnded]) -> None:
         """Fill series after series; what becomes of each is added to its report. Raises `Misconfigured` alone."""
-        waiting = [(each, reports[each.series]) for each in reversed(plan.series)]
+        together: dict[str | Key, list[tuple[SeriesPlan, SeriesEnded]]] = {}
+        for each in plan.series:
+            of = each.series.symbol if self._in_turn else each.series
+            together.setdefault(of, []).append((each, reports[each.series]))
+        waiting = list(reversed(together.values()))
         async with asyncio.TaskGroup() as tasks:
             for _ in range(SERIES_AT_ONCE):
                 tasks.create_task(self._fill_all(waiting))
@@ -51,14 +59,13 @@ class Backfill:
             if reports[series.series].outcome == "stopped":
                 self._tell(reports[series.series])
 
-    async def _fill_all(self, waiting: list[tuple[SeriesPlan, SeriesEnded]]) -> None:
+    async def _fill_all(self, waiting: list[list[tuple[SeriesPlan, SeriesEnded]]]) -> None:
         while waiting:
-            series, report = waiting.pop()
-            # Until it is filled: a task that is let go half way ends without a word.
-            report.outcome = "stopped"
-            if self._stopping.requested and series.stretches:
-                continue
-            await self._fill_series(series, report)
+            for series, report in waiting.pop():
+                # Until it is filled: a task that is let go half way ends without a word.
+                report.outcome = "stopped"
+                if not (self._stopping.requested and series.stretches):
+                    await self._fill_series(series, report)
 
     async def _fill_series(self, plan: SeriesPlan, report: SeriesEnded) -> None:
         feed = self._feeds[plan.series]

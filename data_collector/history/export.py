@@ -68,7 +68,7 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
     decimals: Decimals = "decimal"
     with_origin: bool = False
     """Whether rows tell where they are from."""
-    exchange: str = "binance"
+    exchange: str
     made_by: str
     now_ms: int
 

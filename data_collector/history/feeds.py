@@ -107,6 +107,9 @@ class KlineFeed:
     def newest(self) -> int:
         return self._now_ms
 
+    async def by_trades(self, missing: Sequence[tuple[int, int]]) -> tuple[int, Sequence[tuple[int, int]]]:
+        return 0, missing
+
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, self.grid.span(first, last + 1)[1], "absent") for first, last in ranges]
         await self._ends.store.put_gaps(self.series, gaps)
@@ -166,6 +169,9 @@ class TradeFeed:
 
     def newest(self) -> int:
         return self._newest_id
+
+    async def by_trades(self, missing: Sequence[tuple[int, int]]) -> tuple[int, Sequence[tuple[int, int]]]:
+        return 0, missing
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, last - first + 1, "absent") for first, last in ranges]

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from data_collector.history.backfill import Backfill
 from data_collector.history.bounds import FileBounds, RestBounds, demand_same_life
+from data_collector.history.built.built_feed import BuiltKlineFeed, base_of, in_order_of_making
 from data_collector.history.events import Ended, Outcome, Planned, SeriesEnded, SeriesPlanned, Tell
 from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
@@ -63,7 +64,9 @@ class Filling:
         self._retrying = Retrying(give_up_s, stopping, tell)
         self._rest_bounds = RestBounds(ends.rest, ends.calendar)
         self._file_bounds = None if ends.files is None else FileBounds(ends.files, ends.calendar)
-        self._feeds: dict[Key, SeriesFeed] = {each: self._feed(each) for each in series}
+        self._builds = ends.venue.klines == "built"
+        ordered = in_order_of_making(series) if self._builds else series
+        self._feeds: dict[Key, SeriesFeed] = {each: self._feed(each, ordered) for each in ordered}
 
     async def plan(self) -> Plan:
         """What the database lacks. Raises `Unavailable` when exchange or database are out of reach for too long."""
@@ -86,7 +89,7 @@ class Filling:
                 await self._demand_same_life(series)
             except RowsRefused as error:
                 return SeriesPlan(series, refusal=str(error))
-        return self._planned(series, ranges)
+        return await self._planned(series, ranges)
 
     def planned(self, plan: Plan) -> Planned:
         """The plan for people and programs."""
@@ -107,7 +110,7 @@ class Filling:
         if self._source != "rest":
             plan = await self._from_files(plan, reports)
         if self._source != "dumps":
-            backfill = Backfill(self._feeds, self._retrying, self._stopping, self._tell)
+            backfill = Backfill(self._feeds, self._retrying, self._stopping, self._tell, in_turn=self._builds)
             await backfill.run(plan, reports)
         return summary_of(list(reports.values()), time.monotonic() - began)
 
@@ -160,25 +163,33 @@ class Filling:
         await self._demand_same_life(series)
         missing = await self._retrying.ask(series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms))
         if not again:
-            sources = ("rest", "file") if self._source == "dumps" else ("rest",)
+            sources = ("rest", "file") if self._source == "dumps" else ("rest", "built") if self._builds else ("rest",)
             refused = await self._retrying.ask(series.label, lambda: self._ends.held.refused(series, sources))
             missing = without(feed.grid, missing, disjoint(feed.grid, refused))
-        return self._planned(series, missing)
+        return await self._planned(series, missing)
 
-    def _planned(self, series: Key, missing: Sequence[tuple[int, int]]) -> SeriesPlan:
-        return plan_series(series, missing, self.grid(series), calls_of(series, self._ends.venue))
+    async def _planned(self, series: Key, missing: Sequence[tuple[int, int]]) -> SeriesPlan:
+        feed, calls = self._feeds[series], calls_of(series, self._ends.venue)
+        plan = plan_series(series, missing, feed.grid, calls)
+        count, given = await self._retrying.ask(series.label, lambda: feed.by_trades(missing))
+        if not count and given == missing:
+            return plan
+        asked = plan_series(series, given, feed.grid, calls).requests
+        return plan.costs((asked, calls), (count, calls_of(Key("trade", series.symbol), self._ends.venue)))
 
     async def _demand_same_life(self, series: Key) -> None:
         ends, symbol = self._ends, series.symbol
         if series.channel == "trade" and symbol not in ends.files_alone:
             await self._retrying.ask(series.label, lambda: demand_same_life(symbol, ends.held, ends.rest))
 
-    def _feed(self, series: Key) -> SeriesFeed:
+    def _feed(self, series: Key, every: Sequence[Key]) -> SeriesFeed:
         bounds: Bounds = self._rest_bounds
         if self._file_bounds is not None and series.symbol in self._ends.files_alone:
             bounds = self._file_bounds
         if series.channel == "trade":
             return TradeFeed(series, self._ends, bounds)
+        if self._builds:
+            return BuiltKlineFeed(series, self._ends, bounds, self._span.now_ms, base_of(series, every))
         return KlineFeed(series, self._ends, bounds, self._span.now_ms)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from data_collector.model.grid import Grid, Hole
 from data_collector.model.keys import Key
@@ -63,6 +63,7 @@ class SeriesPlan(Struct, frozen=True):
 
     series: Key
     stretches: tuple[Stretch, ...] = ()
+    requests: int = 0
     weight: int = 0
     """Of all requests."""
     seconds: float = 0.0
@@ -79,9 +80,14 @@ class SeriesPlan(Struct, frozen=True):
     def rows(self) -> int:
         return sum(hole.count for stretch in self.stretches for hole in stretch.holes)
 
-    @property
-    def requests(self) -> int:
-        return sum(stretch.requests for stretch in self.stretches)
+    def costs(self, *asked: tuple[int, Calls]) -> SeriesPlan:
+        """The same, by so many answers of each kind."""
+        return structs.replace(
+            self,
+            requests=sum(count for count, _ in asked),
+            weight=sum(count * calls.weight for count, calls in asked),
+            seconds=sum(count * calls.seconds for count, calls in asked),
+        )
 
 
 class Plan(Struct, frozen=True):
@@ -122,4 +128,4 @@ def plan_series(series: Key, missing: Sequence[tuple[int, int]], grid: Grid, cal
                 continue
         stretches.append(Stretch(first, last, (hole,), alone))
     requests = sum(stretch.requests for stretch in stretches)
-    return SeriesPlan(series, tuple(stretches), requests * calls.weight, requests * calls.seconds)
+    return SeriesPlan(series, tuple(stretches)).costs((requests, calls))

@@ -36,7 +36,20 @@ class HeldTrades(Protocol):
         """First and last trade id."""
 
 
-class Holdings(HeldTrades, Protocol):
+class StoredRows(HeldTrades, Protocol):
+    """The rows of the database. Ranges of time exclude their end. Methods raise `SinkUnavailable`, `Misconfigured`."""
+
+    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
+        """The first `limit` klines of the range, ascending."""
+
+    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
+        """The first `limit` trades of the range in the order of their ids."""
+
+    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
+        """First and last open time."""
+
+
+class Holdings(StoredRows, Protocol):
     """The reading side of the database. Methods raise `SinkUnavailable`, `Misconfigured`."""
 
     async def kline_holes(
@@ -53,20 +66,7 @@ class Holdings(HeldTrades, Protocol):
         """Places of which quarantine keeps what one of these sources gave, ascending."""
 
 
-class StoredRows(HeldTrades, Protocol):
-    """The rows of the database. Ranges of time exclude their end. Methods raise `SinkUnavailable`, `Misconfigured`."""
-
-    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
-        """The first `limit` klines of the range, ascending."""
-
-    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
-        """The first `limit` trades of the range in the order of their ids."""
-
-    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
-        """First and last open time."""
-
-
-class AuditedRows(Holdings, StoredRows, Protocol):
+class AuditedRows(Holdings, Protocol):
     """What an audit reads of the database."""
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
@@ -191,3 +191,6 @@ class SeriesFeed(Protocol):
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Record that the exchange itself has none."""
+
+    async def by_trades(self, missing: Sequence[tuple[int, int]]) -> tuple[int, Sequence[tuple[int, int]]]:
+        """About how many answers about trades bring what is made of them; and what of these is given as it is."""

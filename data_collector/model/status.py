@@ -249,8 +249,10 @@ class Snapshot(Struct, kw_only=True):
     folder: str | None = None
     """The part of VAR_DIR that is the collector's; None until it is known."""
     validation_service_url: str = "embedded"
+    exchange: str | None = None
+    """Its name; None until it is known."""
     key_prefix: str = ""
-    """What every key of this exchange begins with; empty for Binance."""
+    """What every key of this exchange begins with."""
     validation: ValidationStatus = field(default_factory=ValidationStatus)
     history: HistoryStatus = field(default_factory=HistoryStatus)
     database_url: str | None = None

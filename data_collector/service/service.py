@@ -155,6 +155,7 @@ class Service:
             symbols=list(subscriptions.symbols),
             intervals=list(subscriptions.intervals),
             channels=list(subscriptions.channels),
+            exchange=self._venue.name,
             key_prefix=self._venue.key_prefix,
             folder=self._folder,
         )

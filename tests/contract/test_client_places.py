@@ -91,7 +91,7 @@ async def test_history_of_another_exchange_is_none(service: HttpService, address
         for ask in (kraken.trades(SYMBOL).read, kraken.klines(SYMBOL, "1m", start=at(0)).to_numpy, kraken.symbols):
             with pytest.raises(WrongStore, match=sentence):
                 ask()
-    with telling(service, address, structs.replace(snapshot_of(address), source=SOURCE, key_prefix="kraken:")):
+    with telling(service, address, structs.replace(snapshot_of(address), source=SOURCE, exchange="kraken")):
         until(lambda: service.get(f"/trades/{SYMBOL}").headers["X-Exchange"] == "kraken" or None)
 
 

@@ -195,7 +195,7 @@ def test_status_has_the_keys_of_the_contract(service: HttpService) -> None:
 
     assert list(status) == [
         "running", "symbols", "intervals", "redis_url", "validation_service_url", "metrics", "connections",
-        "history", "memory",
+        "history", "memory", "exchange",
     ]  # fmt: skip
     assert status["redis_url"] == "redis://:***@localhost:6379/0"
     assert status["validation_service_url"] == "embedded"

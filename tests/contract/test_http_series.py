@@ -9,7 +9,9 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
+import msgspec
 import pytest
+from msgspec import structs
 
 from data_collector.embedded.peer import free_port
 from data_collector.model.records import Kline, Trade
@@ -45,8 +47,9 @@ def service(one_service: HttpService, sink: RedisSink, dsn: str) -> HttpService:
 
 def snapshot_of(address: str | None) -> Snapshot:
     return Snapshot(
-        condition="healthy", collector_running=True, symbols=[SYMBOL, "ETHUSDT"], store_url=address, redis_url=address
-    )
+        condition="healthy", collector_running=True, symbols=[SYMBOL, "ETHUSDT"], store_url=address, redis_url=address,
+        exchange="binance",
+    )  # fmt: skip
 
 
 @contextmanager
@@ -62,10 +65,10 @@ def told(service: HttpService, address: str, snapshot: Snapshot) -> Iterator[Non
 
 
 @asynccontextmanager
-async def writer_of(dsn: str) -> AsyncIterator[PostgresWriter]:
+async def writer_of(dsn: str, exchange: str = "binance") -> AsyncIterator[PostgresWriter]:
     pool = await open_pool(dsn, size=1)
     try:
-        yield PostgresWriter(pool)
+        yield PostgresWriter(pool, exchange)
     finally:
         await pool.close()
 
@@ -321,3 +324,51 @@ async def test_stretches_that_touch_hold_each_trade_once(service: HttpService, s
         behind, _ = all_pages(service, f"/trades/{SYMBOL}?from={at}&limit=3")
         assert before == [text_of(each) for each in made if each.time_ms < NOON_MS + cut]
         assert behind == [text_of(each) for each in made if each.time_ms >= NOON_MS + cut]
+
+
+@pytest.mark.parametrize("exchange", ["binance", "kraken"])
+async def test_rows_of_two_exchanges_are_not_mixed(
+    service: HttpService, sink: RedisSink, dsn: str, address: str, exchange: str
+) -> None:
+    """The same symbol in one database; one of them has a second epoch."""
+    symbol = "BTC/USD"
+    for name, close in (("binance", "45180.10"), ("kraken", "45180.20")):
+        async with writer_of(dsn, name) as writer:
+            await writer.put_klines([kline(minute, symbol=symbol, close=close) for minute in range(3)], source="rest")
+            epoch = 0 if name == "binance" else 1
+            trades = [trade(number, symbol=symbol, price=close) for number in range(5)]
+            await writer.put_trades(trades, source="rest", epoch=epoch)
+    prefix = "" if exchange == "binance" else f"{exchange}:"
+    state = structs.replace(snapshot_of(address), exchange=exchange, key_prefix=prefix, symbols=[symbol])
+
+    with told(service, address, state):
+        candles, trades_of = page(service, f"/klines/{symbol}?{ALWAYS}&interval=1m"), page(service, f"/trades/{symbol}")
+        other = service.get(f"/klines/nowhere:{symbol}?{ALWAYS}&interval=1m")
+        forms = [
+            service.get(f"/klines/{path}?{ALWAYS}&interval=1m").body
+            for path in (symbol, "btc%2Fusd", f"{exchange}:{symbol}", f"{exchange}%3ABTC%2FUSD")
+        ]
+        copied = service.get(f"/trades/{exchange}:{symbol}?{ALWAYS}&format=csv").text
+        orders = [
+            service.control({"action": "stop", "exchange": "nowhere"}),
+            service.request(
+                "PUT", "/subscriptions", headers={"Content-Type": "application/json"},
+                body=b'{"symbols": ["BTC/USD"], "exchange": "nowhere"}',
+            ),
+        ]  # fmt: skip
+        health, status, metrics = (service.get(path).json for path in ("/health", "/status", "/metrics"))
+
+    close = "45180.10" if exchange == "binance" else "45180.20"
+    assert [str(row["close"]) for row in msgspec.convert(candles["records"], list[dict[str, object]])] == [
+        str(float(close))
+    ] * 3
+    assert (trades_of["epochs"], copied.count(close), len(copied.splitlines())) == (
+        [0] if exchange == "binance" else [0, 1], 5, 6,
+    )  # fmt: skip
+    assert len(set(forms)) == 1
+    assert (other.status, other.json["detail"]) == (
+        404, f"{exchange} is collected here, and not nowhere.",
+    )  # fmt: skip
+    assert [order.status for order in orders] == [404, 404]
+    assert (health["exchange"], status["exchange"], status["symbols"]) == (exchange, exchange, [symbol])
+    assert metrics["symbols"] == [f"{prefix}{symbol}"]

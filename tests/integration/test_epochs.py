@@ -40,7 +40,7 @@ PLACES = "select epoch, trade_id from market_data_trades where symbol = 'BTCUSDT
 
 async def test_trades_of_two_epochs_with_the_same_ids_stand_side_by_side(pool: asyncpg.Pool) -> None:
     """Ids begin anew: old trades are neither replaced nor mixed with new ones."""
-    writer = PostgresWriter(pool)
+    writer = PostgresWriter(pool, "binance")
     old = [trade(number) for number in range(600)]
     new = [structs.replace(each, price="7.5", time_ms=each.time_ms + 60_000) for each in old[:550]]
     await writer.put_trades(old, source="ws")
@@ -48,7 +48,7 @@ async def test_trades_of_two_epochs_with_the_same_ids_stand_side_by_side(pool: a
     written.append(await writer.put_trades(new[:3], source="ws", epoch=1))
     await writer.put_gaps(Key("trade", "BTCUSDT"), [Gap(3, 4, 2, "absent")], epoch=1)
 
-    first, second = PostgresReader(pool).in_epoch(0), PostgresReader(pool)
+    first, second = PostgresReader(pool, "binance").in_epoch(0), PostgresReader(pool, "binance")
     assert written == [Written(added=550), Written(known=550), Written(known=3)]
     assert [await first.epochs("BTCUSDT"), await first.epochs("ETHUSDT")] == [[0, 1], [0]]
     assert [await first.trade_span("BTCUSDT"), await second.trade_span("BTCUSDT")] == [(0, 599), (0, 549)]

@@ -65,7 +65,7 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
     pool = await open_pool(database, size=2)
     async with pool.acquire() as connection:
         await migrate(connection)
-    writer = PostgresWriter(pool)
+    writer = PostgresWriter(pool, "binance")
     await writer.put_klines([candle(START_MS + at * MINUTE_MS) for at in MINUTES], source="rest")
     await writer.put_klines([candle(START_MS, "1M")], source="rest")
     missing_ms = START_MS + 5 * MINUTE_MS
@@ -77,11 +77,17 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
 
 async def exported(pool: asyncpg.Pool, folder: Path, *series: Key, **changes: object) -> Manifest:
     order = ExportOrder(
-        series=series, from_ms=None, to_ms=None, folder=folder, made_by="data-collector 0", now_ms=NOW_MS
+        series=series,
+        from_ms=None,
+        to_ms=None,
+        folder=folder,
+        exchange="binance",
+        made_by="data-collector 0",
+        now_ms=NOW_MS,
     )
     told: list[float] = []
     manifest = await export(
-        PostgresReader(pool), UtcCalendar(), structs.replace(order, **changes),
+        PostgresReader(pool, "binance"), UtcCalendar(), structs.replace(order, **changes),
         lambda _, share, __: told.append(share), place="here",
     )  # fmt: skip
     assert told == sorted(told) or len(series) > 1
@@ -177,7 +183,9 @@ async def test_texts_keep_zeros_at_the_end(pool: asyncpg.Pool, tmp_path: Path) -
 
 async def test_rows_tell_where_they_are_from_when_that_is_asked_for(pool: asyncpg.Pool, tmp_path: Path) -> None:
     marked = candle(START_MS + 20 * MINUTE_MS)
-    await PostgresWriter(pool).put_klines([marked], source="built", warnings={marked.open_ms: ("cap", "floor")})
+    await PostgresWriter(pool, "binance").put_klines(
+        [marked], source="built", warnings={marked.open_ms: ("cap", "floor")}
+    )
 
     await exported(pool, tmp_path / "parquet", CANDLES, TRADES, with_origin=True)
     await exported(pool, tmp_path / "csv", CANDLES, form="csv", with_origin=True)
@@ -194,8 +202,10 @@ async def test_rows_tell_where_they_are_from_when_that_is_asked_for(pool: asyncp
 
 async def test_what_an_exchange_does_not_tell_is_null_and_empty(pool: asyncpg.Pool, tmp_path: Path) -> None:
     lacking = dict.fromkeys(("trades", "quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume"))
-    await PostgresWriter(pool).put_klines([structs.replace(candle(START_MS - MINUTE_MS), **lacking)], source="ws")
-    await PostgresWriter(pool).put_trades([structs.replace(trade(100), is_buyer_maker=None)], source="ws")
+    await PostgresWriter(pool, "binance").put_klines(
+        [structs.replace(candle(START_MS - MINUTE_MS), **lacking)], source="ws"
+    )
+    await PostgresWriter(pool, "binance").put_trades([structs.replace(trade(100), is_buyer_maker=None)], source="ws")
 
     for decimals in ("decimal", "text"):
         await exported(pool, tmp_path / decimals, CANDLES, TRADES, decimals=decimals)
@@ -217,7 +227,7 @@ async def test_month_and_minute_are_files_of_different_names(pool: asyncpg.Pool,
 
 async def test_number_beyond_the_type_is_told_and_nothing_is_left(pool: asyncpg.Pool, tmp_path: Path) -> None:
     wide = structs.replace(candle(START_MS + 20 * MINUTE_MS), volume="0." + "1" * 19)
-    await PostgresWriter(pool).put_klines([wide], source="rest")
+    await PostgresWriter(pool, "binance").put_klines([wide], source="rest")
 
     with pytest.raises(Misconfigured, match=r"column volume does not fit .* --decimals text"):
         await exported(pool, tmp_path / "out", CANDLES)

@@ -214,9 +214,9 @@ async def test_refused_history_is_listed_and_comes_back_when_its_rule_was_correc
 
 
 async def test_two_replays_at_once_count_each_row_once(pool: asyncpg.Pool) -> None:
-    gate, quarantine = shipped_gate(), PostgresQuarantine(pool)
+    gate, quarantine = shipped_gate(), PostgresQuarantine(pool, "binance")
     audit = LoadAudit(gate, None, "not here")
-    load = Load(gate, GatedRows(PostgresWriter(pool), quarantine, gate, audit), audit)
+    load = Load(gate, GatedRows(PostgresWriter(pool, "binance"), quarantine, gate, audit), audit)
     candles = [kline(-minute) for minute in range(100)]
     await quarantine.put([RefusedRow(key_of(each), each.open_ms, each, ("gone",), "rest") for each in candles])
     release = Release(load, quarantine, UtcCalendar(), rule=None, is_dry=False)
@@ -232,9 +232,9 @@ async def test_refused_trades_of_two_lives_of_a_market_are_kept_apart(database: 
     async with pool.acquire() as connection:
         await migrate(connection)
     refused = RefusedRow(Key("trade", "BTCUSDT"), 5, trade(5, price="0"), ("price_positive",), "rest")
-    await PostgresQuarantine(pool).put([refused])
+    await PostgresQuarantine(pool, "binance").put([refused])
     execute(database, "insert into market_data_epochs (symbol, epoch) values ('BTCUSDT', 1)")
-    second = PostgresQuarantine(pool)
+    second = PostgresQuarantine(pool, "binance")
     await second.put([refused])
     both = rows(database, "select epoch, key from market_data_quarantine order by 1")
     await second.settle(refused.key, [5])
@@ -249,9 +249,9 @@ async def test_week_of_another_day_is_refused_in_the_place_of_its_monday_and_sta
     pool: asyncpg.Pool, database: str
 ) -> None:
     """A week from Wednesday to Wednesday in the place of that of 1 January: every rule of one candle lets it pass."""
-    gate, quarantine = shipped_gate(), PostgresQuarantine(pool)
+    gate, quarantine = shipped_gate(), PostgresQuarantine(pool, "binance")
     audit = LoadAudit(gate, None, "not here")
-    load = Load(gate, GatedRows(PostgresWriter(pool), quarantine, gate, audit), audit)
+    load = Load(gate, GatedRows(PostgresWriter(pool, "binance"), quarantine, gate, audit), audit)
     monday_ms = kline(-720).open_ms
     odd = kline(-720 + 2 * 1_440, interval="1w")
 

@@ -49,7 +49,7 @@ async def filled(dsn: str, symbols: Sequence[str] = ("BTCUSDT",)) -> FollowedDat
     """A candle and a trade of each age and symbol, and a revision of the candles of 9 and 11 days."""
     database = await FollowedDatabase.open(dsn, "binance")
     pool = await open_pool(dsn, size=1)
-    writer = PostgresWriter(pool)
+    writer = PostgresWriter(pool, "binance")
     for symbol in symbols:
         # Ids grow with time.
         for number, days in enumerate(sorted(AGES_DAYS, reverse=True), start=1):
@@ -140,7 +140,7 @@ async def test_what_was_refused_stays_as_the_evidence_of_what_is_missing(databas
     followed = await filled(database)
     pool = await open_pool(database, size=1)
     key = Key("kline", "BTCUSDT", "1m")
-    await PostgresQuarantine(pool).put(
+    await PostgresQuarantine(pool, "binance").put(
         [RefusedRow(key, NOW_MS - 400 * DAY_MS, kline(0), ("high_not_below_low",), "rest")]
     )
     await pool.close()

@@ -50,7 +50,7 @@ async def dsn(server: str) -> AsyncIterator[str]:
         pool = await open_pool(dsn, size=2)
         async with pool.acquire() as connection:
             await migrate(connection)
-        await PostgresWriter(pool).put_klines([candle(minute) for minute in range(COUNT)], source="rest")
+        await PostgresWriter(pool, "binance").put_klines([candle(minute) for minute in range(COUNT)], source="rest")
         await pool.close()
         yield dsn
 

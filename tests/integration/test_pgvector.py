@@ -227,7 +227,7 @@ async def test_table_and_query_of_the_documents_are_those_that_work(tmp_path: Pa
         await migrate(connection)
         await connection.execute("create extension vector")
         await connection.execute(create)
-    await PostgresWriter(pool).put_klines(
+    await PostgresWriter(pool, "binance").put_klines(
         [stored_kline(minute, close=str(45000 + minute)) for minute in range(COUNT)], source="rest"
     )
     with Memory(tmp_path, SYMBOL, "1m") as memory, PgVectorStore(dsn) as store:

@@ -28,7 +28,7 @@ async def test_built_candle_that_was_withdrawn_does_not_come_back(database: str,
     pool = await open_pool(database, size=2)
     async with pool.acquire() as connection:
         await migrate(connection)
-    writer = PostgresWriter(pool, place="the test's")
+    writer = PostgresWriter(pool, "binance", place="the test's")
 
     await writer.put_klines(built[:2], source="built")
     await writer.withdraw_klines(Key("kline", first.symbol, "1m"), times, [Gap(times[0], times[1], 2, "absent")])

@@ -72,7 +72,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 async def known_at(pool: asyncpg.Pool, to_ms: int, known_ms: int) -> list[Kline]:
     """The candles from the first minute on, as they were known then."""
     rows = await pool.fetch(KNOWN_AT, "binance", "BTCUSDT", "1m", START_MS, to_ms, known_ms)
-    return [PostgresReader(pool)._kline("BTCUSDT", "1m", row) for row in rows]
+    return [PostgresReader(pool, "binance")._kline("BTCUSDT", "1m", row) for row in rows]
 
 
 def minute(number: int, **changes: object) -> Kline:
@@ -83,7 +83,7 @@ def minute(number: int, **changes: object) -> Kline:
 
 
 async def test_candles_and_trades_come_back_with_every_digit(pool: asyncpg.Pool) -> None:
-    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    writer, reader = PostgresWriter(pool, "binance"), PostgresReader(pool, "binance")
     fine = structs.replace(TRADE, trade_id=6, sub_ms_us=123, buyer_order_id=1, seller_order_id=2**62)
 
     await writer.put_klines([KLINE], source="ws")
@@ -94,7 +94,7 @@ async def test_candles_and_trades_come_back_with_every_digit(pool: asyncpg.Pool)
 
 
 async def test_what_an_exchange_does_not_tell_comes_back_as_not_told(pool: asyncpg.Pool) -> None:
-    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    writer, reader = PostgresWriter(pool, "binance"), PostgresReader(pool, "binance")
     trade = structs.replace(TRADE, is_buyer_maker=None)
 
     written = [
@@ -107,7 +107,7 @@ async def test_what_an_exchange_does_not_tell_comes_back_as_not_told(pool: async
 
 
 async def test_what_another_source_tells_more_is_filled_in_and_not_taken_out_again(pool: asyncpg.Pool) -> None:
-    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    writer, reader = PostgresWriter(pool, "binance"), PostgresReader(pool, "binance")
     bare = structs.replace(TRADE, is_buyer_maker=None)
 
     written = []
@@ -122,7 +122,7 @@ async def test_what_another_source_tells_more_is_filled_in_and_not_taken_out_aga
 
 @pytest.mark.parametrize("count", [3, LONG])
 async def test_rows_come_back_with_where_they_are_from(pool: asyncpg.Pool, count: int) -> None:
-    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    writer, reader = PostgresWriter(pool, "binance"), PostgresReader(pool, "binance")
     klines = [minute(number) for number in range(count)]
     trades = [structs.replace(TRADE, trade_id=number) for number in range(count)]
     marks = {klines[1].open_ms: ("price_swing", "null")}
@@ -142,13 +142,13 @@ async def test_words_of_others_about_the_source_are_not_taken_over(pool: asyncpg
         """update market_data_ohlcv set source = 'my own', warnings = array['</script>', null, 'fine']"""
     )
 
-    (found,) = await PostgresReader(pool).sourced_klines("BTCUSDT", "1m", START_MS, START_MS + 1, 10)
+    (found,) = await PostgresReader(pool, "binance").sourced_klines("BTCUSDT", "1m", START_MS, START_MS + 1, 10)
 
     assert found.origin == Origin(None, ("fine",))
 
 
 async def test_a_candle_that_is_replaced_is_kept_with_where_it_was_from(pool: asyncpg.Pool) -> None:
-    writer = PostgresWriter(pool)
+    writer = PostgresWriter(pool, "binance")
     await writer.put_klines([minute(0)], source="built", warnings={START_MS: ("price_swing",)})
 
     await writer.put_klines([minute(0, close="42000.16")], source="rest")
@@ -159,7 +159,7 @@ async def test_a_candle_that_is_replaced_is_kept_with_where_it_was_from(pool: as
 
 
 async def test_what_is_written_again_changes_nothing(pool: asyncpg.Pool) -> None:
-    writer = PostgresWriter(pool)
+    writer = PostgresWriter(pool, "binance")
     klines, trades = [minute(0), minute(1)], [TRADE, structs.replace(TRADE, trade_id=6)]
     first = await writer.put_klines(klines, source="ws") + await writer.put_trades(trades, source="ws")
 
@@ -175,7 +175,7 @@ async def test_what_is_written_again_changes_nothing(pool: asyncpg.Pool) -> None
 async def test_a_candle_that_differs_replaces_the_stored_one_which_is_kept_as_known_until_then(
     pool: asyncpg.Pool,
 ) -> None:
-    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    writer, reader = PostgresWriter(pool, "binance"), PostgresReader(pool, "binance")
     await writer.put_klines([minute(0), minute(1)], source="ws")
     known_ms = int(datetime.now(UTC).timestamp() * 1000) + 1
     changed = minute(0, close="42000.16")
@@ -190,7 +190,7 @@ async def test_a_candle_that_differs_replaces_the_stored_one_which_is_kept_as_kn
 
 
 async def test_reading_the_stream_again_does_not_bring_a_replaced_candle_back(pool: asyncpg.Pool) -> None:
-    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    writer, reader = PostgresWriter(pool, "binance"), PostgresReader(pool, "binance")
     old, new = minute(0), minute(0, close="42000.16")
     await writer.put_klines([old], source="ws")
     await writer.put_klines([new], source="rest")
@@ -202,7 +202,7 @@ async def test_reading_the_stream_again_does_not_bring_a_replaced_candle_back(po
 
 
 async def test_a_correction_that_rest_told_before_the_stream_did_is_what_stays(pool: asyncpg.Pool) -> None:
-    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    writer, reader = PostgresWriter(pool, "binance"), PostgresReader(pool, "binance")
     corrected = minute(0, close="42000.16")
     await writer.put_klines([corrected], source="rest")
 
@@ -213,11 +213,11 @@ async def test_a_correction_that_rest_told_before_the_stream_did_is_what_stays(p
 
 
 async def test_one_candle_is_known_at_any_time_also_when_two_writers_overlap(pool: asyncpg.Pool) -> None:
-    await PostgresWriter(pool).put_klines([minute(0)], source="ws")
+    await PostgresWriter(pool, "binance").put_klines([minute(0)], source="ws")
     async with pool.acquire() as connection, connection.transaction():
         now = await connection.fetchval("select (extract(epoch from now()) * 1000)::bigint from pg_sleep(0.02)")
         began = int(str(now))
-        await PostgresWriter(pool).put_klines([minute(0, close="1")], source="rest")
+        await PostgresWriter(pool, "binance").put_klines([minute(0, close="1")], source="rest")
         await put(connection, KLINES, [Sourced(minute(0, close="2"), Origin("file"))], exchange="binance")
 
     known = [await known_at(pool, START_MS + 1, began + number) for number in (5, 60_000)]
@@ -230,7 +230,7 @@ async def test_a_row_that_is_completed_was_known_before(pool: asyncpg.Pool) -> N
                        "123456789012.12345678", "1m")  # fmt: skip
     known = await pool.fetchval("select recorded_at from market_data_ohlcv")
 
-    written = await PostgresWriter(pool).put_klines([minute(0)], source="ws")
+    written = await PostgresWriter(pool, "binance").put_klines([minute(0)], source="ws")
 
     assert written == Written(changed=1)
     assert await pool.fetchval("select recorded_at from market_data_ohlcv") == known
@@ -242,7 +242,7 @@ async def test_long_series_come_in_any_order_and_beside_another_writer_of_the_sa
     other = await open_pool(database, size=1)
     long = [minute(number) for number in range(2000)]
     trades = [structs.replace(TRADE, trade_id=number) for number in range(2000)]
-    one, two = PostgresWriter(pool), PostgresWriter(other)
+    one, two = PostgresWriter(pool, "binance"), PostgresWriter(other, "binance")
 
     klines_put = await asyncio.gather(one.put_klines(long, source="rest"), two.put_klines(long[::-1], source="file"))
     trades_put = await asyncio.gather(one.put_trades(trades, source="rest"), two.put_trades(trades[500:], source="ws"))
@@ -251,8 +251,10 @@ async def test_long_series_come_in_any_order_and_beside_another_writer_of_the_sa
     both = (*klines_put, *trades_put)
     assert sum(written.added for written in both) == 4000
     assert sum(written.known for written in both) == 3500
-    assert await PostgresReader(pool).open_times("BTCUSDT", "1m", 0, 2**42) == [kline.open_ms for kline in long]
-    assert await PostgresReader(pool).trade_holes("BTCUSDT", 0, 1999) == []
+    assert await PostgresReader(pool, "binance").open_times("BTCUSDT", "1m", 0, 2**42) == [
+        kline.open_ms for kline in long
+    ]
+    assert await PostgresReader(pool, "binance").trade_holes("BTCUSDT", 0, 1999) == []
 
 
 async def test_a_full_batch_that_is_known_is_not_compared_row_by_row(pool: asyncpg.Pool, database: str) -> None:
@@ -260,7 +262,7 @@ async def test_a_full_batch_that_is_known_is_not_compared_row_by_row(pool: async
     execute(database, f"alter database {database.rpartition('/')[2]} set statement_timeout = '20s'")
     batch = [minute(number) for number in range(10_000)]
     limited = await open_pool(database, size=1)
-    writer = PostgresWriter(limited)
+    writer = PostgresWriter(limited, "binance")
 
     written = [await writer.put_klines(batch, source=source) for source in ("rest", "ws")]
 
@@ -269,7 +271,7 @@ async def test_a_full_batch_that_is_known_is_not_compared_row_by_row(pool: async
 
 
 async def test_one_batch_with_a_candle_and_its_revision_keeps_both(pool: asyncpg.Pool) -> None:
-    writer = PostgresWriter(pool)
+    writer = PostgresWriter(pool, "binance")
 
     written = await writer.put_klines([minute(0), minute(0, close="42000.16"), minute(1)], source="ws")
 
@@ -278,7 +280,7 @@ async def test_one_batch_with_a_candle_and_its_revision_keeps_both(pool: asyncpg
 
 
 async def test_a_finer_time_replaces_a_coarse_one_and_not_the_other_way(pool: asyncpg.Pool) -> None:
-    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    writer, reader = PostgresWriter(pool, "binance"), PostgresReader(pool, "binance")
     fine = structs.replace(TRADE, sub_ms_us=250)
 
     written = [await writer.put_trades([trade], source="file") for trade in (TRADE, fine, TRADE)]
@@ -303,15 +305,15 @@ async def test_a_row_of_eight_columns_is_completed_by_the_writer(pool: asyncpg.P
     k = KLINE
     await pool.execute(INSERT, k.symbol, "2024-01-01T00:00:00Z", k.open, k.high, k.low, k.close, k.volume, "1m")
 
-    written = await PostgresWriter(pool).put_klines([KLINE], source="rest")
+    written = await PostgresWriter(pool, "binance").put_klines([KLINE], source="rest")
 
     assert written == Written(changed=1)
-    assert await PostgresReader(pool).klines("BTCUSDT", "1m", START_MS, START_MS + 1, 1) == [KLINE]
+    assert await PostgresReader(pool, "binance").klines("BTCUSDT", "1m", START_MS, START_MS + 1, 1) == [KLINE]
     assert await pool.fetchval("select count(*) from market_data_ohlcv_revisions") == 0
 
 
 async def test_a_program_with_a_pool_of_its_own_replaces_on_conflict(pool: asyncpg.Pool, database: str) -> None:
-    await PostgresWriter(pool).put_klines([KLINE], source="ws")
+    await PostgresWriter(pool, "binance").put_klines([KLINE], source="ws")
     own = await asyncpg.connect(database)
 
     await own.execute(
@@ -327,13 +329,13 @@ async def test_a_program_with_a_pool_of_its_own_replaces_on_conflict(pool: async
 async def test_any_date_has_a_place(pool: asyncpg.Pool, year: int) -> None:
     open_ms = int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000)
 
-    await PostgresWriter(pool).put_klines([structs.replace(KLINE, open_ms=open_ms)], source="file")
+    await PostgresWriter(pool, "binance").put_klines([structs.replace(KLINE, open_ms=open_ms)], source="file")
 
-    assert await PostgresReader(pool).span("BTCUSDT", "1m") == (open_ms, open_ms)
+    assert await PostgresReader(pool, "binance").span("BTCUSDT", "1m") == (open_ms, open_ms)
 
 
 async def test_holes_are_what_is_missing_less_what_the_exchange_lacks(pool: asyncpg.Pool) -> None:
-    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    writer, reader = PostgresWriter(pool, "binance"), PostgresReader(pool, "binance")
     await writer.put_klines([minute(number) for number in (1, 2, 5, 9)], source="ws")
     await writer.put_trades([structs.replace(TRADE, trade_id=number) for number in (3, 4, 8, 12)], source="ws")
     absent = Gap(START_MS + 6 * MINUTE_MS, START_MS + 7 * MINUTE_MS, 2, "absent")
@@ -351,9 +353,9 @@ async def test_holes_are_what_is_missing_less_what_the_exchange_lacks(pool: asyn
 
 async def test_rows_beside_the_grid_hide_no_hole_and_move_none(pool: asyncpg.Pool) -> None:
     beside = [minute(0, open_ms=START_MS + second * 1000) for second in (30, 61, 90)]
-    await PostgresWriter(pool).put_klines([minute(0), minute(3), minute(4), *beside], source="rest")
+    await PostgresWriter(pool, "binance").put_klines([minute(0), minute(3), minute(4), *beside], source="rest")
 
-    holes = await PostgresReader(pool).kline_holes(
+    holes = await PostgresReader(pool, "binance").kline_holes(
         "BTCUSDT", "1m", START_MS, START_MS + 6 * MINUTE_MS, UtcCalendar()
     )  # fmt: skip
 
@@ -365,15 +367,17 @@ async def test_holes_of_many_trades_are_looked_for_piece_by_piece(
 ) -> None:
     monkeypatch.setattr(reading, "IDS_AT_ONCE", 4)
     stored = [1, 2, 3, 7, 14, 15, 16]
-    await PostgresWriter(pool).put_trades([structs.replace(TRADE, trade_id=number) for number in stored], source="ws")
+    await PostgresWriter(pool, "binance").put_trades(
+        [structs.replace(TRADE, trade_id=number) for number in stored], source="ws"
+    )
 
-    holes = await PostgresReader(pool).trade_holes("BTCUSDT", 0, 17)
+    holes = await PostgresReader(pool, "binance").trade_holes("BTCUSDT", 0, 17)
 
     assert holes == [(0, 0), (4, 6), (8, 13), (17, 17)]
 
 
 async def test_pages_of_trades_go_on_after_an_id(pool: asyncpg.Pool) -> None:
-    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    writer, reader = PostgresWriter(pool, "binance"), PostgresReader(pool, "binance")
     trades = [
         structs.replace(TRADE, trade_id=n, time_ms=START_MS + n // 2, event_ms=START_MS + n // 2) for n in range(40)
     ]

@@ -48,6 +48,7 @@ class Hello(Struct, frozen=True):
     symbols: list[str]
     intervals: list[str]
     control: Access
+    exchange: str | None
 
 
 class Price(Struct, frozen=True, array_like=True):

@@ -195,7 +195,7 @@ class LiveFeed:
 
     def _hello(self, snapshot: Snapshot, access: Access) -> Hello:
         symbols, intervals = snapshot.symbols, snapshot.intervals
-        return Hello(__version__, self._environment, "data-collector", symbols, intervals, access)
+        return Hello(__version__, self._environment, "data-collector", symbols, intervals, access, snapshot.exchange)
 
     def _readers(self, snapshot: Snapshot) -> dict[Focus, FocusReader]:
         wanted = {viewer.focus for viewer in self._viewers if viewer.focus is not None}

@@ -14,7 +14,7 @@ from data_collector.api.completeness.gap_answers import (
     completeness_of,
 )
 from data_collector.api.completeness.gap_lives import named_by, newest_gaps, story_of
-from data_collector.api.context import SYMBOL_PATTERN, Context, Now, store_url_of
+from data_collector.api.context import SYMBOL_PATTERN, Context, Now, store_url_of, symbol_of
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
 from data_collector.web.answers import Problem, answered
@@ -45,7 +45,9 @@ async def completeness(
     if cursor is not None and symbol is not None:
         raise HTTPException(422, "The cursor goes on a list of symbols: leave it out where one is named.")
     store_url = store_url_of(snapshot)
-    page, following = ([symbol.upper()], None) if symbol is not None else _page(snapshot.symbols, cursor, limit)
+    page, following = (
+        _page(snapshot.symbols, cursor, limit) if symbol is None else ([symbol_of(snapshot, symbol)], None)
+    )
     async with context.store.turn(store_url) as connection:
         trades = await trade_counts(connection, snapshot.store_keys, page, context.former)
         by_interval = None
@@ -68,7 +70,7 @@ async def gaps(
 ) -> Response:
     """The gaps that are open, then the newest ones: declared in the store, or remembered by the collector."""
     store_url = store_url_of(snapshot)
-    symbols = snapshot.symbols if symbol is None else [symbol.upper()]
+    symbols = snapshot.symbols if symbol is None else [symbol_of(snapshot, symbol)]
     found = await newest_gaps(context.store, store_url, snapshot.store_keys, symbols, snapshot.gaps, limit)
     return answered(GapPage(len(found), found))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, HTTPException, Path, Response
 
-from data_collector.api.context import SYMBOL_PATTERN, Context, Now, store_url_of
+from data_collector.api.context import SYMBOL_PATTERN, Context, Now, store_url_of, symbol_of
 from data_collector.api.latest import Latest, LatestPage, latest_json, nothing_of
 from data_collector.web.answers import Problem
 from data_collector.web.openapi import INVALID, TOO_MANY, described
@@ -34,7 +34,7 @@ async def latest_of(
     symbol: Annotated[str, Path(max_length=64, pattern=SYMBOL_PATTERN, description="In any case.")],
 ) -> Response:
     """The newest price of a symbol, and the statistics of 24 hours."""
-    name = symbol.upper()
+    name = symbol_of(snapshot, symbol)
     (found,) = await latest_json(context.store, store_url_of(snapshot), snapshot.store_keys, [name])
     if found is None and name not in snapshot.symbols:
         raise HTTPException(404, f"{name} is not collected, and the store has nothing of it.")

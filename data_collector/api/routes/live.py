@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now
+from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, symbol_of
 from data_collector.api.live.events import KEEP_ALIVE, PRELUDE, Access, Focus
 from data_collector.api.live.feed import VIEWERS_MAX, TooManyViewers
 from data_collector.model.status import Snapshot
@@ -87,10 +87,11 @@ async def live(
     if (rejection := context.policy.foreign(request)) is not None:
         return context.rejections.answer(rejection)
     focus = None
-    if symbol is not None and symbol.upper() in snapshot.symbols:
-        focus = Focus(symbol.upper(), interval or next(iter(snapshot.intervals), "1m"))
-    elif symbol is not None and snapshot.symbols:
-        raise HTTPException(404, f"{symbol.upper()} is not collected; /status lists what is.")
+    name = None if symbol is None else symbol_of(snapshot, symbol)
+    if name is not None and name in snapshot.symbols:
+        focus = Focus(name, interval or next(iter(snapshot.intervals), "1m"))
+    elif name is not None and snapshot.symbols:
+        raise HTTPException(404, f"{name} is not collected; /status lists what is.")
     if focus is not None and focus.interval not in snapshot.intervals:
         raise HTTPException(404, f"The interval {focus.interval} is not collected; /status lists those that are.")
     return EventStream(context, snapshot, focus, context.policy.access(request))

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from msgspec.structs import asdict, replace
 
-from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, filled_from
+from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, filled_from, symbol_of
 from data_collector.api.series.formats import (
     ARROW_STREAM,
     CSV,
@@ -99,7 +99,10 @@ async def klines(
     """Closed klines by open time, rising, from wherever they are stored."""
     async with _failures_answered(context):
         interval = smallest(snapshot.intervals) if interval is None else interval
-        window, is_newest = window_of(symbol.upper(), interval, from_text, to), from_text is None and to is None
+        window, is_newest = (
+            window_of(symbol_of(snapshot, symbol), interval, from_text, to),
+            from_text is None and to is None,
+        )
         place, form = context.series.place(snapshot), _form(request, form)
         names, copies = names_of(KLINE_NAMES, meta=meta), CopyForm(meta, form == "arrow")
         if form != "json" and limit is None and from_text is not None:
@@ -139,7 +142,7 @@ async def trades(
 ) -> Response:
     """Trades of one epoch by trade id, rising, from wherever they are stored."""
     async with _failures_answered(context):
-        window = window_of(symbol.upper(), None, from_text, to)
+        window = window_of(symbol_of(snapshot, symbol), None, from_text, to)
         place, form = context.series.place(snapshot), _form(request, form)
         names, copies = names_of(TRADE_NAMES, meta=meta), CopyForm(meta, form == "arrow")
         first = 0 if after is None else after + 1

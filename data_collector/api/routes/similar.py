@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Response
 
-from data_collector.api.context import SYMBOL_PATTERN, Context, Now
+from data_collector.api.context import SYMBOL_PATTERN, Context, Now, symbol_of
 from data_collector.api.series.window import WrongParameter, smallest, window_of
 from data_collector.model.errors import Transient
 from data_collector.service.memory.messages import Question, Reply, SimilarPage
@@ -57,7 +57,7 @@ async def similar(
     """When did the market look like now, and what came then? No forecast: see `random` in the answer."""
     if not context.memory.is_on:
         raise HTTPException(503, OFF)
-    name = symbol.upper()
+    name = symbol_of(snapshot, symbol)
     if not snapshot.symbols:
         raise Transient("The collector does not collect anything yet; /health says what it waits for.")
     if "kline" not in snapshot.channels:

@@ -23,7 +23,15 @@ from data_collector.api.answers import (
     status_of,
     validation_of,
 )
-from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, store_url_of
+from data_collector.api.context import (
+    SYMBOL_PATTERN,
+    ApiContext,
+    Context,
+    Now,
+    demand_exchange,
+    store_url_of,
+    symbol_of,
+)
 from data_collector.api.quarantine import newest_refusals
 from data_collector.model.keys import UNKNOWN
 from data_collector.model.status import Snapshot
@@ -110,7 +118,10 @@ async def validation_errors(
     """The newest refused records with their reasons, newest first."""
     store_url = store_url_of(snapshot)
     # As the exchange spells it; case does not matter in SYMBOLS either.
-    symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [symbol if symbol == UNKNOWN else symbol.upper()]
+    if symbol is None:
+        symbols = [*snapshot.symbols, UNKNOWN]
+    else:
+        symbols = [UNKNOWN if symbol == UNKNOWN else symbol_of(snapshot, symbol)]
     return answered(await newest_refusals(context.store, store_url, snapshot.store_keys, symbols, limit))
 
 
@@ -122,15 +133,17 @@ async def validation_errors(
     responses={
         200: described(ControlAnswer),
         403: described(Problem, "Not allowed from here, or not without the token"),
+        404: described(Problem, "Another exchange is collected"),
         422: described(Problem, "Not JSON, or not this shape"),
         503: described(Problem, "The collector could not do it"),
     },
 )
-async def control(order: ControlRequest, context: Context, request: Request) -> Response:
+async def control(order: ControlRequest, snapshot: Now, context: Context, request: Request) -> Response:
     """Stop or start collecting; answered when it is done. The HTTP side stays up.
 
     Open in development from this machine while no CONTROL_TOKEN is set; elsewhere the token is needed.
     """
+    demand_exchange(snapshot, order.exchange)
     client = request.client.host if request.client else "local"
     _log.info("control_action", action=order.action, client=client)
     snapshot = await context.collector.act(order.action)

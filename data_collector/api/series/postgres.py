@@ -41,7 +41,7 @@ class PostgresReading:
 
     def __init__(self, dsn: str, exchange: str) -> None:
         self.dsn = dsn
-        self._exchange = exchange
+        self.exchange = exchange
         self._reader: PostgresReader | None = None
         self._terminate: Callable[[], None] | None = None
         self._opening = asyncio.Lock()
@@ -88,7 +88,7 @@ class PostgresReading:
                 pool = await open_pool(self.dsn, size=CONNECTIONS)
                 self._terminate = pool.terminate
                 self._reader = PostgresReader(
-                    pool, self._exchange, place=place_of(self.dsn), statement_timeout_s=READ_TIMEOUT_S
+                    pool, self.exchange, place=place_of(self.dsn), statement_timeout_s=READ_TIMEOUT_S
                 )
             return self._reader
 

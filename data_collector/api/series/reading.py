@@ -40,9 +40,6 @@ PAGES_AT_ONCE = 4
 
 TURN_TIMEOUT_S = 5.0
 
-EXCHANGE = "binance"
-"""What rows in PostgreSQL are marked with."""
-
 LOOK_S = 5.0
 
 EMBEDDED_AWAITED = "The embedded PostgreSQL does not take logins yet ({reason}); /health tells more."
@@ -50,7 +47,10 @@ NOT_KNOWN = "The store is not known yet; /health says what it waits for."
 
 
 class Place(Struct, frozen=True):
-    """Where the stores are."""
+    """Where the stores are, and what is read of them."""
+
+    exchange: str
+    """What rows in PostgreSQL are marked with."""
 
     store_url: str | None
     """None while it is not known."""
@@ -196,7 +196,8 @@ class SeriesReading:
         if url == EMBEDDED:
             url = snapshot.database_url
             awaited = EMBEDDED_AWAITED.format(reason=snapshot.history.reason or "unknown") if url is None else None
-        return Place(snapshot.store_url, snapshot.store_keys, url, awaited)
+        exchange = snapshot.exchange or "binance"
+        return Place(exchange, snapshot.store_url, snapshot.store_keys, url, awaited)
 
     def close(self) -> None:
         """Drop the connections to PostgreSQL; those to Redis are others' too."""
@@ -245,11 +246,12 @@ class SeriesReading:
 
     def _database(self, place: Place) -> PostgresReading | None:
         """Opened anew when the address changes; None where there is none, or none yet."""
-        if self._postgres is not None and self._postgres.dsn != place.database_url:
-            self._postgres.close()
+        found = self._postgres
+        if found is not None and (found.dsn, found.exchange) != (place.database_url, place.exchange):
+            found.close()
             self._postgres = None
         if self._postgres is None and place.database_url is not None:
-            self._postgres = PostgresReading(place.database_url, EXCHANGE)
+            self._postgres = PostgresReading(place.database_url, place.exchange)
         return self._postgres
 
 

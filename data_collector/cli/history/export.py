@@ -70,6 +70,7 @@ def export(
         form=form,
         decimals=decimals,
         with_origin=meta,
+        exchange=settings.exchange,
         made_by=f"data-collector {__version__}",
         now_ms=now_ms,
     )

@@ -154,8 +154,13 @@ async def opened_database(
     except SinkUnavailable as error:
         raise Unavailable(f"{error}. Start it, or mend DATABASE_URL.") from error
     try:
-        quarantine = PostgresQuarantine(pool, place=place)
-        yield Database(PostgresReader(pool, place=place), PostgresWriter(pool, place=place), quarantine, place)
+        of_exchange = pool, settings.exchange
+        yield Database(
+            PostgresReader(*of_exchange, place=place),
+            PostgresWriter(*of_exchange, place=place),
+            PostgresQuarantine(*of_exchange, place=place),
+            place,
+        )
     finally:
         await pool.close()
 

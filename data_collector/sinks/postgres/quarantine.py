@@ -88,7 +88,7 @@ class RefusedRow(Struct, frozen=True):
 class PostgresQuarantine:
     """The quarantine of one exchange. Methods are idempotent and raise `SinkUnavailable`, `Misconfigured`."""
 
-    def __init__(self, pool: asyncpg.Pool, exchange: str = "binance", *, place: str = "DATABASE_URL") -> None:
+    def __init__(self, pool: asyncpg.Pool, exchange: str, *, place: str = "DATABASE_URL") -> None:
         """`place` is named in errors."""
         self._pool = pool
         self._exchange = exchange

@@ -119,7 +119,7 @@ class PostgresReader:
     def __init__(
         self,
         pool: asyncpg.Pool,
-        exchange: str = "binance",
+        exchange: str,
         *,
         place: str = "DATABASE_URL",
         calendar: Calendar | None = None,

@@ -85,7 +85,7 @@ class PostgresWriter:
     After `SinkUnavailable` the batch may be stored or not; giving it again is right in both cases.
     """
 
-    def __init__(self, pool: asyncpg.Pool, exchange: str = "binance", *, place: str = "DATABASE_URL") -> None:
+    def __init__(self, pool: asyncpg.Pool, exchange: str, *, place: str = "DATABASE_URL") -> None:
         """`place` is named in errors."""
         self._pool = pool
         self._exchange = exchange

@@ -28,8 +28,10 @@ def speak(record: Record) -> bytes:
 
 def encode(record: Record, *, combined: bool = True, microseconds: bool = False) -> bytes:
     """The frame of a record; a combined one names the stream that it belongs to."""
-    payload = msgspec.json.encode(payload_of(record, 1000 if microseconds else 1))
-    return wrapped(CODEC.stream_name(key_of(record)), payload) if combined else payload
+    payload = payload_of(record, 1000 if microseconds else 1)
+    if not combined:
+        return msgspec.json.encode(payload)
+    return msgspec.json.encode({"stream": CODEC.stream_name(key_of(record)), "data": payload})
 
 
 def wrapped(stream: str, payload: bytes) -> bytes:

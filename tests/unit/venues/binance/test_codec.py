@@ -1,4 +1,4 @@
-"""Binance's frames: what is read, what is skipped, what is refused. Whole samples: tests/contract/test_venues.py."""
+"""Binance's frames: what is read, what is skipped, what is refused. Whole samples: tests/conformance."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from typing import get_args
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Struct, structs
 
 import data_collector.venues
@@ -101,8 +103,10 @@ def test_every_venue_has_a_readme(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_show_every_channel_that_can_be_collected(name: str) -> None:
     shown = {kind for _, sample in samples_of(name) for one in sample.records for kind in one}
+    venue = find_venue(name)
+    streamed = set(venue.channels) - ({"kline"} if venue.klines == "built" else set())
 
-    assert shown >= {channel.record.__name__ for one, channel in CHANNELS.items() if one in find_venue(name).channels}
+    assert shown >= {channel.record.__name__ for one, channel in CHANNELS.items() if one in streamed}
 
 
 @pytest.mark.parametrize(("venue", "sample"), SAMPLES)
@@ -116,6 +120,8 @@ def test_sample_means_what_stands_beside_it(venue: Venue, sample: Sample) -> Non
 
 @pytest.mark.parametrize(("venue", "sample"), SAMPLES_OF_RECORDS)
 def test_decode_undoes_what_the_speaker_says(venue: Venue, sample: Sample) -> None:
+    if not list((FOLDER / venue.name).glob("speaker*")):
+        pytest.skip("it has no speaker yet")
     for record in meant_by(sample):
         assert listed(venue.codec.decode(find_speaker(venue.name).speak(record), RECEIVED_NS)) == [record]
 
@@ -126,6 +132,22 @@ def test_sample_cut_anywhere_is_a_bad_frame_and_nothing_worse(venue: Venue, samp
         for length in range(len(frame)):
             with pytest.raises(BadFrame):
                 venue.codec.decode(frame[:length], RECEIVED_NS)
+
+
+@given(data=st.data())
+def test_damaged_sample_is_a_bad_frame_or_an_event_and_no_crash(data: st.DataObject) -> None:
+    venue, sample, _ = data.draw(st.sampled_from(FOUND), label="sample")
+    frame = bytearray(bytes(sample.payload))
+    for _ in range(data.draw(st.integers(1, 4), label="damages")):
+        place = data.draw(st.integers(0, len(frame) - 1), label="place")
+        frame[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4), label="instead")
+
+    try:
+        decoded = listed(venue.codec.decode(bytes(frame), RECEIVED_NS))
+    except BadFrame as error:
+        assert error.reason in {"not_json", "wrong_shape"}  # noqa: PT017 - either outcome is right
+    else:
+        assert all(isinstance(one, Event) for one in decoded)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,1 @@
+"""Candles that the exchange keeps no more, made of its trades."""

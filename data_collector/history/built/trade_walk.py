@@ -1,0 +1,96 @@
+"""The trades of a symbol from some time on, page after page: of the database where it has them, else of the exchange.
+
+Each page begins with the last trade of the one before, so that nothing between two of them can be missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from msgspec import Struct
+
+from data_collector.history.comparison import is_same_time
+from data_collector.history.ports import Ends
+from data_collector.model.errors import VenueUnreachable
+from data_collector.model.records import Trade
+from data_collector.model.venue import TradePlace
+
+MARGIN_MS = 1_000
+"""A trade with a later id happened later, or earlier by less."""
+
+
+class WalkedTrades(Struct, frozen=True):
+    """What follows what was told before."""
+
+    trades: Sequence[Trade]
+    until_ms: int
+    """All that happened before is told."""
+    is_newest: bool
+    """Nothing follows yet."""
+
+
+class TradeWalk:
+    """One way through a symbol's trades. Methods raise what exchange and database do, and may be called again then."""
+
+    def __init__(self, symbol: str, ends: Ends, now_ms: int, judge: Callable[[Sequence[Trade]], None]) -> None:
+        """`now_ms`: no time after it is asked about. `judge` may have an answer asked for again, by raising."""
+        self._symbol = symbol
+        self._ends = ends
+        self._now_ms = now_ms
+        self._judge = judge
+        self._last: Trade | None = None
+        self._newest_ms = 0
+
+    async def begin(self, since_ms: int) -> tuple[WalkedTrades, int | None]:
+        """The first page, from a trade before a time on; and from when on all trades are told, if that is proven."""
+        rest, symbol = self._ends.rest, self._symbol
+        first_id = await rest.first_trade_id(symbol, max(since_ms - MARGIN_MS, 0))
+        if first_id is None:
+            newest_id = await rest.newest_trade_id(symbol)
+            if newest_id is None:
+                return WalkedTrades((), 0, is_newest=True), None
+            first_id = newest_id + 1
+        page = await rest.trades(symbol, max(first_id - 1, 0), limit=self._limit)
+        self._judge(page.trades)
+        walked = self._walked(page.trades, is_newest=page.reaches_head)
+        if not page.trades:
+            return walked, None
+        first = page.trades[0]
+        if first.trade_id < first_id and first.time_ms >= since_ms:
+            raise VenueUnreachable(f"trade {first.trade_id} of {symbol} came with a time that contradicts its place")
+        if first.trade_id < first_id:
+            return walked, since_ms
+        # There is none before it; or the one before is not there, which proves nothing.
+        is_first = first.time_ms == await rest.first_trade_ms(symbol)
+        return walked, first.time_ms if is_first else None
+
+    async def go_on(self) -> WalkedTrades:
+        """The next page."""
+        last = self._last
+        assert last is not None, "there was a page before"
+        held = await self._ends.held.trades_by_id(
+            self._symbol, last.trade_id, last.trade_id + self._limit - 1, self._limit
+        )
+        if len(held) > 1 and held[0].trade_id == last.trade_id and is_same_time(held[0], last) and _follow(held):
+            return self._walked(held[1:], is_newest=False)
+        page = await self._ends.rest.trades(self._symbol, last.trade_id, near=TradePlace.of(last), limit=self._limit)
+        self._judge(page.trades)
+        if not page.trades or page.trades[0].trade_id != last.trade_id:
+            raise VenueUnreachable(f"the exchange told trade {last.trade_id} of {self._symbol}, and then did not")
+        return self._walked(page.trades[1:], is_newest=page.reaches_head or len(page.trades) == 1)
+
+    def _walked(self, trades: Sequence[Trade], *, is_newest: bool) -> WalkedTrades:
+        if trades:
+            self._last = trades[-1]
+            self._newest_ms = max(self._newest_ms, *(trade.time_ms for trade in trades))
+        known_ms = self._now_ms if is_newest else self._newest_ms
+        return WalkedTrades(trades, known_ms - MARGIN_MS, is_newest)
+
+    @property
+    def _limit(self) -> int:
+        return self._ends.venue.reach.trades_per_answer
+
+
+def _follow(trades: Sequence[Trade]) -> bool:
+    return all(after.trade_id == before.trade_id + 1 for before, after in pairwise(trades))
