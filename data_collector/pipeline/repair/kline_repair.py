@@ -122,7 +122,7 @@ class KlineRepair:
             self._give_up(now, now_ms)
             if now < self._blocked_until_s:
                 return
-            asked = [key for key, hole in self._holes.items() if now >= hole.next_s or self._has_news(key, hole)]
+            asked = [key for key, hole in self._holes.items() if self._is_asked_for(key, hole, now)]
             for key in sorted(asked, key=lambda key: self._holes[key].due_ms):
                 series, hole = self._klines.series.get(key), self._holes.get(key)
                 if series is not None and hole is not None:
@@ -141,6 +141,12 @@ class KlineRepair:
                 structlog.get_logger().warning("klines_unanswered", reason=str(error))
             elif now - self._failed_s >= IDS_DECIDE_S:
                 self._leave_to_ids()
+
+    def _is_asked_for(self, key: Key, hole: DueKline, now: float) -> bool:
+        built = self._klines.built
+        if built is not None and now < hole.overdue_s + BUILT_GRACE_S and built.makes(self._klines.series[key]):
+            return False
+        return now >= hole.next_s or self._has_news(key, hole)
 
     def _has_news(self, key: Key, hole: DueKline) -> bool:
         """A later kline has come since REST answered without the due one: now it can prove that there is none."""
@@ -176,12 +182,7 @@ class KlineRepair:
                 if hole is not None:
                     del self._holes[key]
             elif hole is None or hole.due_ms != series.due_ms:
-                self._holes[key] = DueKline(series.due_ms, now, self._grace_s(series))
-
-    def _grace_s(self, series: KlineSeries) -> float:
-        """How long the due kline may still come by itself."""
-        built = self._klines.built
-        return BUILT_GRACE_S if built is not None and built.makes(series) else GRACE_S
+                self._holes[key] = DueKline(series.due_ms, now, GRACE_S)
 
     def _give_up(self, now: float, now_ms: int) -> None:
         for key, hole in list(self._holes.items()):
@@ -238,7 +239,7 @@ class KlineRepair:
         series.leave_to_rest(min(rows[-1].open_ms, last_ms) if is_full else last_ms)
         if series.due_ms != due_ms:
             more = series.due_ms < until_ms
-            self._holes[series.key] = DueKline(series.due_ms, self._clock(), 0.0 if more else self._grace_s(series))
+            self._holes[series.key] = DueKline(series.due_ms, self._clock(), 0.0 if more else GRACE_S)
         else:
             self._ask_again(series, hole, until_ms, proves_absence=page.proven_from_ms <= due_ms < page.proven_to_ms)
 

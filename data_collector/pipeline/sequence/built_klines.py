@@ -89,7 +89,9 @@ class BuiltKlines:
     def makes(self, series: KlineSeries) -> bool:
         """Whether the due kline of a series will be made here, as soon as its end is proven."""
         builder = self.builders.get(series.key.symbol)
-        return builder is not None and series.is_new and builder.has_all_of(series.key.kline_interval, series.due_ms)
+        if builder is None or not series.is_new or series.end_ms <= builder.settled_ms:
+            return False
+        return builder.has_all_of(series.key.kline_interval, series.due_ms)
 
     def awaited(self, ended_ms: int) -> list[str]:
         """Symbols of which a kline ended before that time, and nothing proves that all of its trades are here."""
