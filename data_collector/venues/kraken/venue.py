@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
-from data_collector.model.venue import Addresses, Reach, StreamLimits, Venue
+from data_collector.model.venue import Addresses, Cost, Reach, StreamLimits, Venue
 from data_collector.venues.kraken.codec import KrakenCodec
 from data_collector.venues.kraken.rest import HINT_451, KrakenRest
 
@@ -33,4 +33,6 @@ VENUE = Venue(
     hint_451=HINT_451,
     klines="built",
     reach=Reach(trades_per_answer=1000, klines_per_answer=720, klines_kept=720),
+    # Half of a call a second is for what is not urgent.
+    cost=Cost(seconds_per_call=2.1),
 )
