@@ -140,4 +140,4 @@ def _limits(settings: Settings) -> dict[KeyKind, tuple[str, int]]:
 
 def _wanted_klines(settings: Settings, venue: Venue) -> WantedKlines:
     intervals = settings.intervals if "kline" in settings.channels else ()
-    return WantedKlines(venue.calendar, intervals, settings.catch_up_seconds)
+    return WantedKlines(venue.calendar, intervals, settings.catch_up_seconds, are_built=venue.klines == "built")
