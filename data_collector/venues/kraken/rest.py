@@ -9,16 +9,17 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, Unpack
 
 import msgspec
 from msgspec import Struct
 
 from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS
 from data_collector.model.records import Ticker, Trade
-from data_collector.model.venue import Counts, KlinePage, SymbolRules
+from data_collector.model.venue import KlinePage, SymbolRules
 from data_collector.rest.budget import PacedBudget, RestBudget
-from data_collector.rest.judging import Answer, Judgement, judged_by_status, page_told, shortened
+from data_collector.rest.client import RestOptions
+from data_collector.rest.judging import Answer, Judgement, Meaning, judged_by_status, page_told, shortened
 from data_collector.rest.pages import CLOSED_MARGIN_MS, BadPage, bare_kline, check_ids, check_rows, kline_page, step_of
 from data_collector.rest.time_paged import TimePagedRest
 from data_collector.rest.time_paging import TimedPage
@@ -31,10 +32,12 @@ HINT_451 = (
 PAUSE_S = 1.05
 """One call a second is allowed to an address; two that were sent so may arrive a little closer."""
 
-RATE_LIMITED_S, LOCKOUT_S = 5.0, 900.0
-
-FINAL = ("EQuery:", "EGeneral:Invalid arguments", "EGeneral:Unknown method", "EGeneral:Permission denied")
-"""What never passes. All else may: the exchange is busy, restarts, or does not know."""
+ERRORS: tuple[tuple[str, Meaning, float | None], ...] = (
+    ("Rate limit exceeded", "limited", 5.0), ("Too many requests", "limited", 5.0),
+    ("Temporary lockout", "banned", 900.0), ("EQuery:", "refused", None), ("Invalid arguments", "refused", None),
+    ("Unknown method", "refused", None), ("Permission denied", "refused", None),
+)  # fmt: skip
+"""What they mean by a part of them, and the wait; all others pass: it is busy, restarts, or does not know."""
 
 FLOAT_US = 0.12
 """By so much the floats of times are off."""
@@ -114,11 +117,8 @@ KlineRow = tuple[int, str, str, str, str, str, str, int]
 class KrakenRest(TimePagedRest):
     """The `ExchangeApi` of Kraken spot. Each call weighs 1."""
 
-    def __init__(
-        self, url: str, *, use_proxy: bool = False, counters: Counts | None = None, api_key: str | None = None,
-        budget: RestBudget | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(url, budget or PacedBudget(PAUSE_S), use_proxy=use_proxy, counters=counters, api_key=api_key)
+    def __init__(self, url: str, *, budget: RestBudget | None = None, **options: Unpack[RestOptions]) -> None:
+        super().__init__(url, budget or PacedBudget(PAUSE_S), **options)
         self._names: dict[str, tuple[str, ...]] = {}
         """By symbol: how it is asked for, and how answers may call it."""
         self._listing = asyncio.Lock()
@@ -184,14 +184,11 @@ class KrakenRest(TimePagedRest):
 
 
 def _judged(error: str) -> Judgement:
-    words, throttled = shortened(error), _THROTTLED_UNTIL.search(error)
+    throttled = _THROTTLED_UNTIL.search(error)
     if throttled is not None:
-        return Judgement("limited", words, max(0.0, int(throttled[1]) - time.time()))
-    if "Rate limit exceeded" in error or "Too many requests" in error:
-        return Judgement("limited", words, RATE_LIMITED_S)
-    if "Temporary lockout" in error:
-        return Judgement("banned", words, LOCKOUT_S)
-    return Judgement("refused" if error.startswith(FINAL) else "failed", words)
+        return Judgement("limited", shortened(error), max(0.0, int(throttled[1]) - time.time()))
+    meaning, wait_s = next(((meaning, wait_s) for part, meaning, wait_s in ERRORS if part in error), ("failed", None))
+    return Judgement(meaning, shortened(error), wait_s)
 
 
 def _rules(pair: Pair) -> SymbolRules:
