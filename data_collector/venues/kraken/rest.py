@@ -20,7 +20,16 @@ from data_collector.model.venue import KlinePage, SymbolRules
 from data_collector.rest.budget import PacedBudget, RestBudget
 from data_collector.rest.client import RestOptions
 from data_collector.rest.judging import Answer, Judgement, Meaning, judged_by_status, page_told, shortened
-from data_collector.rest.pages import CLOSED_MARGIN_MS, BadPage, bare_kline, check_ids, check_rows, kline_page, step_of
+from data_collector.rest.pages import (
+    CLOSED_MARGIN_MS,
+    BadPage,
+    bare_kline,
+    check_ids,
+    check_rows,
+    clock_ms,
+    kline_page,
+    step_of,
+)
 from data_collector.rest.time_paged import TimePagedRest
 from data_collector.rest.time_paging import TimedPage
 
@@ -41,9 +50,6 @@ ERRORS: tuple[tuple[str, Meaning, float | None], ...] = (
 
 FLOAT_US = 0.12
 """By so much the floats of times are off."""
-
-KLINES_MAX = 721
-"""The newest 720, and the one that runs."""
 
 PAIRS_MAX = 100
 """What a URL holds; of more the statistics of all are asked for."""
@@ -151,7 +157,8 @@ class KrakenRest(TimePagedRest):
 
     async def server_time_ms(self) -> int:
         """It is told in whole seconds: the middle of one is as near as it can be had."""
-        return (await self._get("/0/public/Time", {}, 1, Answered[Clock])).result.unixtime * 1000 + 500
+        told_s = (await self._get("/0/public/Time", {}, 1, Answered[Clock])).result.unixtime
+        return self._trusted(lambda: clock_ms(told_s * 1000 + 500))
 
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
@@ -211,18 +218,18 @@ def _price(text: str) -> str | None:
     return text if text.strip("0.") else None
 
 
-def _rows(asked: str, result: Mapping[str, list[Row] | str | int], most: int) -> list[Row]:
+def _rows(asked: str, result: Mapping[str, list[Row] | str | int]) -> list[Row]:
     """They lie beside `last`, under some name of the pair."""
     found = next((rows for rows in result.values() if isinstance(rows, list)), None)
     if found is None:
         raise BadPage(f"{asked} came without rows")
-    check_rows(asked, found, most)
     return found
 
 
 def _trades(symbol: str, count: int, result: Mapping[str, list[TradeRow] | str]) -> TimedPage:
     asked, last = f"trades of {symbol}", result.get("last")
-    rows = _rows(asked, result, count)
+    rows = _rows(asked, result)
+    check_rows(asked, rows, count)
     check_ids(asked, 0, (row[-1] for row in rows))
     if not isinstance(last, str) or not _NANOSECONDS.fullmatch(last):
         raise BadPage(f"{asked} end with {last!r}")
@@ -239,7 +246,7 @@ def _trade(symbol: str, price: str, quantity: str, time_s: float, side: str, _: 
 def _klines(symbol: str, interval: str, span: tuple[int, int], result: Mapping[str, list[KlineRow] | int]) -> KlinePage:
     """Rows come of any age; `last` is the newest that is final, and after it one runs."""
     asked, last_s, step_ms = f"klines of {symbol} {interval}", result.get("last"), LENGTHS_MS[interval]
-    rows = _rows(asked, result, KLINES_MAX)
+    rows = _rows(asked, result)
     if not isinstance(last_s, int):
         raise BadPage(f"{asked} end with {last_s!r}")
     closed_ms = min(last_s * 1000 + step_ms, rows[-1][0] * 1000) if rows else 0
