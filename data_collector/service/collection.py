@@ -105,7 +105,7 @@ class Collection:
         self._storing = storing = self._storing or Storing(self._settings, self.outlet, sink, intake, counters)
         self._lines = Lines(self.wiring.groups(wanted), self.wiring, intake, counters)
         keys = [(key, group) for group in self._lines.groups for key in group.keys if key.channel in wanted.channels]
-        self._watch = SilenceWatch(keys, self._venue.codec, self._rest, intake, self.statistics, counters)
+        self._watch = SilenceWatch(keys, self._venue, self._rest, intake, self.statistics, counters)
         limits = _limits(self._settings)
         groups = ConsumerGroups(sink, storing.pump.ask, self.streams, self._venue.store_keys, limits, counters)
         epochs = Epochs(

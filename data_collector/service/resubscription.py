@@ -33,7 +33,7 @@ from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.pump import Pump
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
-from data_collector.service.lines import Group, Lines, Wiring
+from data_collector.service.lines import Group, Lines, Wiring, refused_reasons, refused_streams
 from data_collector.service.repairs import Repairs
 from data_collector.service.storing import Storing
 from data_collector.service.subscription_plan import GroupPlan, change_of, listing_faults, resting_notes, wanted_of
@@ -288,7 +288,9 @@ class Resubscription:
         except TimeoutError:
             late = ", ".join(line.name for line in touched if not line.complete.is_set())
             return [f"Connections that do not carry all of it yet: {late}."]
-        return []
+        added = {key for plan in plans for key in plan.added}
+        refused = {key: each for key, each in refused_streams(touched).items() if key in added}
+        return [f"{reason[0].upper()}{reason[1:]}." for reason in refused_reasons(refused)]
 
     def _groups(self, running: RunningParts, plans: Sequence[GroupPlan]) -> list[Group]:
         """The group of each plan, with the streams that it is to have."""

@@ -13,10 +13,9 @@ from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import Channel, Key
 from data_collector.model.subscriptions import Change, ConnectionChange, DesiredSubscriptions, Present, Subscriptions
-from data_collector.model.venue import Cost, SymbolRules, Venue
+from data_collector.model.venue import TRADING, Cost, SymbolRules, Venue
 from data_collector.settings import Settings, expected_store_bytes, texts
-
-TRADING = "TRADING"
+from data_collector.settings.fields import variable_of
 
 MISSED_NOTE = (
     "Trades that were missed since the store's newest one of a new symbol come on top: weight {weight} per {trades:,}."
@@ -47,13 +46,15 @@ def unknown_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) ->
     return [symbol for symbol in wanted if symbol not in listed]
 
 
-def unknown_sentence(unknown: Sequence[str], listed: Mapping[str, SymbolRules], venue: str) -> str:
+def unknown_sentence(unknown: Sequence[str], listed: Mapping[str, SymbolRules], venue: Venue) -> str:
     """All of them at once, each with what may have been meant."""
     suggestions = []
     for symbol in unknown:
         close = get_close_matches(symbol, listed, n=1, cutoff=0.6)
         suggestions.append(f"{symbol} (did you mean {close[0]}?)" if close else symbol)
-    return f"SYMBOLS: {venue} does not list {', '.join(suggestions)}. Names are the exchange's own, such as BTCUSDT."
+    name, example = variable_of("symbols", venue.name), venue.default_symbols[0]
+    listing = ", ".join(suggestions)
+    return f"{name}: {venue.name} does not list {listing}. Names are the exchange's own, such as {example}."
 
 
 def resting_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) -> dict[str, str]:
@@ -79,7 +80,7 @@ def wanted_of(present: Subscriptions, desired: DesiredSubscriptions, venue: Venu
 def listing_faults(wanted: Subscriptions, listed: Mapping[str, SymbolRules], venue: Venue) -> list[str]:
     """Symbols that the exchange does not list."""
     unknown = unknown_symbols(wanted.symbols, listed)
-    return [unknown_sentence(unknown, listed, venue.name)] if unknown else []
+    return [unknown_sentence(unknown, listed, venue)] if unknown else []
 
 
 def resting_notes(wanted: Subscriptions, listed: Mapping[str, SymbolRules]) -> list[str]:
@@ -208,7 +209,8 @@ def _parsed(name: str, words: Sequence[str] | None, parse: Callable[[str], Parse
 
 def _connection_changes(plan: GroupPlan, venue: Venue) -> list[ConnectionChange]:
     limits = venue.limits
-    messages = 1 + sum(
+    asks = venue.codec.survey(1) is not None
+    messages = asks + sum(
         len(venue.codec.requests([venue.codec.stream_name(key) for key in keys], 1, adds=adds))
         for keys, adds in ((plan.added, True), (plan.removed, False))
     )

@@ -14,7 +14,7 @@ from data_collector.model.channels import NewestRecord, collected, key_of, numbe
 from data_collector.model.gate import AuditNotes, Gate, Verdict
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Record, Ticker, Trade
-from data_collector.model.venue import UnknownEvent
+from data_collector.model.venue import Head, UnknownEvent
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.websocket import Received, Unreadable
 from data_collector.pipeline.gaps.ledger import Ledger
@@ -89,15 +89,20 @@ class Intake:
         """What one message of any line holds."""
         if type(received) is Trade:
             self._take_trade(received)
+        elif isinstance(received, list):
+            for record in received:
+                if type(record) is Trade:
+                    self._take_trade(record)
+                else:
+                    self._take_other(record)
         elif type(received) is Kline:
             self.klines.take(received)
         elif isinstance(received, UnknownEvent):
             self._counters.add("data_collector_events_unknown_total")
         elif isinstance(received, Unreadable):
             self._refuse_frame(received)
-        elif isinstance(received, list):
-            for record in received:
-                self._take_other(record)
+        elif isinstance(received, Head):
+            self.take_head(received.symbol, received.trade_id)
         else:
             self._take_other(received)
 
@@ -145,20 +150,18 @@ class Intake:
             self.klines.prove(record.symbol, record.last_id, record.event_ms - TICKER_LAG_MS)
 
     def _take_other(self, record: Record) -> None:
-        match record:
-            case Trade():
-                self._take_trade(record)
-            case Kline():
-                self.klines.take(record)
-            case _:
-                key = key_of(record)
-                if record.symbol not in self._sequences or key in self.tally.former:
-                    self.tally.refuse_unknown(record)
-                elif isinstance(record, NewestRecord) and key in self._newest:
-                    self._take_newest(key, record)
-                else:
-                    # For a subclass alone.
-                    self.tally.passes(record, "other", self._check(record))
+        """Whatever is no trade."""
+        if isinstance(record, Kline):
+            self.klines.take(record)
+            return
+        key = key_of(record)
+        if record.symbol not in self._sequences or key in self.tally.former:
+            self.tally.refuse_unknown(record)
+        elif isinstance(record, NewestRecord) and key in self._newest:
+            self._take_newest(key, record)
+        else:
+            # For a subclass alone.
+            self.tally.passes(record, "other", self._check(record))
 
     def _check_newest(self, record: NewestRecord) -> Verdict | None:
         verdict = self._check(record)
