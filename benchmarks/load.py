@@ -24,7 +24,7 @@ from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.history.events import GxCheck
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.keys import Key
-from data_collector.model.venue import BulkFile
+from data_collector.model.published import BulkFile
 from data_collector.observe.logs import get_log
 from data_collector.service.loading.gated_rows import GatedRows
 from data_collector.service.loading.load_audit import LoadAudit

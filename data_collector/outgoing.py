@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from data_collector.model.proxies import proxy_of
+from data_collector.proxies import proxy_of
 
 UNREACHED = (aiohttp.ClientError, OSError, UnicodeError)
 """What a request raises that did not get through. `TimeoutError` is an `OSError`: catch it before, it has no words."""

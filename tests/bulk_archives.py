@@ -7,7 +7,7 @@ import io
 import zipfile
 from pathlib import Path
 
-from data_collector.model.venue import BulkFile
+from data_collector.model.published import BulkFile
 
 
 def zipped(*members: tuple[str, str | bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:

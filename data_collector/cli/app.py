@@ -13,7 +13,9 @@ COMMANDS: Mapping[str, str] = {
         "Run everything on embedded parts: simulated exchange, store, PostgreSQL, collector, validation"
         " service and API."
     ),
-    "simulate": "Run a simulated exchange that speaks Binance's protocol, streams and REST, from one seeded market.",
+    "simulate": (
+        "Run a simulated exchange that speaks the protocol of a real one, streams and REST, from one seeded market."
+    ),
     "validation-service": (
         "Serve the Data Validation Service, until Ctrl-C: it judges records, audits collectors, keeps the suites."
     ),

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.observe.logs import configure_logs
 from data_collector.observe.memory import SHORTAGE
 from data_collector.service.service import Service
@@ -22,10 +23,11 @@ def collect(
     folder: Annotated[str, typer.Option(help="Folder below VAR_DIR; default: the exchange's.")] = "",
     source: Annotated[str, typer.Option(help="What the store is filled from, when its address does not tell.")] = "",
     empty: Annotated[bool, typer.Option(help="Start with an empty embedded store.")] = False,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Collect until the control line hangs up or SIGTERM comes."""
     configure_logs()
-    service = Service(load_settings(), folder=folder or None, empty=empty, source=source or None)
+    service = Service(load_settings(exchange=exchange), folder=folder or None, empty=empty, source=source or None)
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)
     try:
         uvloop.run(_run(service, control))

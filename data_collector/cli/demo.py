@@ -17,16 +17,19 @@ import typer
 from msgspec import Struct
 
 from data_collector.api import serve
+from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
 from data_collector.cli.surroundings.bringing import Bringing
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
+from data_collector.model.venue import Venue
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
 from data_collector.settings.fields import variable_of
 from data_collector.settings.texts import EMBEDDED
+from data_collector.venues.discovery import find_venue
 
 FOLDER = "demo"
 SEED = 7
@@ -35,6 +38,7 @@ WS_PORT = 19443
 REST_PORT = 19080
 VALIDATION_PORT = 8000
 _NOT_OBEYED = {"REDIS_URL", "REDIS_URL_FILE", "DATABASE_URL", "DATABASE_URL_FILE"}
+DAY_MINUTES = 24 * 60
 DOCS_EVERY_S = 60
 """The Data Docs of a demo are looked at soon."""
 
@@ -57,11 +61,15 @@ PastOption = Annotated[
 ]
 
 
-def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0, past_days: PastOption = 7) -> None:
+def demo(
+    *, keep: KeepOption = False, trades_per_s: RateOption = 10.0, past_days: PastOption = 7,
+    exchange: ExchangeOption = None,
+) -> None:  # fmt: skip
     """Run everything on embedded parts: simulated exchange, store, PostgreSQL, collector, validation service and API.
 
-    Needs no network. Data is under VAR_DIR/demo and starts empty each time, unless --keep is given. SYMBOLS, INTERVALS,
-    CHANNELS, MEMORY, PORT and SUITES_DIR are obeyed; REDIS_URL, DATABASE_URL and the exchange's addresses are not.
+    Needs no network. Data is under VAR_DIR/demo (of another exchange than the first under demo-NAME) and starts empty
+    each time, unless --keep is given. EXCHANGES, symbols, INTERVALS, CHANNELS, MEMORY, PORT and SUITES_DIR are obeyed;
+    REDIS_URL, DATABASE_URL and the exchange's addresses are not.
     """
     configure_logs()
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
@@ -69,20 +77,20 @@ def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0, past_days
     environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED}
     environment.setdefault("POSTGRES_TRADES", "1")
     environment.setdefault("MEMORY", "1")
-    given = load_settings(environment)
-    folder = given.var_dir / FOLDER
+    given = load_settings(environment, exchange=exchange)
+    venue = find_venue(given.exchange)
+    environment["EXCHANGES"] = venue.name
+    folder = given.var_dir / (f"{FOLDER}-{venue.folder}" if venue.key_prefix else FOLDER)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     market = _market(folder) if keep else None
     with ExitStack() as programs:
-        ws_url, rest_url = programs.enter_context(_simulator(folder, market, trades_per_s))
-        environment |= {
-            variable_of("ws_url", given.exchange): ws_url,
-            variable_of("rest_url", given.exchange): rest_url,
-        }
+        ws_url, rest_url = programs.enter_context(_simulator(folder, venue.name, market, trades_per_s))
+        addresses = {"ws_url": ws_url, "rest_url": rest_url}
+        environment |= {variable_of(field, venue.name): url for field, url in addresses.items()}
         if given.validation_service_url is None:
             environment["VALIDATION_SERVICE_URL"] = programs.enter_context(_validation_service(folder, environment))
         settings = load_settings(environment)
-        past = Bringing(past_days, settings.symbols, settings.intervals, folder, environment)
+        past = Bringing(past_of(past_days, venue), settings.symbols, settings.intervals, folder, environment)
         programs.callback(past.end)
         code = _serve(settings, folder, environment, past, keep=keep)
     raise typer.Exit(code)
@@ -91,7 +99,7 @@ def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0, past_days
 def _serve(settings: Settings, folder: Path, environment: dict[str, str], past: Bringing, *, keep: bool) -> int:
     # Not the address: a kept market may come back at other ports.
     source = f"the simulated market {_market(folder).start_ms}"
-    command = [sys.executable, "-m", "data_collector", "collect", "--folder", FOLDER, "--source", source]
+    command = [sys.executable, "-m", "data_collector", "collect", "--folder", folder.name, "--source", source]
     ending = (
         f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
         "Ctrl-C ends everything."
@@ -110,6 +118,14 @@ def _serve(settings: Settings, folder: Path, environment: dict[str, str], past: 
     )
 
 
+def past_of(days: int, venue: Venue) -> str:
+    """How far back candles are brought: no further than the exchange keeps them. Empty for not at all."""
+    kept = venue.reach.klines_kept
+    if kept is None or days == 0:
+        return f"{days}d" if days else ""
+    return f"{min(days * DAY_MINUTES, kept)}m"
+
+
 def _market(folder: Path) -> DemoMarket:
     try:
         market = msgspec.json.decode((folder / "market.json").read_bytes(), type=DemoMarket)
@@ -125,12 +141,14 @@ def _market(folder: Path) -> DemoMarket:
 
 
 @contextmanager
-def _simulator(folder: Path, kept: DemoMarket | None, trades_per_s: float) -> Iterator[tuple[str, str]]:
+def _simulator(
+    folder: Path, exchange: str, kept: DemoMarket | None, trades_per_s: float
+) -> Iterator[tuple[str, str]]:  # fmt: skip
     """Runs the exchange as a process of its own; yields its two addresses."""
     market = kept or DemoMarket(int(time.time() * 1000), *_free_ports(), generation=GENERATION)
     arguments = [
         "simulate", "--seed", str(market.seed), "--start-ms", str(market.start_ms), "--trades-per-s", str(trades_per_s),
-        "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
+        "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port), "--exchange", exchange,
     ]  # fmt: skip
     with beside("The simulated exchange", arguments, folder / "simulator.json") as addresses:
         if kept is None:

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from data_collector.cli.chosen_exchange import ExchangeOption, symbol_of
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.keys import StoreKeys
+from data_collector.settings import Settings, load_settings
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import entries_of
 from data_collector.sinks.redis.stored_records import epoch_or_first
@@ -27,14 +29,16 @@ def epoch(
     new: Annotated[
         bool, typer.Option("--new", help="Let the next epoch begin; the collector does it when new ids come.")
     ] = False,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Show in which epoch a symbol's trade ids are, or let the next one begin (AUTO_EPOCH=0 waits for that)."""
-    asyncio.run(_run(symbol.upper(), is_ordered=new))
+    asyncio.run(_run(symbol, load_settings(exchange=exchange), is_ordered=new))
 
 
-async def _run(symbol: str, *, is_ordered: bool) -> None:
-    keys = find_venue("binance").store_keys
-    async with opened(await find_store()) as connection:
+async def _run(named: str, settings: Settings, *, is_ordered: bool) -> None:
+    venue = find_venue(settings.exchange)
+    symbol, keys = symbol_of(named, venue), venue.store_keys
+    async with opened(await find_store(settings=settings)) as connection:
         present = await _present(connection, keys, symbol)
         if present is None:
             raise Misconfigured(f"The store has no trades of {symbol}.")

@@ -14,6 +14,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.subscriptions import Change, DesiredSubscriptions, Present, Subscriptions
@@ -55,6 +56,7 @@ def plan(
     channels: Annotated[str | None, typer.Option(help="As CHANNELS; left out: as now.")] = None,
     url: Annotated[str, typer.Option(help="Where the running collector's API is.")] = DEFAULT_URL,
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON, as PUT /subscriptions answers.")] = False,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Show what a change of subscriptions would do: streams, connections, messages, store, REST weight. Do nothing.
 
@@ -65,7 +67,7 @@ def plan(
         place = service_url(url)
     except ValueError as error:
         raise Misconfigured(f"--url: {error}.") from None
-    change = asyncio.run(_planned(load_settings(), desired, place))
+    change = asyncio.run(_planned(load_settings(exchange=exchange), desired, place))
     if json:
         typer.echo(msgspec.json.encode(change).decode())
     else:

@@ -18,6 +18,7 @@ from rich.text import Text
 from data_collector.api.answers import Refused
 from data_collector.api.quarantine import newest_refusals
 from data_collector.api.store_reading import StoreReading
+from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.replay import Replay, SortedCount, SymbolReport
 from data_collector.cli.surroundings.found_database import Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened
@@ -129,9 +130,10 @@ class _Database:
 def list_refused(
     symbols: Symbols = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many entries at most.")] = 20,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Show the newest refused records and frames with the rules that they broke."""
-    settings = load_settings()
+    settings = load_settings(exchange=exchange)
     _named(symbols, settings)
     database = _Database(settings)
     rows = asyncio.run(_newest(settings, database, symbols, limit))
@@ -160,13 +162,14 @@ def replay(
     rule: Annotated[str | None, typer.Option(metavar="ID", help="Only what was refused for this rule.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only; write nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Judge refused records by the rules in force now, and move those that pass to `late:` and `kline:`.
 
     `trades:` and `stream:` only go forward, so what comes after its place was passed does not go there. What backfill
     and repair were refused is in PostgreSQL, and is stored there.
     """
-    settings = load_settings()
+    settings = load_settings(exchange=exchange)
     _named(symbols, settings)
     database = _Database(settings)
     answer = asyncio.run(_replayed(settings, database, symbols, rule, is_dry=dry_run))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import typer
 
 from data_collector.api import serve
+from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
+from data_collector.venues.discovery import FIRST_EXCHANGE
 
 _SCREEN = """
 Data Collector is running.
@@ -26,7 +29,7 @@ Data Collector is running.
 Try, in another terminal:
 
   curl {url}/health
-  export REDIS_URL={store} DATA_COLLECTOR_API={url}
+  export REDIS_URL={store} DATA_COLLECTOR_API={url}{exchanges}
   redis-cli -u "$REDIS_URL" XREAD BLOCK 0 STREAMS {stream} '$'
   redis-cli -u "$REDIS_URL" XREVRANGE {trades} + - COUNT 1
   {python} -m data_collector redis HGETALL {latest}      (the same where no redis-cli is installed)
@@ -44,11 +47,13 @@ _SYMBOLS_SHOWN = 6
 _DIGITS = re.compile(r"\d[\d.,]*")
 
 
-def run() -> None:
+def run(exchange: ExchangeOption = None) -> None:
     """Collect from the exchange and serve the API, until Ctrl-C. Settings: environment and .env (.env.example)."""
     configure_logs()
-    settings = load_settings()
-    raise typer.Exit(serve(settings, announce=Screen(settings, ending="Ctrl-C ends it.").show))
+    settings = load_settings(exchange=exchange)
+    environment = {**os.environ, "EXCHANGES": settings.exchange}
+    screen = Screen(settings, ending="Ctrl-C ends it.")
+    raise typer.Exit(serve(settings, announce=screen.show, collector_environment=environment))
 
 
 class Screen:
@@ -89,7 +94,8 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str) ->
         store=snapshot.redis_url,
         database=_database(snapshot),
         history=_history(snapshot),
-        exchange=f"{settings.ws_url}, {settings.rest_url}",
+        exchange=f"{settings.exchange} at {settings.ws_url}, {settings.rest_url}",
+        exchanges="" if settings.exchange == FIRST_EXCHANGE else f" EXCHANGES={settings.exchange}",
         validation=_validation(settings),
         symbols=f"{shown} and {more} more" if more > 0 else shown,
         channels=", ".join(settings.channels),

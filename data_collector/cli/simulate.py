@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +24,15 @@ from data_collector.model.errors import Misconfigured
 from data_collector.simulator import Simulator, SimulatorSettings
 from data_collector.simulator.listing import KNOWN, synthetic_symbols
 from data_collector.simulator.settings import ErrorShape
-from data_collector.venues.binance.speaker import SPEAKER
+from data_collector.simulator.speaker import Speaker
+from data_collector.venues.discovery import FIRST_EXCHANGE, find_speaker
 
+ExchangesOption = Annotated[
+    list[str] | None,
+    typer.Option("--exchange", help="Whose protocol it speaks; given again: another's too, over the same market."),
+]
 SymbolsOption = Annotated[
-    str, typer.Option(help="Comma-separated names; unknown ones are made up. Default: 16 well-known pairs.")
+    str, typer.Option(help="Comma-separated names; unknown ones are made up. Default: 18 well-known pairs.")
 ]
 SyntheticOption = Annotated[int, typer.Option(min=0, help="List so many made-up symbols more: SIM0001USDT, …")]
 SeedOption = Annotated[int, typer.Option(help="Same seed, start and settings: the same market, trade for trade.")]
@@ -51,7 +57,7 @@ LimitsOption = Annotated[bool, typer.Option(help="Refuse and cut clients that as
 PingOption = Annotated[float, typer.Option(min=0.01, help="Seconds between pings.")]
 PongOption = Annotated[float, typer.Option(min=0.01, help="A connection ends when its pong is later than this (s).")]
 AgeOption = Annotated[float, typer.Option(min=0.1, help="A connection is closed when it is this old (s).")]
-OrderIdsOption = Annotated[bool, typer.Option(help="Send the order ids b and a in trades, as until June 2024.")]
+OrderIdsOption = Annotated[bool, typer.Option(help="Tell the order ids of trades, where the exchange did so once.")]
 EarlyOption = Annotated[int, typer.Option(min=0, help="Tell every so many-th trade with an earlier time; 0: none.")]
 EmptyOption = Annotated[bool, typer.Option(help="Send closing frames of candles without trades too.")]
 ErrorShapeOption = Annotated[ErrorShape, typer.Option(help="nested as on the wire, or flat as in the documents.")]
@@ -59,6 +65,7 @@ ErrorShapeOption = Annotated[ErrorShape, typer.Option(help="nested as on the wir
 
 def simulate(
     *,
+    exchange: ExchangesOption = None,
     symbols: SymbolsOption = "",
     synthetic: SyntheticOption = 0,
     seed: SeedOption = 1,
@@ -85,13 +92,15 @@ def simulate(
     exit_with_parent: ParentOption = False,
     parent: ParentPidOption = 0,
 ) -> None:
-    """Run a simulated exchange that speaks Binance's protocol, streams and REST, from one seeded market.
+    """Run a simulated exchange that speaks the protocol of a real one, streams and REST, from one seeded market.
 
-    It needs no network. Point the collector at it with the two lines that it prints. Faults on request:
-    docs/simulator.md.
+    It needs no network. Point the collector at it with the lines that it prints. The ports are those of the first
+    exchange, others take free ones. Faults on request: docs/simulator.md.
     """
+    speakers = [find_speaker(name) for name in dict.fromkeys(exchange or [FIRST_EXCHANGE])]
     settings = SimulatorSettings(
-        seed=seed, symbols=_symbols(symbols, synthetic), trades_per_s=trades_per_s, speed=speed, start_ms=start_ms,
+        seed=seed, symbols=_symbols(symbols, synthetic, speakers), trades_per_s=trades_per_s, speed=speed,
+        start_ms=start_ms,
         history_trades=history_trades, history_ms=history_days * DAY_MS,
         tape_trades_max=kept_trades, host=host, ws_port=ws_port, rest_port=rest_port,
         tls=_tls(tls_cert, tls_key), enforce_limits=limits, ping_interval_s=ping_interval_s,
@@ -100,11 +109,13 @@ def simulate(
     )  # fmt: skip
     if exit_with_parent:
         end_with_parent(parent)
-    uvloop.run(_serve(settings, port_file=port_file))
+    uvloop.run(_serve(settings, speakers, port_file=port_file))
 
 
-def _symbols(names: str, synthetic: int) -> tuple[str, ...]:
-    named = tuple(name.strip().upper() for name in names.split(",") if name.strip())
+def _symbols(names: str, synthetic: int, speakers: Sequence[Speaker]) -> tuple[str, ...]:
+    named = [name.strip().upper() for name in names.split(",") if name.strip()]
+    for speaker in speakers:
+        named = [speaker.market_symbol(name) for name in named]
     if not named and not synthetic:
         return tuple(KNOWN)
     return (*named, *synthetic_symbols(synthetic))
@@ -126,12 +137,12 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
-async def _serve(settings: SimulatorSettings, *, port_file: Path | None) -> None:
+async def _serve(settings: SimulatorSettings, speakers: Sequence[Speaker], *, port_file: Path | None) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    simulator = Simulator(settings, [SPEAKER])
+    simulator = Simulator(settings, speakers)
     try:
         await simulator.start()
     except OSError as error:
@@ -140,8 +151,7 @@ async def _serve(settings: SimulatorSettings, *, port_file: Path | None) -> None
     try:
         _tell(simulator)
         if port_file is not None:
-            addresses = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}
-            await asyncio.to_thread(write_ports, port_file, addresses)
+            await asyncio.to_thread(write_ports, port_file, _addresses(simulator))
         await _until_stopped(simulator, stopping)
     finally:
         await simulator.stop()
@@ -155,10 +165,21 @@ async def _until_stopped(simulator: Simulator, stopping: asyncio.Event) -> None:
         market.cancel()
 
 
+def _addresses(simulator: Simulator) -> dict[str, str]:
+    """Those of the first exchange, and those of each by its name."""
+    found = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}
+    for name, addresses in simulator.addresses.items():
+        found |= {f"{name}_ws_url": addresses.ws_url, f"{name}_rest_url": addresses.rest_url}
+    return found
+
+
 def _tell(simulator: Simulator) -> None:
     settings = simulator.settings
     print(f"A simulated exchange with {len(settings.symbols)} symbols (seed {settings.seed}) is listening.")
     print("Point the collector at it with:")
-    print(f"  export BINANCE_WS_URL={simulator.ws_url}")
-    print(f"  export BINANCE_REST_URL={simulator.rest_url}")
+    for name, addresses in simulator.addresses.items():
+        if name != FIRST_EXCHANGE:
+            print(f"  export EXCHANGES={name}")
+        print(f"  export {name.upper()}_WS_URL={addresses.ws_url}")
+        print(f"  export {name.upper()}_REST_URL={addresses.rest_url}")
     print(f"Its counters: {simulator.rest_url}/simulator/state  Faults: docs/simulator.md  End: Ctrl-C", flush=True)

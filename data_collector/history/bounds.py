@@ -11,7 +11,8 @@ from data_collector.history.ports import HeldTrades
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import BadFile, NotPublished, RowsRefused, Unavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.venue import BulkFile, BulkFiles, ExchangeApi, TradePlace, TradesApi
+from data_collector.model.published import BulkFile, BulkFiles
+from data_collector.model.venue import ExchangeApi, TradePlace, TradesApi
 
 NO_FILE = (
     "No published file of {series} in this time can be read, and the exchange, which may know {what}, does not answer, "

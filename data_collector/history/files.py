@@ -18,8 +18,9 @@ from data_collector.history.ports import Ends, Stored
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import BadFile, NotPublished, OtherLife
 from data_collector.model.grid import Grid
+from data_collector.model.published import BulkFile
 from data_collector.model.records import Kline, Row, Source
-from data_collector.model.venue import BulkFile, TradesApi
+from data_collector.model.venue import TradesApi
 
 SOURCE: Final[Source] = "file"
 

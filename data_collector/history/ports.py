@@ -11,8 +11,9 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
+from data_collector.model.published import BulkFiles
 from data_collector.model.records import Kline, Source, Trade
-from data_collector.model.venue import BulkFiles, ExchangeApi, Venue
+from data_collector.model.venue import ExchangeApi, Venue
 
 
 class Stored(Struct, frozen=True):

@@ -1,8 +1,8 @@
-"""What an exchange offers to generic code, which sees nothing else of it: streams, requests, published files."""
+"""What an exchange offers to generic code, which sees nothing else of it: streams and requests."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from msgspec import Struct
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import VenueRefused
 from data_collector.model.keys import Channel, Key, StoreKeys
+from data_collector.model.published import PublishedFiles
 from data_collector.model.records import Kline, Record, Ticker, Trade
 
 
@@ -103,12 +104,16 @@ class Codec(Protocol):
         """One text frame. Raises `BadFrame`. Number texts are not checked here: the gate does that."""
 
 
+TRADING = "TRADING"
+"""The status of a symbol that trades now, whatever its exchange calls it."""
+
+
 class SymbolRules(Struct, frozen=True):
     """What the exchange's symbol list says of one symbol."""
 
     symbol: str
     status: str
-    """`TRADING` when it trades now."""
+    """`TRADING`, or the exchange's own word for why it does not."""
     base: str
     quote: str
     tick_size: float = 0.0
@@ -256,56 +261,6 @@ class OpenRest(Protocol):
         """
 
 
-class BulkFile(Struct, frozen=True):
-    """One file that an exchange publishes: a UTC month or day of klines or trades of one symbol."""
-
-    key: Key
-    first_ms: int
-    until_ms: int
-    """The end of its month or day, which does not belong to it."""
-    path: str
-    """Below the place where all of them lie."""
-
-    @property
-    def name(self) -> str:
-        return self.path.rpartition("/")[2]
-
-
-class BulkFiles(Protocol):
-    """The archives that an exchange publishes of its past. They cost no request weight.
-
-    A file is delivered whole or not at all: all of it has been checked before the first rows come. Rows come in the
-    order of the exchange, in chunks of bounded size, so that a month of any length takes no memory; the rest of the
-    program runs on between two chunks. Whoever leaves early closes the generator (`contextlib.aclosing`).
-
-    Reading raises `NotPublished` (take `days_of` the month, or ask REST), `BadFile` (the same, and name it) or
-    `VenueUnreachable` (try again); `Misconfigured` where the machine has no room for a file.
-    """
-
-    def covering(self, key: Key, from_ms: int, to_ms: int) -> list[BulkFile]:
-        """The files that hold what lies from `from_ms` to before `to_ms`, in the order of time.
-
-        A month that lies in the range whole is one file, and the rest comes as days. Files hold more than was asked
-        for where the range ends within a day.
-        """
-
-    def days_of(self, month: BulkFile) -> list[BulkFile]:
-        """The files of the single days of a month; empty for a day, and for intervals published by the month only."""
-
-    def klines(self, file: BulkFile) -> AsyncGenerator[list[Kline], None]:
-        """The rows of a file of klines, also those that are no whole kline (`model.calendar.is_whole`)."""
-
-    def trades(self, file: BulkFile) -> AsyncGenerator[list[Trade], None]:
-        """The rows of a file of trades."""
-
-
-class OpenBulkFiles(Protocol):
-    """Makes the reader of published files."""
-
-    def __call__(self, place: str | None = None, *, use_proxy: bool = False) -> BulkFiles:
-        """`place` is a base URL or a local folder; None is where the exchange itself publishes."""
-
-
 class StreamLimits(Struct, frozen=True):
     """What the exchange allows on its streaming side."""
 
@@ -351,6 +306,8 @@ class Cost(Struct, frozen=True):
     """One about klines up to now."""
     listing: Callable[[int], int] = lambda symbols: 2
     """The symbol list, and the statistics of so many symbols."""
+    head: int = 0
+    """The newest trade id of one symbol, where `heads` asks for each; 0 where tickers name it."""
     seconds_per_call: float = 0.1
     """How long one takes where several follow each other and the budget is not spent."""
 
@@ -380,13 +337,22 @@ class Venue(Struct, frozen=True):
     """Built: its streams close none, and they are made from the trades."""
     reach: Reach = Reach()
     cost: Cost = Cost()
-    open_bulk_files: OpenBulkFiles | None = None
+    published: PublishedFiles | None = None
     """None where the exchange publishes no files of its past."""
 
     @property
     def folder(self) -> str:
         """The part of VAR_DIR that its collector has."""
         return self.key_prefix.rstrip(":") or "live"
+
+    def has_stream(self, key: Key) -> bool:
+        """Whether it is subscribed to; else it is made of what is."""
+        return key.channel != "kline" or self.klines == "streamed"
+
+    def completed(self, channels: Sequence[Channel]) -> tuple[Channel, ...]:
+        """With what others of them are made of."""
+        is_wanting = self.klines == "built" and "kline" in channels and "trade" not in channels
+        return (*channels, "trade") if is_wanting else tuple(channels)
 
     @property
     def store_keys(self) -> StoreKeys:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from data_collector.model.keys import Channel, Key
-from data_collector.model.proxies import proxy_of
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Subscriptions
 from data_collector.model.venue import Venue
@@ -18,6 +17,7 @@ from data_collector.pipeline.connections.line import Line, LineContext
 from data_collector.pipeline.connections.refused_streams import RefusedStream
 from data_collector.pipeline.connections.transport import Address, Resolver
 from data_collector.pipeline.sequence.intake import Intake
+from data_collector.proxies import proxy_of
 from data_collector.service.part import Part, PartHealth, Spawn, names
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings

@@ -14,6 +14,7 @@ from data_collector.embedded.record import RECORD_BYTES_MAX, write_file
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.failures import place_of
+from data_collector.venues.discovery import FIRST_EXCHANGE
 
 RECORD_NAME = "collector.json"
 FOLDERS_MAX = 100
@@ -27,12 +28,12 @@ class CollectorRecord(Struct, frozen=True):
     """Its command line: another process can have the number by now."""
     started_at: str
     """ISO-8601 UTC."""
-    exchange: str
-    """Its name."""
     rest_url: str
     """The exchange's REST side."""
     database: str | None
     """`embedded`, or host, port and database of another one, without its login; None without PostgreSQL."""
+    exchange: str = FIRST_EXCHANGE
+    """Its name; left out by releases that knew the first one alone."""
 
 
 def record_of(settings: Settings) -> CollectorRecord:

@@ -13,10 +13,9 @@ from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import Channel, Key
 from data_collector.model.subscriptions import Change, ConnectionChange, DesiredSubscriptions, Present, Subscriptions
-from data_collector.model.venue import Cost, SymbolRules, Venue
+from data_collector.model.venue import TRADING, Cost, SymbolRules, Venue
 from data_collector.settings import Settings, expected_store_bytes, texts
-
-TRADING = "TRADING"
+from data_collector.settings.fields import variable_of
 
 MISSED_NOTE = (
     "Trades that were missed since the store's newest one of a new symbol come on top: weight {weight} per {trades:,}."
@@ -47,13 +46,15 @@ def unknown_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) ->
     return [symbol for symbol in wanted if symbol not in listed]
 
 
-def unknown_sentence(unknown: Sequence[str], listed: Mapping[str, SymbolRules], venue: str) -> str:
+def unknown_sentence(unknown: Sequence[str], listed: Mapping[str, SymbolRules], venue: Venue) -> str:
     """All of them at once, each with what may have been meant."""
     suggestions = []
     for symbol in unknown:
         close = get_close_matches(symbol, listed, n=1, cutoff=0.6)
         suggestions.append(f"{symbol} (did you mean {close[0]}?)" if close else symbol)
-    return f"SYMBOLS: {venue} does not list {', '.join(suggestions)}. Names are the exchange's own, such as BTCUSDT."
+    name, example = variable_of("symbols", venue.name), venue.default_symbols[0]
+    listing = ", ".join(suggestions)
+    return f"{name}: {venue.name} does not list {listing}. Names are the exchange's own, such as {example}."
 
 
 def resting_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) -> dict[str, str]:
@@ -72,14 +73,14 @@ def wanted_of(present: Subscriptions, desired: DesiredSubscriptions, venue: Venu
     return Subscriptions(
         present.symbols if symbols is None else symbols,
         present.intervals if intervals is None else intervals,
-        present.channels if words is None else tuple(channels),
+        present.channels if words is None else venue.completed(channels),
     )
 
 
 def listing_faults(wanted: Subscriptions, listed: Mapping[str, SymbolRules], venue: Venue) -> list[str]:
     """Symbols that the exchange does not list."""
     unknown = unknown_symbols(wanted.symbols, listed)
-    return [unknown_sentence(unknown, listed, venue.name)] if unknown else []
+    return [unknown_sentence(unknown, listed, venue)] if unknown else []
 
 
 def resting_notes(wanted: Subscriptions, listed: Mapping[str, SymbolRules]) -> list[str]:
@@ -92,6 +93,7 @@ def plan_groups(
     groups: Sequence[tuple[Sequence[str], Sequence[Key]]], wanted: Sequence[Key], venue: Venue, *, lines_per_stream: int
 ) -> list[GroupPlan]:
     """Streams stay where they are; new ones go where there is room, and then to connections of their own."""
+    wanted = [key for key in wanted if venue.has_stream(key)]
     wanted_keys = set(wanted)
     plans = [
         GroupPlan(list(lines), sum(key in wanted_keys for key in keys), [], [k for k in keys if k not in wanted_keys])
@@ -164,7 +166,8 @@ def store_bytes(settings: Settings, subscriptions: Subscriptions) -> int:
 
 def groups_of(present: Present, venue: Venue) -> list[tuple[list[str], list[Key]]]:
     """What a running collector told, as keys. Streams that are not of its subscriptions are left out."""
-    keys = {venue.codec.stream_name(key): key for key in subscriptions_of(present).every_key()}
+    streams = filter(venue.has_stream, subscriptions_of(present).every_key())
+    keys = {venue.codec.stream_name(key): key for key in streams}
     return [(group.lines, [keys[name] for name in group.streams if name in keys]) for group in present.groups]
 
 
@@ -206,7 +209,8 @@ def _parsed(name: str, words: Sequence[str] | None, parse: Callable[[str], Parse
 
 def _connection_changes(plan: GroupPlan, venue: Venue) -> list[ConnectionChange]:
     limits = venue.limits
-    messages = 1 + sum(
+    asks = venue.codec.survey(1) is not None
+    messages = asks + sum(
         len(venue.codec.requests([venue.codec.stream_name(key) for key in keys], 1, adds=adds))
         for keys, adds in ((plan.added, True), (plan.removed, False))
     )

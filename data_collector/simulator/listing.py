@@ -79,7 +79,7 @@ def _pair(symbol: str) -> tuple[str, str]:
     return symbol, "USDT"
 
 
-# Grids as on Binance; prices of the right size. ETHBTC has nine decimals between tick and lot, so its quote
+# Grids as on real exchanges; prices of the right size. ETHBTC has nine decimals between tick and lot, so its quote
 # amounts are really truncated; one PEPE is below a thousandth of a cent.
 KNOWN: dict[str, Listing] = {
     listing.symbol: listing
@@ -107,7 +107,7 @@ KNOWN: dict[str, Listing] = {
 
 
 def listing_of(symbol: str, seed: int) -> Listing:
-    """The listing of a symbol: Binance's grid where we know it, one drawn from the seed and the name elsewhere."""
+    """The listing of a symbol: the real grid where we know it, one drawn from the seed and the name elsewhere."""
     if symbol in KNOWN:
         return KNOWN[symbol]
     base, quote = _pair(symbol)

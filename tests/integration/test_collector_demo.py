@@ -191,7 +191,7 @@ def test_kept_demo_goes_on_with_the_same_market_and_a_plain_one_starts_empty(tmp
     folder = tmp_path / "var"
     with demo(folder, "--past-days", "1") as running:
         grows(running.store)
-        brought = "Candles of the past (1 d) have been brought."
+        brought = "Candles of the past (1d) have been brought."
         until(lambda: brought in running.screen(), "a past", output=running.screen)
         candles = get_json(f"{running.url}/klines/{SYMBOL}?interval=1m&limit=1000")["records"]
         assert isinstance(candles, list)

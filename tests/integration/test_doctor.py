@@ -14,12 +14,13 @@ import pytest
 
 from data_collector.cli.doctor.check_exchange import check_exchange
 from data_collector.cli.doctor.check_store import check_store
+from data_collector.cli.doctor.check_streams import check_streams
 from data_collector.cli.doctor.check_surroundings import check_folder, check_port
 from data_collector.cli.doctor.doctor import check_validation
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import Settings, load_settings
-from data_collector.simulator import Simulator, SimulatorSettings
+from data_collector.simulator import RefuseStreams, Simulator, SimulatorSettings
 from data_collector.venues.binance.speaker import SPEAKER
 from data_collector.venues.discovery import find_venue
 from tests.integration.command import embedded_store, finished, put
@@ -129,6 +130,18 @@ async def test_key_that_the_exchange_asks_for_is_named() -> None:
     [told] = [finding for finding in without if finding.check == "old trades"]
     assert (told.state, told.cure.split(" ")[:2]) == ("warn", ["Set", "BINANCE_API_KEY"])
     assert "old trades" not in states(keyed)
+
+
+async def test_streams_are_asked_for_a_subscription_and_a_refusal_is_told() -> None:
+    async with exchange() as simulator:
+        there = settings(SYMBOLS="BTCUSDT", BINANCE_WS_URL=simulator.ws_url, BINANCE_REST_URL=simulator.rest_url)
+        taken = await check_streams(there, VENUE)
+        simulator.faults.add(RefuseStreams(stream="btcusdt@trade", message="not that one"))
+        refused = await check_streams(there, VENUE)
+
+    assert (taken.state, "answers a subscription in" in taken.seen) == ("ok", True)
+    assert (refused.state, refused.cure) == ("fail", "Correct SYMBOLS.")
+    assert "refuses the trades of BTCUSDT: not that one" in refused.seen
 
 
 async def test_clock_that_is_far_off_is_told() -> None:

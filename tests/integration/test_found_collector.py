@@ -12,13 +12,14 @@ from msgspec import structs
 from data_collector.cli.history.audit import audited
 from data_collector.cli.history.backfill import BackfillOptions
 from data_collector.cli.surroundings.found_database import found_surroundings
+from data_collector.cli.surroundings.found_store import find_store
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log
 from data_collector.service.running import RECORD_NAME, CollectorRecord, record_of, running_collectors, write_down
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.failures import place_of
-from tests.integration.command import finished
+from tests.integration.command import embedded_store, finished
 from tests.integration.processes import collecting, end_embedded_postgres, exchange
 from tests.integration.waiting import until
 
@@ -134,6 +135,27 @@ def test_collector_that_started_last_is_taken_and_the_others_are_named(
 
     assert found.settings.rest_url == "http://demo:80"
     assert capsys.readouterr().err.endswith(" Also running: live, old; DATABASE_URL chooses.\n")
+
+
+async def test_collector_of_another_exchange_is_no_place_of_this_one(tmp_path: Path) -> None:
+    written(tmp_path, "kraken", DATABASE_URL=DSN, EXCHANGES="kraken", KRAKEN_REST_URL="http://kraken:80")
+
+    with pytest.raises(Misconfigured, match="no collector that keeps history runs"):
+        found_surroundings(settings_of(tmp_path))
+    found = found_surroundings(settings_of(tmp_path, DATABASE_URL=DSN, EXCHANGES="kraken"))
+
+    assert found.settings.rest_url == "http://kraken:80"
+
+
+async def test_store_that_another_exchange_fills_is_named_and_not_read(tmp_path: Path) -> None:
+    async with embedded_store(tmp_path):
+        own = await find_store(settings=settings_of(tmp_path))
+        written(tmp_path, "live", EXCHANGES="kraken")
+        with pytest.raises(Unavailable, match=r"No store of binance .* one of kraken is: EXCHANGES=kraken reads it"):
+            await find_store(settings=settings_of(tmp_path))
+        found = await find_store(settings=settings_of(tmp_path, EXCHANGES="kraken"))
+
+    assert found == own
 
 
 @pytest.mark.parametrize("given", [{}, {"DATABASE_URL": "embedded"}])

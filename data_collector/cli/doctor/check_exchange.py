@@ -5,35 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 
-import aiohttp
-
+from data_collector.cli.doctor.check_streams import check_streams, network_cure
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import VenueRefused, VenueUnreachable
-from data_collector.model.venue import ExchangeApi, Venue
+from data_collector.model.venue import TRADING, ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
-from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.settings import Settings
-from data_collector.time_limit import time_limit
+from data_collector.settings.fields import variable_of
 
 OFFSET_WARN_MS = 1000.0
 OFFSET_FAIL_MS = 60_000.0
 """A record that is more than this ahead of our clock is taken for a fault."""
 
-STREAM_TIMEOUT_S = 10.0
 NAMES_SHOWN = 10
-
-KEY_CURE = (
-    "Set BINANCE_API_KEY to a key of this exchange, which needs no rights. Without one only the newest 1,000 trades "
-    "can be brought again; older ones that are missing are declared lost."
-)
-NETWORK_CURE = "Check the network, BINANCE_REST_URL and BINANCE_WS_URL. `make demo` needs no network."
 
 
 async def check_exchange(settings: Settings, venue: Venue) -> list[Finding]:
     """All findings about the exchange; REST and streams are asked side by side."""
     rest = venue.open_rest(settings.rest_url, use_proxy=settings.use_proxy, api_key=settings.rest_key)
     try:
-        found, streams = await asyncio.gather(_check_rest(settings, venue, rest), _check_streams(settings, venue))
+        found, streams = await asyncio.gather(_check_rest(settings, venue, rest), check_streams(settings, venue))
     finally:
         await rest.close()
     return [*found, streams]
@@ -45,7 +36,7 @@ async def _check_rest(settings: Settings, venue: Venue, rest: ExchangeApi) -> li
         theirs_ms = await rest.server_time_ms()
         answered_ms = time.time() * 1000
     except (VenueUnreachable, VenueRefused) as error:
-        return [Finding("exchange", "fail", escaped(str(error)), NETWORK_CURE)]
+        return [Finding("exchange", "fail", escaped(str(error)), network_cure(settings))]
     round_trip_ms = answered_ms - asked_ms
     reached = Finding("exchange", "ok", f"{settings.rest_url} answers in {round_trip_ms:.0f} ms")
     clock = _judge_clock(theirs_ms - (asked_ms + answered_ms) / 2, round_trip_ms)
@@ -72,12 +63,12 @@ async def _check_symbols(settings: Settings, venue: Venue, rest: ExchangeApi) ->
     try:
         listed = await rest.symbols()
     except (VenueUnreachable, VenueRefused) as error:
-        return [*findings, Finding("symbols", "fail", escaped(str(error)), NETWORK_CURE)]
+        return [*findings, Finding("symbols", "fail", escaped(str(error)), network_cure(settings))]
     unknown = [symbol for symbol in settings.symbols if symbol not in listed]
-    resting = [symbol for symbol in settings.symbols if symbol in listed and listed[symbol].status != "TRADING"]
+    resting = [symbol for symbol in settings.symbols if symbol in listed and listed[symbol].status != TRADING]
     if unknown:
         seen = f"the exchange does not have {_listed(unknown)}"
-        findings.append(Finding("symbols", "fail", seen, "Correct SYMBOLS."))
+        findings.append(Finding("symbols", "fail", seen, f"Correct {variable_of('symbols', venue.name)}."))
     if resting:
         seen = f"not trading now: {_listed(resting)}"
         findings.append(Finding("symbols", "warn", seen, "They are waited for; nothing to do."))
@@ -85,41 +76,29 @@ async def _check_symbols(settings: Settings, venue: Venue, rest: ExchangeApi) ->
         findings.append(Finding("symbols", "ok", f"all {len(settings.symbols)} are known and trade"))
     known = [symbol for symbol in settings.symbols if symbol in listed]
     if known and "trade" in settings.channels:
-        findings += await _check_old_trades(known[0], rest)
+        findings += await _check_old_trades(settings, venue, known[0], rest)
     return findings
 
 
-async def _check_old_trades(symbol: str, rest: ExchangeApi) -> list[Finding]:
+async def _check_old_trades(settings: Settings, venue: Venue, symbol: str, rest: ExchangeApi) -> list[Finding]:
     """Trades by their ids are what gaps are healed with; nothing is said where they are given."""
     try:
         await rest.trades(symbol, 0, limit=1)
     except (VenueUnreachable, VenueRefused) as error:
         seen = f"trades are not given by their ids: {escaped(str(error))}"
-        cure = KEY_CURE if rest.key_wanted is not None else NETWORK_CURE
+        cure = network_cure(settings) if rest.key_wanted is None else _key_cure(venue)
         return [Finding("old trades", "warn", seen, cure)]
     return []
+
+
+def _key_cure(venue: Venue) -> str:
+    return (
+        f"Set {variable_of('api_key', venue.name)} to a key of this exchange, which needs no rights. Without one only "
+        f"the newest {venue.reach.trades_per_answer:,} trades can be brought again; older ones that are missing are "
+        "declared lost."
+    )
 
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return ", ".join(names[:NAMES_SHOWN]) + more
-
-
-async def _check_streams(settings: Settings, venue: Venue) -> Finding:
-    url = settings.ws_url + venue.stream_path
-    try:
-        async with (
-            time_limit(STREAM_TIMEOUT_S),
-            open_session(url, use_proxy=settings.use_proxy) as session,
-            session.ws_connect(url, max_msg_size=1024 * 1024, autoping=True),
-        ):
-            return Finding("streams", "ok", f"{settings.ws_url} opens a WebSocket")
-    except aiohttp.WSServerHandshakeError as error:
-        cure = venue.hint_451 if error.status == 451 else NETWORK_CURE
-        return Finding("streams", "fail", f"{settings.ws_url} answers HTTP {error.status}", cure)
-    except TimeoutError:
-        seen = f"{settings.ws_url} does not answer in {STREAM_TIMEOUT_S:g} s"
-        return Finding("streams", "fail", seen, NETWORK_CURE)
-    except UNREACHED as error:
-        seen = f"{settings.ws_url} cannot be reached ({escaped(reason_of(error))})"
-        return Finding("streams", "fail", seen, NETWORK_CURE)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from data_collector.cli.doctor.finding import Finding
-from data_collector.model.proxies import place_of, proxy_of
+from data_collector.proxies import place_of, proxy_of
 from data_collector.settings import Settings
-from data_collector.venues.binance.bulk_files import FILES_URL
+from data_collector.venues.discovery import find_venue
 
 DIRECTLY = "directly"
 
 
 def check_proxies(settings: Settings) -> Finding:
     """For `USE_PROXY=1`; a proxy that cannot be used was refused with the settings."""
+    published = find_venue(settings.exchange).published
     urls = {
         "streams": settings.ws_url,
         "REST": settings.rest_url,
-        "published files": FILES_URL,
+        "published files": None if published is None else published.url,
         "validation service": settings.validation_service_url,
     }
     ways: dict[str, list[str]] = {}

@@ -14,6 +14,7 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.model.venue import Venue
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, expected_store_bytes
+from data_collector.settings.fields import variable_of
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.functions import load_functions
 
@@ -54,7 +55,7 @@ async def _ask(connection: StoreConnection, address: StoreAddress, settings: Set
         *_judge_memory(facts, expected_store_bytes(settings)),
         _judge_writing(written),
         await _check_functions(connection),
-        *_judge_source(source, settings.rest_url),
+        *_judge_source(source, settings),
     ]
 
 
@@ -107,9 +108,10 @@ async def _check_functions(connection: StoreConnection) -> Finding:
     return Finding("store functions", "ok", "server-side functions load")
 
 
-def _judge_source(source: object, ours: str) -> list[Finding]:
+def _judge_source(source: object, settings: Settings) -> list[Finding]:
+    ours = settings.rest_url
     if isinstance(source, str) and source != ours:
-        seen = f"it was filled from {escaped(source)}, and BINANCE_REST_URL is {ours}"
+        seen = f"it was filled from {escaped(source)}, and {variable_of('rest_url', settings.exchange)} is {ours}"
         cure = "Use another store, database number or VAR_DIR: trades of two exchanges must not mix."
         return [Finding("store origin", "fail", seen, cure)]
     return []

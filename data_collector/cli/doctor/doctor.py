@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.doctor.check_database import check_database
 from data_collector.cli.doctor.check_exchange import check_exchange
 from data_collector.cli.doctor.check_memory import check_memory
@@ -34,12 +35,13 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Check settings, exchange, clock, store, database, rules, disk and port, and say how to mend what fails.
 
     Exit code 0 when a start would work (warnings included), 1 when something fails.
     """
-    findings = asyncio.run(examine())
+    findings = asyncio.run(examine(exchange))
     if json:
         typer.echo(msgspec.json.encode(findings).decode())
     else:
@@ -48,18 +50,18 @@ def doctor(
         raise typer.Exit(1)
 
 
-async def examine() -> list[Finding]:
+async def examine(exchange: str | None = None) -> list[Finding]:
     """All findings, in the order in which they are best mended."""
     findings = [check_platform()]
     try:
-        settings = load_settings()
+        settings = load_settings(exchange=exchange)
     except Misconfigured as error:
         return [*findings, Finding("settings", "fail", str(error), "Correct them, then run doctor again.")]
     findings.extend(_settings_findings(settings))
     if settings.use_proxy:
         findings.append(check_proxies(settings))
     venue = find_venue(settings.exchange)
-    exchange, store, database, validation, folder, port = await asyncio.gather(
+    asked, store, database, validation, folder, port = await asyncio.gather(
         check_exchange(settings, venue),
         check_store(settings, venue),
         check_database(settings),
@@ -67,14 +69,14 @@ async def examine() -> list[Finding]:
         asyncio.to_thread(check_folder, settings),
         asyncio.to_thread(check_port, settings),
     )
-    return [*findings, *exchange, *store, *database, *validation, *check_memory(settings), *folder, port]
+    return [*findings, *asked, *store, *database, *validation, *check_memory(settings), *folder, port]
 
 
 def _settings_findings(settings: Settings) -> list[Finding]:
     if settings.notices:
         return [Finding("settings", "warn", notice, "See .env.example.") for notice in settings.notices]
-    wanted = f"{len(settings.symbols)} symbols, {', '.join(settings.intervals)}, {', '.join(settings.channels)}"
-    return [Finding("settings", "ok", wanted)]
+    words = [settings.exchange, f"{len(settings.symbols)} symbols", *settings.intervals, *settings.channels]
+    return [Finding("settings", "ok", ", ".join(words))]
 
 
 async def check_validation(settings: Settings) -> list[Finding]:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.history.backfill import GIVE_UP_S, BackfillOptions, opened_rest
 from data_collector.cli.history.backfill_screen import judgement_sentences, waiting_sentence
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
@@ -69,14 +70,16 @@ def audit(
         bool, typer.Option("--repair", help="Ask the exchange again for what is missing or differs.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the verdict as one JSON object.")] = False,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Compare the database with the calendar, the live store, its own trades and, if asked for, the exchange.
 
     Exit code 0 when nothing is missing, doubled or different, 1 when something is, 69 when somebody cannot be asked.
     """
     options = BackfillOptions(symbols, intervals, begin, end, with_trades=trades)
+    settings = load_settings(exchange=exchange)
     try:
-        verdict = asyncio.run(audited(load_settings(), options, against_exchange=against_exchange, repair=repair))
+        verdict = asyncio.run(audited(settings, options, against_exchange=against_exchange, repair=repair))
     except SinkUnavailable as error:
         raise Unavailable(str(error)) from error
     if json:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import typer
 from msgspec import Struct, structs
 
+from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.cli.history.options import check_retention, moment_ms, series_of
 from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
@@ -24,11 +25,13 @@ from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
-from data_collector.model.venue import BulkFiles, ExchangeApi, Venue
+from data_collector.model.published import BulkFiles
+from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.loading.load import opened_load
 from data_collector.service.loading.load_audit import LoadAudit
 from data_collector.settings import Settings, load_settings
+from data_collector.settings.fields import variable_of
 from data_collector.sinks.postgres.rights import rights_to_load
 from data_collector.venues.discovery import find_venue
 
@@ -38,6 +41,10 @@ EXIT_CODES = {"complete": 0, "incomplete": 1, "failed": 1, "stopped": INTERRUPTE
 GIVE_UP_S = 600.0
 
 OFFLINE = "{reason}. Files need no exchange: this machine's clock counts, and symbols are taken as they were given."
+
+SourceOption = Annotated[
+    Source, typer.Option(help="rest, dumps (published files alone), or auto: files where they save many requests.")
+]
 
 
 class BackfillOptions(Struct, frozen=True):
@@ -61,9 +68,7 @@ def backfill(
     symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
     intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS; '' for none.")] = None,
     trades: Annotated[bool, typer.Option("--trades", help="Trades too; the plan tells what they cost.")] = False,
-    source: Annotated[
-        Source, typer.Option(help="rest, dumps (published files alone), or auto: files where they save many requests.")
-    ] = "rest",
+    source: SourceOption = "rest",
     files: Annotated[
         str | None, typer.Option(help="Base URL or folder of the files; default: where the exchange publishes.")
     ] = None,
@@ -74,13 +79,14 @@ def backfill(
     ] = GIVE_UP_S,
     again: Annotated[bool, typer.Option("--again", help="Ask again for what validation refused.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Bring what the database lacks of the past, and nothing else, from the exchange.
 
     Ctrl-C, a crash or kill -9 lose nothing: the same command goes on where it was. Exit code 0 when nothing is missing
     any more but what validation refused, 1 when a series failed or the exchange did not give all, 130 after Ctrl-C.
     """
-    settings = load_settings()
+    settings = load_settings(exchange=exchange)
     options = BackfillOptions(symbols, intervals, begin, end, trades, source, files, give_up_after, again)
     bars = Bars() if sys.stdout.isatty() and not json else None
     tell = print_json if json else PlainLines().tell if bars is None else bars.tell
@@ -212,29 +218,20 @@ def bulk_files_of(settings: Settings, venue: Venue, source: Source, place: str |
     """The published files that are to be used."""
     if source == "rest":
         return None
-    if venue.open_bulk_files is None:
+    published = venue.published
+    if published is None:
         raise Misconfigured(f"{venue.name} publishes no files of its past; use --source rest.")
     if place is not None:
         if "://" not in place and not Path(place).is_dir():
             raise Misconfigured(f"--files: {place} is no folder; give a base URL or a folder.")
-        return venue.open_bulk_files(place, use_proxy=settings.use_proxy)
-    host = rest_host(settings)
-    if not publishes_files(host):
+        return published.open(place, use_proxy=settings.use_proxy)
+    if not published.are_of(settings.rest_url):
+        host, name = urlsplit(settings.rest_url).hostname, variable_of("rest_url", venue.name)
         raise Misconfigured(
-            f"BINANCE_REST_URL is {host}, and the published files are of Binance itself: name other ones with --files, "
+            f"{name} is {host}, and the published files are of {venue.name} itself: name other ones with --files, "
             "or use --source rest."
         )
-    return venue.open_bulk_files(use_proxy=settings.use_proxy)
-
-
-def rest_host(settings: Settings) -> str:
-    """Of BINANCE_REST_URL."""
-    return urlsplit(settings.rest_url).hostname or ""
-
-
-def publishes_files(host: str) -> bool:
-    """Whether the published files are of this exchange; those of Binance are of no simulator, testnet or Binance.US."""
-    return f".{host}".endswith((".binance.com", ".binance.vision"))
+    return published.open(use_proxy=settings.use_proxy)
 
 
 @asynccontextmanager

@@ -14,13 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from data_collector import __version__
-from data_collector.cli.history.backfill import opened_rest, publishes_files, rest_host
+from data_collector.cli.chosen_exchange import ExchangeOption, symbol_of
+from data_collector.cli.history.backfill import opened_rest
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
+from data_collector.model.published import BulkFiles
+from data_collector.model.venue import Venue
 from data_collector.service.certificate.certificate import Certificate, ExchangeSource, Held
 from data_collector.service.certificate.certificate import certify as certified
 from data_collector.settings import Settings, load_settings
-from data_collector.venues.binance.bulk_files import FILES_URL, BinanceBulkFiles
 from data_collector.venues.discovery import find_venue
 
 FOLDER = Path("certificates")
@@ -33,23 +35,23 @@ def certify(
         Path | None, typer.Option(help=f"Where the certificate goes; default: {FOLDER}/SYMBOL-DAY.json.")
     ] = None,
     files_url: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Where daily files are published; default: {FILES_URL}, where BINANCE_REST_URL is Binance's own."
-        ),
+        str | None, typer.Option(help="Where daily files are published; default: where the exchange itself does.")
     ] = None,
     rest: Annotated[bool, typer.Option("--rest", help="Ask REST, even where a file is published.")] = False,
     limit: Annotated[int, typer.Option(min=0, max=100_000, help="How many differences are written down.")] = 1000,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Compare a day's trades in the store with the exchange's own and write a certificate.
 
-    The exchange's daily file is taken; while it is not published (HTTP 404), REST is asked by trade ids. Exit code 0
-    when the two are equal, 1 when they differ, 69 when exchange or store cannot be asked.
+    The exchange's daily file is taken; where none is published (HTTP 404, or an exchange that publishes none), REST is
+    asked by trade ids. Exit code 0 when the two are equal, 1 when they differ, 69 when exchange or store cannot be
+    asked.
     """
-    settings = load_settings()
+    settings = load_settings(exchange=exchange)
+    venue = find_venue(settings.exchange)
     asked_day = _day_of(day)
-    files = None if rest else _files(settings, files_url)
-    made = asyncio.run(_made(settings, symbol.upper(), asked_day, files, limit))
+    files = None if rest else _files(settings, venue, files_url)
+    made = asyncio.run(_made(settings, venue, symbol_of(symbol, venue), asked_day, files, limit))
     path = FOLDER / f"{quote(made.symbol, safe='')}-{made.day}.json" if out is None else out
     _write(path, made)
     typer.echo(_sentence(made))
@@ -58,8 +60,9 @@ def certify(
         raise typer.Exit(1)
 
 
-async def _made(settings: Settings, symbol: str, day: date, files: BinanceBulkFiles | None, limit: int) -> Certificate:
-    venue = find_venue(settings.exchange)
+async def _made(
+    settings: Settings, venue: Venue, symbol: str, day: date, files: BulkFiles | None, limit: int
+) -> Certificate:  # fmt: skip
     address = await find_store(settings=settings)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[trades]:,}"), TimeElapsedColumn()
     console = Console(stderr=True)
@@ -77,10 +80,15 @@ async def _made(settings: Settings, symbol: str, day: date, files: BinanceBulkFi
             )
 
 
-def _files(settings: Settings, url: str | None) -> BinanceBulkFiles | None:
-    if url is not None:
-        return BinanceBulkFiles(url, use_proxy=settings.use_proxy)
-    return BinanceBulkFiles(use_proxy=settings.use_proxy) if publishes_files(rest_host(settings)) else None
+def _files(settings: Settings, venue: Venue, url: str | None) -> BulkFiles | None:
+    published = venue.published
+    if published is None:
+        if url is not None:
+            raise Misconfigured(f"--files-url: {venue.name} publishes no files of its past; leave it out.")
+        return None
+    if url is None and not published.are_of(settings.rest_url):
+        return None
+    return published.open(url, use_proxy=settings.use_proxy)
 
 
 def _day_of(text: str) -> date:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from data_collector import __version__
+from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.history.fitting_bars import FittingBars
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
 from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
@@ -52,13 +53,14 @@ def export(
     meta: Annotated[bool, typer.Option("--meta", help="Each row's source too, and the rules that mark it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in the folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest instead of sentences.")] = False,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Write what PostgreSQL holds into files with a manifest: rows, gaps and a SHA-256 of each.
 
     The folder appears when all of it is written. Exit code 0, also where a series has gaps; 78 for symbols, intervals
     or times of which nothing is stored, 69 when PostgreSQL does not answer.
     """
-    settings = load_settings()
+    settings = load_settings(exchange=exchange)
     now_ms = time.time_ns() // 1_000_000
     order = ExportOrder(
         series=series_of(settings, find_venue(settings.exchange), symbols, intervals, with_trades=trades),
@@ -81,9 +83,8 @@ def export(
     if json:
         print(msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode())
         return
-    for file in manifest.files:
-        typer.echo(_sentence(file))
-    typer.echo(f"Manifest: {out / MANIFEST}")
+    sentences = [_sentence(file) for file in manifest.files]
+    typer.echo("\n".join([*sentences, f"Manifest: {out / MANIFEST}"]))
 
 
 async def _exported(settings: Settings, order: ExportOrder, tell: Tell, epoch: int | None) -> Manifest:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from data_collector.cli.chosen_exchange import ExchangeOption, symbol_of
 from data_collector.cli.memory.similar import show_similar
 from data_collector.cli.memory.vectors import keep_vectors
 from data_collector.client.adapters.pgvector import TABLE
@@ -32,6 +33,7 @@ def keep(
     interval: Interval = "1m",
     window: Window = 64,
     table: Annotated[str, typer.Option(help="Where they are kept.")] = TABLE,
+    exchange: ExchangeOption = None,
 ) -> None:  # fmt: skip
     """Write shapes, or show what can be done."""
     if context.invoked_subcommand is not None:
@@ -39,7 +41,7 @@ def keep(
     if not vectors:
         typer.echo(context.get_help())
         raise typer.Exit(2)
-    settings = load_settings()
+    settings = load_settings(exchange=exchange)
     try:
         chosen = settings.symbols if symbols is None else symbols_of_text(symbols, find_venue(settings.exchange))
     except ValueError as error:
@@ -57,10 +59,13 @@ def similar(
     at: Annotated[str | None, typer.Option(help="As of then: 2024-01-31T12:00:00+00:00, -2h; default: now.")] = None,
     horizons: Annotated[str, typer.Option(help="How many candles later, separated by commas.")] = "5,15,60",
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Show past windows that are most like the newest one, what followed them, and what followed any.
 
     Exit code 0, also where nothing is found; 1 where the newest candles have no shape: some are missing, or they do not
     move. 69 when the store or the history does not answer.
     """
-    show_similar(load_settings(), symbol.strip().upper(), interval, window, k, at, horizons, json=json)
+    settings = load_settings(exchange=exchange)
+    named = symbol_of(symbol, find_venue(settings.exchange))
+    show_similar(settings, named, interval, window, k, at, horizons, json=json)

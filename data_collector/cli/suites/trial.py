@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct, field
 
+from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.suites.gx_worker import ROWS_MAX, GreatExpectations, great_expectations, waiting
 from data_collector.cli.suites.recording import Recorded, Recording, Skipped
 from data_collector.cli.suites.suite_file import KindOption, counted, read_suite_file, refusal_lines
@@ -21,6 +22,7 @@ from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SuiteRefused
 from data_collector.model.gate import Verdict
 from data_collector.observe.escaping import escaped
+from data_collector.settings import load_settings
 from data_collector.validation.auditing.audit_worker import gx_is_installed
 from data_collector.validation.gate.compiler import READING_RULES, CompiledSuite, compile_suite
 from data_collector.validation.rules.arguments import columns_named
@@ -66,6 +68,7 @@ def try_out(
     kind: KindOption = None,
     gx: Annotated[bool, typer.Option("--gx", help="Have Great Expectations judge them too, and compare.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Examples shown of each rule.")] = 3,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Try FILE, laid over the shipped rules, on recorded messages: how many break which rule.
 
@@ -74,7 +77,7 @@ def try_out(
     """
     if gx and not gx_is_installed():
         raise Misconfigured("great_expectations is not installed here: try it without --gx.")
-    recording = Recording(on, find_venue("binance").codec)
+    recording = Recording(on, find_venue(exchange or load_settings().exchange).codec)
     try:
         suite = read_suite_file(file, kind).suite
         findings = asyncio.run(_judge(suite, recording, gx=gx, limit=limit))

@@ -24,17 +24,18 @@ class Bringing:
     """`begin` it once the collector runs, and `end` it with the collector."""
 
     def __init__(
-        self, days: int, symbols: Sequence[str], intervals: Sequence[str], folder: Path, environment: Mapping[str, str]
+        self, past: str, symbols: Sequence[str], intervals: Sequence[str], folder: Path, environment: Mapping[str, str]
     ) -> None:
+        """`past` is how far back, such as `7d`; nothing is brought where it is empty."""
         self._told_in = folder / "past.txt"
         self._environment = environment
         # Seconds of a week are millions.
-        wanted = [interval for interval in intervals if interval != "1s"] if days else []
+        wanted = [interval for interval in intervals if interval != "1s"] if past else []
         self._arguments = [
-            "backfill", "--from", f"-{days}d", "--symbols", ",".join(symbols[:SYMBOLS_MAX]),
+            "backfill", "--from", f"-{past}", "--symbols", ",".join(symbols[:SYMBOLS_MAX]),
             "--intervals", ",".join(wanted),
         ]  # fmt: skip
-        self._days = days
+        self._past = past
         self._is_wanted = bool(wanted)
         self._ending = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,11 +70,11 @@ class Bringing:
         if self._ending.is_set():
             return
         if code == 0:
-            print(f"Candles of the past ({self._days} d) have been brought.", flush=True)
+            print(f"Candles of the past ({self._past}) have been brought.", flush=True)
         else:
             again = " ".join(self._arguments)
             print(
-                f"Candles of the past ({self._days} d) could not be brought (exit code {code}, {self._told_in}); "
+                f"Candles of the past ({self._past}) could not be brought (exit code {code}, {self._told_in}); "
                 f"`data-collector {again}` tries it again.",
                 flush=True,
             )

@@ -18,6 +18,10 @@ NOTHING_RUNS = (
     "No store is running below {folder}. Start one with `data-collector demo` (needs no network) or "
     "`data-collector run`, or set REDIS_URL to the store to read."
 )
+OTHER_RUNS = (
+    "No store of {exchange} is running below {folder}, and one of {other} is: EXCHANGES={other} reads it (most "
+    "commands take --exchange {other}), or set REDIS_URL to the store to read."
+)
 
 
 async def find_store(
@@ -25,8 +29,8 @@ async def find_store(
 ) -> StoreAddress:
     """The store to talk to: `url` if given, else that of the settings, else the embedded one started last.
 
-    `folder`: that of no other collector than this one's. Raises `Unavailable` when there is none, `Misconfigured` for
-    settings or a URL that cannot work.
+    Not one that a collector of another exchange fills; `folder`: that of no other collector than this one's. Raises
+    `Unavailable` when there is none, `Misconfigured` for settings or a URL that cannot work.
     """
     if url is not None:
         return parse_store_url(url)
@@ -34,15 +38,23 @@ async def find_store(
     address = known.store_address()
     if address is not None:
         return address
+    # The service is the longer half of an import, and `--help` has no use for it.
+    from data_collector.service.running import running_collectors  # noqa: PLC0415
+
     servers = await running_servers(known.var_dir)
+    others = {path: record.exchange for path, record in running_collectors(known.var_dir)}
+    foreign = [others[path] for path, _ in servers if others.get(path, known.exchange) != known.exchange]
+    servers = [server for server in servers if others.get(server[0], known.exchange) == known.exchange]
     if folder is not None:
         servers = [server for server in servers if server[0] == folder]
+    if not servers and foreign:
+        raise Unavailable(OTHER_RUNS.format(exchange=known.exchange, folder=known.var_dir, other=foreign[0]))
     if not servers:
         raise Unavailable(NOTHING_RUNS.format(folder=known.var_dir))
     folder, record = servers[0]
     if len(servers) > 1:
-        others = ", ".join(f"redis://{other.address.place} ({path.name})" for path, other in servers[1:])
-        typer.echo(f"Reading {folder.name}, started last. Also running: {others}; REDIS_URL chooses.", err=True)
+        more = ", ".join(f"redis://{other.address.place} ({path.name})" for path, other in servers[1:])
+        typer.echo(f"Reading {folder.name}, started last. Also running: {more}; REDIS_URL chooses.", err=True)
     return record.address
 
 

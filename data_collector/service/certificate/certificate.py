@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from typing import BinaryIO, Literal
 
@@ -16,13 +17,14 @@ from data_collector.model.errors import (
     VenueRefused,
     VenueUnreachable,
 )
-from data_collector.model.keys import StoreKeys
+from data_collector.model.keys import Key, StoreKeys
+from data_collector.model.published import BulkFiles, FetchedFile
+from data_collector.model.records import Trade
 from data_collector.model.venue import ExchangeApi
 from data_collector.service.certificate.day_comparison import CANONICAL, Comparison, Difference, Side, compare, declare
 from data_collector.service.certificate.day_trades import (
     Progress,
     declared_trades,
-    file_of,
     newest_epoch,
     span_of,
     trades_of_file,
@@ -30,7 +32,6 @@ from data_collector.service.certificate.day_trades import (
     trades_of_store,
 )
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.venues.binance.bulk_files import BinanceBulkFiles, FetchedFile
 
 
 class Held(Struct, frozen=True):
@@ -47,7 +48,7 @@ class ExchangeSource(Struct, frozen=True):
 
     rest: ExchangeApi
     rest_url: str
-    files: BinanceBulkFiles | None
+    files: BulkFiles | None
     """None when REST is to be asked at once."""
 
 
@@ -91,8 +92,8 @@ async def certify(
         if await exchange.rest.server_time_ms() < span_of(day).stop:
             raise Misconfigured(f"{day} (UTC) is not over yet; only a day that is over can be certified.")
         with tempfile.TemporaryFile() as archive:
-            file = await _fetched(exchange, symbol, day, archive)
-            found = await _compare(held, exchange, archive if file else None, symbol, day, differences_max, progress)
+            file, trades = await _theirs(exchange, symbol, day, archive, progress)
+            found = await _compare(held, trades, symbol, day, differences_max)
     except (VenueUnreachable, BadFile) as error:
         raise Unavailable(f"The exchange's side cannot be read: {error}.") from error
     except VenueRefused as error:
@@ -100,25 +101,26 @@ async def certify(
     return _certificate(held, exchange, file, symbol, day, found, made_by)
 
 
-async def _fetched(exchange: ExchangeSource, symbol: str, day: date, archive: BinaryIO) -> FetchedFile | None:
-    """None while no file is published, and where REST is to be asked."""
-    if exchange.files is None:
-        return None
-    try:
-        return await exchange.files.fetch(file_of(symbol, day), archive)
-    except NotPublished:
-        return None
+async def _theirs(
+    exchange: ExchangeSource, symbol: str, day: date, archive: BinaryIO, progress: Progress
+) -> tuple[FetchedFile | None, AsyncIterator[Trade]]:
+    """The exchange's side; of REST while no file is published, and where REST is to be asked."""
+    span = span_of(day)
+    if exchange.files is not None:
+        wanted = exchange.files.day_of(Key("trade", symbol), day)
+        try:
+            file = await exchange.files.fetch(wanted, archive)
+        except NotPublished:
+            pass
+        else:
+            return file, trades_of_file(exchange.files.trades_in(archive, wanted), span, progress)
+    return None, trades_of_rest(exchange.rest, symbol, span, progress)
 
 
 async def _compare(
-    held: Held, exchange: ExchangeSource, archive: BinaryIO | None, symbol: str, day: date, differences_max: int,
-    progress: Progress,
+    held: Held, theirs: AsyncIterator[Trade], symbol: str, day: date, differences_max: int
 ) -> Comparison:  # fmt: skip
     span = span_of(day)
-    if archive is None:
-        theirs = trades_of_rest(exchange.rest, symbol, span, progress)
-    else:
-        theirs = trades_of_file(archive, symbol, day, progress)
     epoch = await newest_epoch(held.connection, held.keys.key("trades", symbol), symbol)
     ours = trades_of_store(held.connection, held.keys.key("trades", symbol), symbol, span, epoch=epoch)
     found = await compare(theirs, ours, differences_max=differences_max)

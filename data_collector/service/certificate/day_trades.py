@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
-from data_collector.model.keys import Key
 from data_collector.model.records import Trade
-from data_collector.model.venue import BulkFile, TradePlace, TradesApi
+from data_collector.model.venue import TradePlace, TradesApi
 from data_collector.service.live_rows import trade_of
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.entries import declared_pages, last_entry, pages_of
 from data_collector.sinks.redis.stored_records import epoch_or_first
-from data_collector.venues.binance.bulk_names import day_file
-from data_collector.venues.binance.bulk_rows import trade_rows
 
 STORE_PAGE_ENTRIES = 2000
 
@@ -34,11 +31,6 @@ Progress = Callable[[float, int], None]
 """Gets how much of the exchange's side is done (0 to 1), and how many trades that were."""
 
 Answer = TypeVar("Answer")
-
-
-def file_of(symbol: str, day: date) -> BulkFile:
-    """The exchange's file of a day."""
-    return day_file(Key("trade", symbol), datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
 def span_of(day: date) -> range:
@@ -78,11 +70,11 @@ async def declared_trades(connection: StoreConnection, key: str, symbol: str, *,
 
 
 async def trades_of_file(
-    archive: BinaryIO, symbol: str, day: date, progress: Progress | None = None
+    chunks: Iterable[list[Trade]], span: range, progress: Progress | None = None
 ) -> AsyncIterator[Trade]:
-    """In the order of ids; a line that comes twice is told twice. Raises `BadFile`."""
-    span, count = span_of(day), 0
-    for chunk in trade_rows(archive, file_of(symbol, day), repeats=True):
+    """What a published file has, in its order. Raises `BadFile`."""
+    count = 0
+    for chunk in chunks:
         for trade in chunk:
             yield trade
         count += len(chunk)

@@ -156,7 +156,7 @@ class Exchange(Part):
             return
         unknown = unknown_symbols(self._symbols, listed)
         if unknown:
-            raise Misconfigured(unknown_sentence(unknown, listed, self._venue.name))
+            raise Misconfigured(unknown_sentence(unknown, listed, self._venue))
         self._statistics.learn(listed)
 
     async def close(self) -> None:

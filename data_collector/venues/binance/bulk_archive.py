@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import IO, BinaryIO
 
 from data_collector.model.errors import BadFile
-from data_collector.model.venue import BulkFile
+from data_collector.model.published import BulkFile
 from data_collector.venues.binance.bulk_names import CALENDAR, name_of_series
 
 BLOCK_BYTES = 512 * 1024

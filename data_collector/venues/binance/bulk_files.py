@@ -11,23 +11,21 @@ import hashlib
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import aiohttp
-from msgspec import Struct
 
 from data_collector.model.errors import BadFile, Misconfigured, NotPublished, VenueUnreachable
 from data_collector.model.keys import Key
+from data_collector.model.published import BulkFile, FetchedFile
 from data_collector.model.records import Kline, Row, Trade
-from data_collector.model.venue import BulkFile
 from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.venues.binance import bulk_names
 from data_collector.venues.binance.bulk_archive import looks_like_a_page
-from data_collector.venues.binance.bulk_names import CHECKSUM
+from data_collector.venues.binance.bulk_names import CHECKSUM, FILES_URL
 from data_collector.venues.binance.bulk_rows import kline_rows, trade_rows
-
-FILES_URL = "https://data.binance.vision"
 
 STALL_TIMEOUT_S = 30.0
 """A month of a busy symbol is some GiB, so there is no limit for the whole, only for silence."""
@@ -39,16 +37,8 @@ CHECKSUM_BYTES_MAX = 1024
 PIECE_BYTES = 2**20
 
 
-class FetchedFile(Struct, frozen=True):
-    """A file that was fetched and whose checksum is right."""
-
-    place: str
-    sha256: str
-    size: int
-
-
 class BinanceBulkFiles:
-    """See `model.venue.BulkFiles`."""
+    """See `model.published.BulkFiles`."""
 
     def __init__(self, place: str | None = None, *, use_proxy: bool = False) -> None:
         self.place = (place or FILES_URL).rstrip("/")
@@ -66,6 +56,12 @@ class BinanceBulkFiles:
 
     def trades(self, file: BulkFile) -> AsyncGenerator[list[Trade], None]:
         return self._checked_rows(file, trade_rows)
+
+    def day_of(self, key: Key, day: date) -> BulkFile:
+        return bulk_names.day_file(key, datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+    def trades_in(self, archive: BinaryIO, file: BulkFile) -> Iterator[list[Trade]]:
+        return trade_rows(archive, file, repeats=True)
 
     async def fetch(self, file: BulkFile, into: BinaryIO) -> FetchedFile:
         """Write the archive of a file. Raises as `klines` does, and `Misconfigured` where there is no room for it."""

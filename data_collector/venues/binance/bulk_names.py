@@ -13,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 from data_collector.model.calendar import DAY_MS, UtcCalendar
 from data_collector.model.keys import Key
-from data_collector.model.venue import BulkFile
+from data_collector.model.published import BulkFile
+
+FILES_URL = "https://data.binance.vision"
 
 CALENDAR = UtcCalendar()
 
@@ -43,7 +45,7 @@ def day_file(key: Key, day: datetime) -> BulkFile:
 
 
 def covering(key: Key, from_ms: int, to_ms: int) -> list[BulkFile]:
-    """Months that lie in the range whole, and days for the rest; see `model.venue.BulkFiles`."""
+    """Months that lie in the range whole, and days for the rest; see `model.published.BulkFiles`."""
     if from_ms >= to_ms:
         return []
     found: list[BulkFile] = []

@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from data_collector.model.calendar import LENGTHS_MS
 from data_collector.model.errors import BadFile, BadFileReason
+from data_collector.model.published import BulkFile
 from data_collector.model.records import Kline, Trade
-from data_collector.model.venue import BulkFile
 from data_collector.venues.binance.bulk_archive import lines_of
 from data_collector.venues.binance.bulk_names import CALENDAR, name_of_series
 

@@ -51,7 +51,7 @@ def test_mistyped_command_gets_a_suggestion() -> None:
         ("version", set()),
         ("tail --help", set()),
         ("redis --help", set()),
-        ("simulate --help", SIMULATING | VENUES),
+        ("simulate --help", SIMULATING),
         ("collect --help", COLLECTING | VENUES),
         ("history-writer --help", WRITING),
     ],

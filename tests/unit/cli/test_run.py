@@ -49,6 +49,18 @@ def test_what_is_over_at_the_next_look_is_not_worth_a_line(capsys: pytest.Captur
     assert shown(screen, capsys) == ""
 
 
+def test_commands_in_another_terminal_are_told_which_exchange_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    first, other = (
+        Screen(load_settings({}, exchange=name), ending="Ctrl-C ends it.") for name in ("binance", "kraken")
+    )
+    usual = shown(first, capsys)
+    told = shown(other, capsys)
+
+    assert "EXCHANGES=" not in usual
+    assert f" DATA_COLLECTOR_API={URL} EXCHANGES=kraken\n" in told
+    assert "  Exchange       kraken at wss://ws.kraken.com, https://api.kraken.com\n" in told
+
+
 def test_address_of_the_database_is_shown_to_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
     Screen(load_settings({}), ending="Ctrl-C ends it.").show(URL, Snapshot(database_url=DSN))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from data_collector.model.errors import Misconfigured
@@ -20,3 +23,14 @@ def test_names_are_sorted() -> None:
 def test_unknown_exchange_names_those_that_there_are() -> None:
     with pytest.raises(Misconfigured, match=r"no exchange named 'nowhere'; shipped are: .*binance"):
         find_venue("nowhere")
+
+
+def test_settings_of_every_exchange_are_read_without_what_speaks_http() -> None:
+    program = (
+        "import sys; from data_collector.settings import load_settings; from data_collector.venues import discovery\n"
+        "print([load_settings({}, None, exchange=name).exchange for name in discovery.venue_names()])\n"
+        "print(sorted({'aiohttp', 'picows', 'asyncpg'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    assert told.splitlines() == [str(venue_names()), "[]"]

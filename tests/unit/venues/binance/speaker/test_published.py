@@ -12,8 +12,8 @@ import pytest
 
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.keys import Key
+from data_collector.model.published import BulkFile
 from data_collector.model.records import Kline
-from data_collector.model.venue import BulkFile
 from data_collector.simulator.market.market import Market
 from data_collector.simulator.settings import SimulatorSettings
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data_collector.model.errors import Misconfigured
-from data_collector.model.proxies import proxy_of
+from data_collector.proxies import proxy_of
 from data_collector.settings import load_settings
 
 PROXY = "http://proxy.example:3128"
