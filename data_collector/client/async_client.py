@@ -53,7 +53,7 @@ class AsyncClient:
         return await self._answering.finish(self._market.begun().symbols())
 
     async def market(self) -> str | None:
-        """What the store is filled from, as positions have it: `https://api.binance.com`; None where nobody tells."""
+        """What the store is filled from, as positions have it: the address of a REST side; None where nobody tells."""
         return await self._answering.finish(self._market.begun().filled_from())
 
     async def latest(self, symbol: str) -> Latest:

@@ -52,7 +52,7 @@ class Client:
         return self._answering.finish(self._market.begun().symbols())
 
     def market(self) -> str | None:
-        """What the store is filled from, as positions have it: `https://api.binance.com`; None where nobody tells."""
+        """What the store is filled from, as positions have it: the address of a REST side; None where nobody tells."""
         return self._answering.finish(self._market.begun().filled_from())
 
     def latest(self, symbol: str) -> Latest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,16 +67,18 @@ def assert_exact(scene: Scene, symbol: str, interval: str = "1m") -> list[object
     return sources(scene.store, symbol, interval)
 
 
+def _holds_closed(scene: Scene, symbol: str, interval: str, timestamp: str) -> bool:
+    return timestamp in [record["timestamp"] for record in closed(scene.store, symbol, interval)]
+
+
 async def closed_until(scene: Scene, interval: str = "1m", *, before: int = 1) -> None:
     """The newest candle with trades, of those that are over, is stored; what comes next proves that it is whole."""
     await scene.trade(3_000)
     for symbol in SYMBOLS:
         last_ms = scene.simulator.closed_klines(symbol, interval)[-before].open_ms
+        is_stored = partial(_holds_closed, scene, symbol, interval, iso(last_ms, digits="seconds"))
         await until_async(
-            lambda symbol=symbol, last_ms=last_ms: (
-                iso(last_ms, digits="seconds")
-                in [record["timestamp"] for record in closed(scene.store, symbol, interval)]
-            ),
+            is_stored,
             f"the close of {symbol} {interval} at {iso(last_ms)}",
             deadline_s=15,
         )
@@ -117,7 +120,7 @@ async def test_lost_doubled_and_reordered_trades_and_cut_connections_change_noth
         scene.simulator.faults.add(FrameFault(kind="drop", stream="*@trade", rate=0.1))
         await minutes_pass(scene, 3)
         for connection in scene.simulator.connections():
-            connection.abort()
+            connection.cut_off()
         await minutes_pass(scene, 3)
         scene.simulator.faults.clear()
         await minutes_pass(scene, 1)
