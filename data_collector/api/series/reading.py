@@ -25,7 +25,7 @@ from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.keys import FIRST_EXCHANGE, StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.model.status import Snapshot
 from data_collector.settings import Settings
@@ -196,7 +196,7 @@ class SeriesReading:
         if url == EMBEDDED:
             url = snapshot.database_url
             awaited = EMBEDDED_AWAITED.format(reason=snapshot.history.reason or "unknown") if url is None else None
-        exchange = snapshot.exchange or FIRST_EXCHANGE
+        exchange = snapshot.exchange or self._settings.exchange
         return Place(exchange, snapshot.store_url, snapshot.store_keys, url, awaited)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Which series are read: `BTCUSDT:1m`, `BTCUSDT:trades`."""
+"""Which series are read: `BTCUSDT:1m`, `BTCUSDT:trades`; of another exchange than the client's `EXCHANGE:SYMBOL:1m`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,19 @@ def store_keys(exchange: str) -> StoreKeys:
 def symbol_of(text: str) -> str:
     """As a collector writes it, in capitals; it may be asked for in any case."""
     return text.upper()
+
+
+def parted_symbol(text: str) -> tuple[str, str]:
+    """The exchange that is named before a symbol, in small letters, and the rest; an empty text where none is."""
+    exchange, _, symbol = text.rpartition(":")
+    return exchange.lower(), symbol
+
+
+def parted_series(text: str) -> tuple[str, str]:
+    """The same of a series."""
+    named, colon, what = text.rpartition(":")
+    exchange, symbol = parted_symbol(named)
+    return exchange, f"{symbol}{colon}{what}"
 
 
 def series_of(text: str) -> Key:
