@@ -33,7 +33,7 @@ ExchangesOption = Annotated[
     typer.Option("--exchange", help="Whose protocol it speaks; given again: another's too, over the same market."),
 ]
 SymbolsOption = Annotated[
-    str, typer.Option(help="Comma-separated names; unknown ones are made up. Default: 16 well-known pairs.")
+    str, typer.Option(help="Comma-separated names; unknown ones are made up. Default: 18 well-known pairs.")
 ]
 SyntheticOption = Annotated[int, typer.Option(min=0, help="List so many made-up symbols more: SIM0001USDT, …")]
 SeedOption = Annotated[int, typer.Option(help="Same seed, start and settings: the same market, trade for trade.")]
@@ -58,7 +58,7 @@ LimitsOption = Annotated[bool, typer.Option(help="Refuse and cut clients that as
 PingOption = Annotated[float, typer.Option(min=0.01, help="Seconds between pings.")]
 PongOption = Annotated[float, typer.Option(min=0.01, help="A connection ends when its pong is later than this (s).")]
 AgeOption = Annotated[float, typer.Option(min=0.1, help="A connection is closed when it is this old (s).")]
-OrderIdsOption = Annotated[bool, typer.Option(help="Send the order ids b and a in trades, as until June 2024.")]
+OrderIdsOption = Annotated[bool, typer.Option(help="Tell the order ids of trades, where the exchange did so once.")]
 EarlyOption = Annotated[int, typer.Option(min=0, help="Tell every so many-th trade with an earlier time; 0: none.")]
 EmptyOption = Annotated[bool, typer.Option(help="Send closing frames of candles without trades too.")]
 ErrorShapeOption = Annotated[ErrorShape, typer.Option(help="nested as on the wire, or flat as in the documents.")]
@@ -98,9 +98,10 @@ def simulate(
     It needs no network. Point the collector at it with the lines that it prints. The ports are those of the first
     exchange, others take free ones. Faults on request: docs/simulator.md.
     """
-    speakers = [find_speaker(name) for name in exchange or [FIRST_EXCHANGE]]
+    speakers = [find_speaker(name) for name in dict.fromkeys(exchange or [FIRST_EXCHANGE])]
     settings = SimulatorSettings(
-        seed=seed, symbols=_symbols(symbols, synthetic), trades_per_s=trades_per_s, speed=speed, start_ms=start_ms,
+        seed=seed, symbols=_symbols(symbols, synthetic, speakers), trades_per_s=trades_per_s, speed=speed,
+        start_ms=start_ms,
         history_trades=history_trades, history_ms=history_days * DAY_MS,
         tape_trades_max=kept_trades, host=host, ws_port=ws_port, rest_port=rest_port,
         tls=_tls(tls_cert, tls_key), enforce_limits=limits, ping_interval_s=ping_interval_s,
@@ -112,8 +113,10 @@ def simulate(
     uvloop.run(_serve(settings, speakers, port_file=port_file))
 
 
-def _symbols(names: str, synthetic: int) -> tuple[str, ...]:
-    named = tuple(name.strip().upper() for name in names.split(",") if name.strip())
+def _symbols(names: str, synthetic: int, speakers: Sequence[Speaker]) -> tuple[str, ...]:
+    named = [name.strip().upper() for name in names.split(",") if name.strip()]
+    for speaker in speakers:
+        named = [speaker.market_symbol(name) for name in named]
     if not named and not synthetic:
         return tuple(KNOWN)
     return (*named, *synthetic_symbols(synthetic))
@@ -149,8 +152,7 @@ async def _serve(settings: SimulatorSettings, speakers: Sequence[Speaker], *, po
     try:
         _tell(simulator)
         if port_file is not None:
-            addresses = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}
-            await asyncio.to_thread(write_ports, port_file, addresses)
+            await asyncio.to_thread(write_ports, port_file, _addresses(simulator))
         await _until_stopped(simulator, stopping)
     finally:
         await simulator.stop()
@@ -164,12 +166,21 @@ async def _until_stopped(simulator: Simulator, stopping: asyncio.Event) -> None:
         market.cancel()
 
 
+def _addresses(simulator: Simulator) -> dict[str, str]:
+    """Those of the first exchange, and those of each by its name."""
+    found = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}
+    for name, addresses in simulator.addresses.items():
+        found |= {f"{name}_ws_url": addresses.ws_url, f"{name}_rest_url": addresses.rest_url}
+    return found
+
+
 def _tell(simulator: Simulator) -> None:
     settings = simulator.settings
     print(f"A simulated exchange with {len(settings.symbols)} symbols (seed {settings.seed}) is listening.")
     print("Point the collector at it with:")
     for name, addresses in simulator.addresses.items():
-        prefix = name.upper()
-        print(f"  export {prefix}_WS_URL={addresses.ws_url}")
-        print(f"  export {prefix}_REST_URL={addresses.rest_url}")
+        if name != FIRST_EXCHANGE:
+            print(f"  export EXCHANGES={name}")
+        print(f"  export {name.upper()}_WS_URL={addresses.ws_url}")
+        print(f"  export {name.upper()}_REST_URL={addresses.rest_url}")
     print(f"Its counters: {simulator.rest_url}/simulator/state  Faults: docs/simulator.md  End: Ctrl-C", flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Literal
 
 from msgspec import Struct, field
@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import UNEXPLAINED, Grid, IdGrid, crossing, disjoint, explained, joined, without
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Row, Trade
+from data_collector.model.records import Kline, Row, Trade, same_moment, same_number
 from data_collector.model.wire import open_time_text
 
 Against = Literal["calendar", "live store", "exchange", "own trades"]
@@ -246,19 +246,13 @@ def same_prices(mine: Kline, other: Kline) -> bool:
 
 def _agrees(mine: str | int | None, other: str | int | None) -> bool:
     """Whether what the other side tells is here as well; what it does not tell is no difference."""
-    if other is None or mine == other:
-        return True
-    try:
-        return mine is not None and Decimal(mine) == Decimal(other)
-    except InvalidOperation:
-        # One of them is no number.
-        return False
+    return other is None or (mine is not None and same_number(mine, other))
 
 
 def same_trade(mine: Trade, other: Trade) -> bool:
     """Microseconds are not compared: one source may not have them."""
     return (
-        mine.time_ms == other.time_ms
+        same_moment(mine, other)
         and other.is_buyer_maker in (None, mine.is_buyer_maker)
         and _agrees(mine.price, other.price)
         and _agrees(mine.quantity, other.quantity)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import Final, Generic, Literal, TypeVar, get_args
 
@@ -204,3 +205,25 @@ class Sourced(Struct, Generic[Row], frozen=True):
     origin: Origin
     epoch: int = 0
     """In which its trade id is unique."""
+
+
+SAME_MOMENT_US = 2
+"""Of one trade: some exchanges tell its time here as text and there as a float that has lost digits."""
+
+
+def same_number(mine: str | int, other: str | int) -> bool:
+    """Whether two texts are of one number: an exchange may write zeros at its end here, and not there."""
+    if mine == other:
+        return True
+    try:
+        return Decimal(mine) == Decimal(other)
+    except InvalidOperation:
+        # One of them is no number.
+        return False
+
+
+def same_moment(mine: Trade, other: Trade) -> bool:
+    """Whether two copies of a trade tell one time, as far as both tell it."""
+    if mine.time_ms == other.time_ms or mine.sub_ms_us is None or other.sub_ms_us is None:
+        return mine.time_ms == other.time_ms
+    return abs((mine.time_ms - other.time_ms) * 1000 + mine.sub_ms_us - other.sub_ms_us) <= SAME_MOMENT_US

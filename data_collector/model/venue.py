@@ -44,6 +44,8 @@ class Refused(Struct, frozen=True):
     code: int | None = None
     symbol: str | None = None
     """The streams of the request that are of this symbol; None where it does not tell which it means."""
+    passes: bool = False
+    """Whether the reason is a state that passes, such as too many requests, and not what was asked for."""
 
 
 class Listed(Struct, frozen=True):
@@ -304,6 +306,8 @@ class Cost(Struct, frozen=True):
     """One about klines up to now."""
     listing: Callable[[int], int] = lambda symbols: 2
     """The symbol list, and the statistics of so many symbols."""
+    head: int = 0
+    """The newest trade id of one symbol, where `heads` asks for each; 0 where tickers name it."""
     seconds_per_call: float = 0.1
     """How long one takes where several follow each other and the budget is not spent."""
 
@@ -340,6 +344,15 @@ class Venue(Struct, frozen=True):
     def folder(self) -> str:
         """The part of VAR_DIR that its collector has."""
         return self.key_prefix.rstrip(":") or "live"
+
+    def has_stream(self, key: Key) -> bool:
+        """Whether it is subscribed to; else it is made of what is."""
+        return key.channel != "kline" or self.klines == "streamed"
+
+    def completed(self, channels: Sequence[Channel]) -> tuple[Channel, ...]:
+        """With what others of them are made of."""
+        is_wanting = self.klines == "built" and "kline" in channels and "trade" not in channels
+        return (*channels, "trade") if is_wanting else tuple(channels)
 
     @property
     def store_keys(self) -> StoreKeys:

@@ -308,6 +308,7 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
     ],
     Annotated[Literal["data_collector_streams_mute"], "Streams that do not speak though the exchange trades"],
     Annotated[Literal["data_collector_streams_quiet"], "Streams that are silent because nothing is traded"],
+    Annotated[Literal["data_collector_streams_refused"], "Streams that the exchange refuses, and that are left out"],
     Annotated[
         Literal["data_collector_rest_weight_used"], "Request weight used in the running minute, as the exchange told"
     ],

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
+from data_collector.model.calendar import LENGTHS_MS
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinePage
@@ -58,3 +61,22 @@ def kline_page(asked: str, span: tuple[int, int], now_ms: int, rows: Iterable[Kl
             klines.append(kline)
             proven_to_ms = before
     return KlinePage(klines, proven_from_ms, proven_to_ms)
+
+
+def bare_kline(
+    symbol: str, interval: str, open_ms: int, prices: tuple[str, str, str, str], *, volume: str, trades: int | None
+) -> Kline:
+    """A closed one of an exchange that tells no more of it: open, high, low, close, how much, in how many trades."""
+    close_ms = open_ms + LENGTHS_MS[interval] - 1
+    return Kline(
+        symbol, interval, open_ms, close_ms, *prices, volume, quote_volume=None, taker_buy_base_volume=None,
+        taker_buy_quote_volume=None, trades=trades, is_closed=True, event_ms=close_ms + 1,
+    )  # fmt: skip
+
+
+def step_of(text: str) -> float:
+    """A step of prices or quantities, or 0.0 for one that is missing or no number: the rule about it is not applied."""
+    try:
+        return msgspec.json.decode(text, type=float)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return 0.0

@@ -102,7 +102,7 @@ class Collection:
         self._storing = storing = self._storing or Storing(self._settings, self.outlet, sink, intake, counters)
         self._lines = Lines(self.wiring.groups(wanted), self.wiring, intake, counters)
         keys = [(key, group) for group in self._lines.groups for key in group.keys if key.channel in wanted.channels]
-        self._watch = SilenceWatch(keys, self._venue.codec, self._rest, intake, self.statistics, counters)
+        self._watch = SilenceWatch(keys, self._venue, self._rest, intake, self.statistics, counters)
         limits = _limits(self._settings)
         groups = ConsumerGroups(sink, storing.pump.ask, self.streams, self._venue.store_keys, limits, counters)
         epochs = Epochs(
@@ -140,4 +140,4 @@ def _limits(settings: Settings) -> dict[KeyKind, tuple[str, int]]:
 
 def _wanted_klines(settings: Settings, venue: Venue) -> WantedKlines:
     intervals = settings.intervals if "kline" in settings.channels else ()
-    return WantedKlines(venue.calendar, intervals, settings.catch_up_seconds)
+    return WantedKlines(venue.calendar, intervals, settings.catch_up_seconds, are_built=venue.klines == "built")

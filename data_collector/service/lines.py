@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from data_collector.model.keys import Channel, Key
 from data_collector.model.status import Snapshot
@@ -14,10 +14,11 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.governor import Governor
 from data_collector.pipeline.connections.lateness import Lateness, Twins
 from data_collector.pipeline.connections.line import Line, LineContext
+from data_collector.pipeline.connections.refused_streams import RefusedStream
 from data_collector.pipeline.connections.transport import Address, Resolver
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.proxies import proxy_of
-from data_collector.service.part import Part, PartHealth, Spawn
+from data_collector.service.part import Part, PartHealth, Spawn, names
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
 
@@ -41,6 +42,11 @@ class Group:
     def is_connected(self) -> bool:
         """Whether something brings its streams."""
         return any(line.down_s == 0.0 for line in self.lines)
+
+    @property
+    def refused(self) -> set[Key]:
+        """Streams that the exchange gives to none of its lines."""
+        return set.intersection(*(set(line.refused) for line in self.lines))
 
 
 class Lines(Part):
@@ -69,7 +75,9 @@ class Lines(Part):
         snapshot.connections = [line.status for line in lines]
         self._count_messages(snapshot)
         self._counters.set("data_collector_connections", sum(line.down_s == 0.0 for line in lines))
-        reasons = _down_reasons(lines)
+        refused = refused_streams(lines)
+        self._counters.set("data_collector_streams_refused", len(refused))
+        reasons = _down_reasons(lines) + refused_reasons(refused)
         late = [(line.name, line.lag_s) for line in lines if line.lag_s]
         reasons += [
             f"line {name} brings messages {lag_s:.0f} s later than it did: the way to the exchange is too slow"
@@ -98,6 +106,27 @@ def _down_reasons(lines: Sequence[Line]) -> list[str]:
     reason = next((status.last_error for status in down if status.last_error), "connecting")
     advice = "" if len(down) < len(lines) else " (`make demo` needs no network)"
     return [f"{len(down)} of {len(lines)} connections to the exchange are down: {reason}{advice}"]
+
+
+def refused_streams(lines: Iterable[Line]) -> dict[Key, RefusedStream]:
+    """Those that the exchange does not give to every line that asks for them."""
+    return {key: refused for line in lines for key, refused in line.refused.items()}
+
+
+def refused_reasons(refused: Mapping[Key, RefusedStream]) -> list[str]:
+    """What an operator must know of it, in one sentence."""
+    if not refused:
+        return []
+    units: dict[str, list[str]] = {}
+    for key in refused:
+        units.setdefault(key.symbol, []).append(key.unit)
+    told = [f"{symbol} ({', '.join(sorted(found))})" for symbol, found in sorted(units.items())]
+    words = min(refused.items())[1].words
+    again = "they are not asked for again before a restart, because each time it costs the connection"
+    if not all(each.is_final for each in refused.values()):
+        again = "they are asked for again every few minutes"
+    cure = "correct the symbol's name, or give it up (SYMBOLS, or a change of subscriptions)"
+    return [f"the exchange refuses streams of {names(told)} ({words!r}); the others flow, and {again}: {cure}"]
 
 
 class Wiring:

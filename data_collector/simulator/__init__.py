@@ -1,6 +1,6 @@
 """Exchanges of a process of their own, for demos and tests."""
 
-from data_collector.simulator.control.faults import EqualTimes, Faults, FrameFault, Refuse, RefusedStream, RestFault
+from data_collector.simulator.control.faults import EqualTimes, Faults, FrameFault, Refuse, RefuseStreams, RestFault
 from data_collector.simulator.exchange import Simulator
 from data_collector.simulator.settings import SimulatorSettings
 
@@ -9,7 +9,7 @@ __all__ = [
     "Faults",
     "FrameFault",
     "Refuse",
-    "RefusedStream",
+    "RefuseStreams",
     "RestFault",
     "Simulator",
     "SimulatorSettings",

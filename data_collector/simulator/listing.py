@@ -12,12 +12,13 @@ from data_collector.simulator.amounts import SCALE
 DAY_MINUTES = 1440
 
 QUOTES = {
-    "USDT": 1.0, "USDC": 1.0, "FDUSD": 1.0, "BTC": 67_250.0, "ETH": 3_480.0, "BNB": 585.0, "EUR": 1.08, "TRY": 0.03,
+    "USDT": 1.0, "USDC": 1.0, "FDUSD": 1.0, "USD": 1.0, "BTC": 67_250.0, "ETH": 3_480.0, "BNB": 585.0,
+    "EUR": 1.08, "TRY": 0.03,
 }  # fmt: skip
 """How a symbol is cut into base and quote: by the first of these that it ends with. And about what one is worth."""
 
 DAILY: dict[str, float] = {
-    "USDT": 0.0, "USDC": 0.0003, "FDUSD": 0.0003, "EUR": 0.004, "TRY": 0.005,
+    "USDT": 0.0, "USDC": 0.0003, "FDUSD": 0.0003, "USD": 0.0003, "EUR": 0.004, "TRY": 0.005,
     "BTC": 0.020, "ETH": 0.026, "BNB": 0.024, "SOL": 0.036, "XRP": 0.032, "ADA": 0.034, "DOGE": 0.040, "LTC": 0.032,
     "LINK": 0.038, "AVAX": 0.040, "DOT": 0.036, "TRX": 0.020, "PEPE": 0.055,
 }  # fmt: skip
@@ -78,7 +79,7 @@ def _pair(symbol: str) -> tuple[str, str]:
     return symbol, "USDT"
 
 
-# Grids as on a large exchange; prices of the right size. ETHBTC has nine decimals between tick and lot, so its quote
+# Grids as on real exchanges; prices of the right size. ETHBTC has nine decimals between tick and lot, so its quote
 # amounts are really truncated; one PEPE is below a thousandth of a cent.
 KNOWN: dict[str, Listing] = {
     listing.symbol: listing
@@ -99,12 +100,14 @@ KNOWN: dict[str, Listing] = {
         _known("ETHBTC", "0.05175", "0.00001", "0.0001"),
         _known("BNBBTC", "0.0087", "0.000001", "0.001"),
         _known("BTCEUR", "62110.0", "0.01", "0.00001"),
+        _known("BTCUSD", "67250.0", "0.1", "0.00000001"),
+        _known("ETHUSD", "3480.0", "0.01", "0.00000001"),
     )
 }
 
 
 def listing_of(symbol: str, seed: int) -> Listing:
-    """The listing of a symbol: a real grid where we know it, one drawn from the seed and the name elsewhere."""
+    """The listing of a symbol: the real grid where we know it, one drawn from the seed and the name elsewhere."""
     if symbol in KNOWN:
         return KNOWN[symbol]
     base, quote = _pair(symbol)

@@ -72,6 +72,10 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     pong_timeout_s: float = 60.0
     max_age_s: float = 86_400.0
     """A stream connection is closed when it is this old."""
+    silence_s: float = 60.0
+    """A connection whose client says nothing for so long is closed, by an exchange that wants to hear of it."""
+    pulse_s: float = 1.0
+    """How often an exchange gives a sign of life that does not ping, while there is nothing else to send."""
     enforce_limits: bool = True
     """False: nobody is refused or cut for asking too much; weights are still counted and told."""
     messages_per_s: int | None = None
@@ -81,6 +85,8 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     connects_window_s: float | None = None
     """All clients together count as one address."""
     weight_per_minute: int = 6_000
+    calls_per_s: float = 1.0
+    """Of REST, where the exchange weighs them all the same."""
     error_shape: ErrorShape = "nested"
     api_key: str | None = None
     """Asked for where trades are read by their ids, as some exchanges do; None asks for none."""

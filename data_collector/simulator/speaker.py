@@ -9,7 +9,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from data_collector.model.records import Record
-from data_collector.simulator.control.faults import RefusedStream, RestFault
+from data_collector.simulator.control.faults import RefuseStreams, RestFault
 from data_collector.simulator.market.market import Market, SymbolMarket
 from data_collector.simulator.settings import SimulatorSettings
 
@@ -59,7 +59,7 @@ class Peer(Protocol):
     def drop_stream(self, stream: str) -> None:
         """End a subscription; one that is not there is no error."""
 
-    def refusal(self, stream: str) -> RefusedStream | None:
+    def refusal(self, stream: str) -> RefuseStreams | None:
         """The fault that a subscription to this stream meets; counts it."""
 
     def send_text(self, payload: bytes) -> None:
@@ -90,6 +90,10 @@ class Live(Struct, frozen=True):
 
 class StreamSpeaker(Protocol):
     """The exchange's end of its stream connections."""
+
+    @property
+    def our_form(self) -> Form:
+        """Of the connections that our collector makes."""
 
     @property
     def manners(self) -> Manners:

@@ -136,8 +136,9 @@ FEED: Final = Dashboard(
                 Query("data_collector_streams_silent", "not spoken yet {{instance}}"),
                 Query("data_collector_streams_mute", "mute {{instance}}"),
                 Query("data_collector_streams_quiet", "quiet {{instance}}"),
+                Query("data_collector_streams_refused", "refused {{instance}}"),
             ),
-            "Quiet: nothing is traded. Mute: the exchange trades, and the stream does not tell.",
+            "Quiet: nothing is traded. Mute: the exchange trades, and the stream does not tell. Refused: not given.",
         ),
         Panel(
             "Connections lost and not made",

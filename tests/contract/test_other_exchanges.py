@@ -35,6 +35,7 @@ pytestmark = pytest.mark.skipif(EXCHANGE != FIRST_EXCHANGE, reason="this is the 
 
 @pytest.mark.parametrize("exchange", [name for name in venue_names() if name != FIRST_EXCHANGE])
 @pytest.mark.parametrize("wanted", [pytest.param(OWN_NAMES, marks=pytest.mark.long), f"({CHOICE}) and {OWN_NAMES}"])
+@pytest.mark.timeout(600)
 def test_readers_read_another_exchange(exchange: str, wanted: str) -> None:
     paths = [str(ROOT / "tests" / "contract" / suite) for suite in SUITES]
     first = next(iter(SERVERS))

@@ -20,7 +20,7 @@ from data_collector.cli.doctor.doctor import check_validation
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import Settings, load_settings
-from data_collector.simulator import RefusedStream, Simulator, SimulatorSettings
+from data_collector.simulator import RefuseStreams, Simulator, SimulatorSettings
 from data_collector.venues.binance.speaker import SPEAKER
 from data_collector.venues.discovery import find_venue
 from tests.integration.command import embedded_store, finished, put
@@ -136,7 +136,7 @@ async def test_streams_are_asked_for_a_subscription_and_a_refusal_is_told() -> N
     async with exchange() as simulator:
         there = settings(SYMBOLS="BTCUSDT", BINANCE_WS_URL=simulator.ws_url, BINANCE_REST_URL=simulator.rest_url)
         taken = await check_streams(there, VENUE)
-        simulator.faults.add(RefusedStream(stream="btcusdt@trade", message="not that one"))
+        simulator.faults.add(RefuseStreams(stream="btcusdt@trade", message="not that one"))
         refused = await check_streams(there, VENUE)
 
     assert (taken.state, "answers a subscription in" in taken.seen) == ("ok", True)

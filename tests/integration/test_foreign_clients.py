@@ -1,4 +1,4 @@
-"""Five clients that know nothing of us take trades and klines from the simulated exchange: the proof that it is honest.
+"""Six clients that know nothing of us take trades and klines from the simulated exchange: the proof that it is honest.
 
 Each lives in a virtual environment of its own under `.venv-foreign/`, made on the first run. The simulator runs as
 a process; what a client received is held against what the simulator's REST side and tape say was sent.
@@ -27,7 +27,10 @@ from tests.foreign.environments import environment_of
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
-CLIENTS = ("python_binance", "binance_sdk", "unicorn", "ccxt_pro", "cryptofeed_feed")
+CLIENTS = ("python_binance", "binance_sdk", "unicorn", "ccxt_pro", "cryptofeed_feed", "ccxt_kraken")
+ENVIRONMENTS = {client: "ccxt_pro" if client == "ccxt_kraken" else client for client in CLIENTS}
+EXCHANGES = {"ccxt_kraken": "kraken"}
+"""Whose client each is; of the first exchange but for these. The truth is asked of the first one by all."""
 TLS_CLIENTS = ("cryptofeed_feed",)
 """cryptofeed refuses addresses that do not begin with wss."""
 AGGREGATE_CLIENTS = ("cryptofeed_feed",)
@@ -40,7 +43,8 @@ PAGE = 1000
 
 # Thirty times real time: a one-minute candle closes every two seconds. Pings come often, to see them answered.
 SIMULATE = ("simulate", "--ws-port", "0", "--rest-port", "0", "--speed", "30", "--trades-per-s", "2",
-            "--ping-interval-s", "1", "--pong-timeout-s", "30", "--symbols", f"{SYMBOL},ETHUSDT")  # fmt: skip
+            "--ping-interval-s", "1", "--pong-timeout-s", "30", "--symbols", f"{SYMBOL},ETHUSDT",
+            "--exchange", "binance", "--exchange", "kraken")  # fmt: skip
 
 
 class Received(TypedDict):
@@ -54,7 +58,9 @@ class Received(TypedDict):
 def environments() -> dict[str, Path]:
     """The Python of each client's environment."""
     with ThreadPoolExecutor(ENVIRONMENTS_AT_ONCE) as workers:
-        return dict(zip(CLIENTS, workers.map(environment_of, CLIENTS), strict=True))
+        names = sorted(set(ENVIRONMENTS.values()))
+        made = dict(zip(names, workers.map(environment_of, names), strict=True))
+    return {client: made[name] for client, name in ENVIRONMENTS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +79,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 class Exchange:
     """A simulator process and the truth that it tells."""
 
-    def __init__(self, rest_url: str, ws_url: str, certificate: Path) -> None:
-        self.rest_url, self.ws_url = rest_url, ws_url
+    def __init__(self, ports: dict[str, str], client: str, certificate: Path) -> None:
+        self.rest_url = ports["rest_url"]
+        exchange = EXCHANGES.get(client, "binance")
+        self.of_client = ports[f"{exchange}_rest_url"], ports[f"{exchange}_ws_url"]
         self._context = ssl.create_default_context(cafile=str(certificate))
 
     def get(self, path: str) -> list[dict[str, object]]:
@@ -100,7 +108,7 @@ def exchange(client: str, certificate: tuple[Path, Path], tmp_path: Path) -> Ite
             assert time.monotonic() < deadline_s, "the simulator does not listen"
             time.sleep(0.05)
         ports = json.loads(port_file.read_text())
-        yield Exchange(ports["rest_url"], ports["ws_url"], certificate[0])
+        yield Exchange(ports, client, certificate[0])
     finally:
         running.terminate()
         assert running.wait(30) == 0
@@ -115,8 +123,7 @@ def test_foreign_client_receives_what_the_simulator_sent(
         environments[client],
         "-m",
         f"tests.foreign.{client}",
-        exchange.rest_url,
-        exchange.ws_url,
+        *exchange.of_client,
         out,
     ]
     surroundings = {**os.environ, "REQUESTS_CA_BUNDLE": str(certificate[0]), "HOME": str(tmp_path)}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from data_collector.history.built.making import KlineMaking, summed
+from data_collector.history.built.trade_walk import TradeWalk
 from data_collector.history.feeds import KlineFeed
 from data_collector.history.ports import AnsweredRows, Bounds, Ends, Stored
 from data_collector.model.calendar import DAY_MS
@@ -64,7 +65,9 @@ class BuiltKlineFeed(KlineFeed):
         if klines:
             return self._answer(klines, is_full=True)
         if self._making is None or not self._making.goes_on_at(position):
-            self._making = KlineMaking(self.series, self._ends, self._now_ms)
+            ends, limit = self._ends, self._ends.venue.reach.trades_per_answer
+            walk = TradeWalk(self.series.symbol, ends.rest, ends.held, limit, self._now_ms)
+            self._making = KlineMaking(self.series, ends.calendar, walk)
             await self._making.begin(position)
         klines = await self._making.go_on(last)
         return self._answer(klines, is_full=not self._making.is_over)
@@ -72,7 +75,7 @@ class BuiltKlineFeed(KlineFeed):
     async def by_trades(self, missing: Sequence[tuple[int, int]]) -> tuple[int, Sequence[tuple[int, int]]]:
         kept_ms = self.kept_from_ms()
         old = [(first, min(last, kept_ms - 1)) for first, last in missing if first < kept_ms]
-        left = [(first, last) for first, last in missing if first >= kept_ms]
+        left = [(max(first, kept_ms), last) for first, last in missing if last >= kept_ms]
         if not old or self._base is not None:
             return 0, left
         ids = await self._bounds.trade_ids(self.series.symbol, old[0][0], self.grid.following(old[-1][1]), self._now_ms)
@@ -81,10 +84,10 @@ class BuiltKlineFeed(KlineFeed):
         return -(-round(trades * share) // self._ends.venue.reach.trades_per_answer), left
 
     def kept_from_ms(self) -> int:
-        """Which open times the exchange's REST side still gives, now."""
+        """The first open time that the exchange's REST side still gives, now."""
         kept = self._ends.venue.reach.klines_kept
         now_ms = self._now_ms + round((time.monotonic() - self._began_s) * 1000)
-        return 0 if kept is None else self.grid.back(now_ms, kept - 1)
+        return 0 if kept is None else self.grid.first_open(self.grid.back(now_ms, kept - 1), self._anchor_ms)
 
     def _is_kept(self, position: int) -> bool:
         return position >= self.kept_from_ms()

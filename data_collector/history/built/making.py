@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from data_collector.candles.building import CandleBuilder
 from data_collector.history.built.trade_walk import TradeWalk, WalkedTrades
-from data_collector.history.feeds import Doubts, faults_of_trades
-from data_collector.history.ports import Ends
 from data_collector.model.calendar import Calendar, place_ms
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
@@ -20,13 +18,12 @@ PAGES_MAX = 4
 class KlineMaking:
     """Goes through the trades once. A method that raised what exchange or database did may be called again."""
 
-    def __init__(self, series: Key, ends: Ends, now_ms: int) -> None:
+    def __init__(self, series: Key, calendar: Calendar, walk: TradeWalk) -> None:
         self._series = series
-        self._calendar = ends.calendar
-        self._grid = KlineGrid(ends.calendar, series.kline_interval)
-        doubts = Doubts()
-        self._walk = TradeWalk(series.symbol, ends, now_ms, lambda trades: doubts.settle(faults_of_trades(trades)))
-        self._builder = CandleBuilder(series.symbol, ends.calendar, [series.kline_interval])
+        self._calendar = calendar
+        self._grid = KlineGrid(calendar, series.kline_interval)
+        self._walk = walk
+        self._builder = CandleBuilder(series.symbol, calendar, [series.kline_interval])
         self._asked_ms = self._due_ms = -1
         self._is_proven = False
         """Whether all trades since the due kline opened are known."""

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
 import structlog
 from msgspec import Struct
@@ -21,13 +23,15 @@ from data_collector.model.backoff import Backoff
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.status import ConnectionStatus
-from data_collector.model.venue import Closing, Codec, Head, Pulse, Refused, StreamLimits
+from data_collector.model.venue import Closing, Codec, Pulse, Refused, StreamLimits
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.connections.connection import Connection, Conversation
+from data_collector.pipeline.connections.connection import Connection
+from data_collector.pipeline.connections.conversation import Conversation
 from data_collector.pipeline.connections.governor import Governor
 from data_collector.pipeline.connections.overlap import Overlap, Result
+from data_collector.pipeline.connections.refused_streams import RefusedStream, RefusedStreams
 from data_collector.pipeline.connections.transport import Address, Connect, failure_label, open_websocket
-from data_collector.pipeline.connections.websocket import Control, Receive, WebSocket
+from data_collector.pipeline.connections.websocket import Control, Receive
 
 SILENCE_MARGIN_S = 5.0
 """On top of the ping interval, when our own ping is sent: a peer that answers nothing for that long is dead."""
@@ -59,13 +63,12 @@ class Line:
     ) -> None:  # fmt: skip
         """`rollover_lock` is shared with the twin, so that the two are never rolled over at once."""
         self.name = name
-        self.streams = tuple(context.codec.stream_name(key) for key in keys)
-        self._symbols = _traded(keys)
         self._context = context
+        self._refused = RefusedStreams()
+        self._use(keys)
         self._counters = context.counters
         self._rollover_lock = rollover_lock or asyncio.Lock()
         self._first_dial_in_s = first_dial_in_s
-        self._conversation = Conversation(context.codec, context.counters)
         self._backoff = Backoff()
         self._retry_s = 0.0
         self._log = structlog.get_logger().bind(line=name)
@@ -103,6 +106,11 @@ class Line:
         """Wall clock of the connection's newest message; 0 before the first."""
         return 0 if self._live is None else self._live.socket.last_message_ns
 
+    @property
+    def refused(self) -> Mapping[Key, RefusedStream]:
+        """Its streams that the exchange will not give, and that it goes without."""
+        return {self._keys[stream]: each for stream, each in self._refused.found.items()}
+
     def sample(self, take: Receive) -> None:
         """Show the next message to `take` too."""
         if self._live is not None:
@@ -124,8 +132,7 @@ class Line:
         Returns when the exchange has said so. A connection that cannot be changed is replaced (make before break),
         and one that is being made is made with the new streams.
         """
-        self.streams = tuple(self._context.codec.stream_name(key) for key in keys)
-        self._symbols = _traded(keys)
+        self._use(keys)
         self._state.streams = len(self.streams)
         self._note_complete()
         for connection in (self._live, self._following):
@@ -136,11 +143,13 @@ class Line:
         """Give streams of this line up and ask for them again."""
         if self._live is None:
             return
-        socket = self._live.socket
+        socket, conversation = self._live.socket, self._live.conversation
         try:
-            await self._conversation.unsubscribe(socket, streams)
+            # What the exchange has dropped without a word cannot be given up.
+            with suppress(VenueUnreachable):
+                await conversation.unsubscribe(socket, streams)
             # Some may have been given up for good meanwhile.
-            await self._conversation.subscribe(socket, [stream for stream in streams if stream in self.streams])
+            await conversation.subscribe(socket, [stream for stream in streams if stream in self._keys])
         except VenueUnreachable as error:
             self._log.warning("resubscription_failed", streams=len(streams), reason=str(error))
 
@@ -183,26 +192,30 @@ class Line:
         if ends_s is not None:
             self._counters.set("data_collector_certificate_expires_seconds", ends_s)
         self._log.info("line_connected", url=self._context.address.url, streams=len(self.streams))
+        self._log_refused()
 
     async def _connect(self, receive: Receive) -> Connection:
         """One try to connect and subscribe. Raises `VenueUnreachable`."""
         context = self._context
         await context.dials.turn()
+        conversation = Conversation(context.codec, self._counters, self._refused)
         socket = await open_websocket(
             context.address,
             context.codec.session().decode,
             receive,
-            self._on_control,
+            partial(self._on_control, conversation),
             messages_per_s=context.limits.control_messages_per_s,
             connect=context.connect,
         )
-        connection = Connection(socket, context.limits.max_age_s, self.streams)
+        if context.limits.keepalive_s is not None:
+            socket.keep_alive(context.limits.keepalive_s, conversation.keepalive)
+        connection = Connection(socket, conversation, context.limits.max_age_s, self.streams)
         try:
-            await self._conversation.subscribe_surely(socket, connection.streams)
+            await conversation.subscribe_surely(socket, connection.streams)
             while connection.streams != self.streams:
                 # They were changed meanwhile.
                 old, connection.streams = connection.streams, self.streams
-                await self._conversation.change(socket, old, connection.streams)
+                await conversation.change(socket, old, connection.streams)
         except BaseException:
             socket.close("not subscribed")
             raise
@@ -214,13 +227,14 @@ class Line:
             while connection.streams != self.streams and not connection.socket.ended.done():
                 wanted = self.streams
                 try:
-                    await self._conversation.change(connection.socket, connection.streams, wanted)
+                    await connection.conversation.change(connection.socket, connection.streams, wanted)
                 except VenueUnreachable as error:
                     self._log.warning("subscriptions_unchanged", reason=str(error))
                     connection.ends_soon = True
                     return
                 connection.streams = wanted
         self._note_complete()
+        self._log_refused()
 
     def _note_failure(self, error: VenueUnreachable) -> float:
         """How long to wait before the next try."""
@@ -243,7 +257,12 @@ class Line:
         """Make before break: the connection that goes on, which is the old one when there is no other yet."""
         async with self._rollover_lock:
             context = self._context
-            overlap = Overlap(self._symbols, context.receive, context.due)
+            traded = [
+                key.symbol
+                for stream, key in self._keys.items()
+                if key.channel == "trade" and stream not in self._refused.found
+            ]
+            overlap = Overlap(traded, context.receive, context.due)
             try:
                 self._following = following = await self._connect(overlap.receive)
             except VenueUnreachable as error:
@@ -294,23 +313,35 @@ class Line:
                 asked = socket.ping()
             if now >= live.check_s:
                 live.put_check_off()
-                await self._mend_subscriptions(socket)
+                await self._mend_subscriptions(live)
+            await self._ask_for_refused(live)
             # Half a second, so that an announced shutdown is acted on at once.
             reason = await socket.wait_ended(min(0.5, quiet_max_s, max(0.05, due_s - now)))
             if reason is not None:
                 self._lost(live, reason)
                 return False
 
-    async def _mend_subscriptions(self, socket: WebSocket) -> None:
+    async def _mend_subscriptions(self, live: Connection) -> None:
         """Ask again for streams that the exchange has dropped without a word."""
         try:
-            missing = await self._conversation.missing(socket, self.streams)
+            missing = await live.conversation.missing(live.socket, self.streams)
             if missing:
                 self._counters.add("data_collector_subscription_drift_total", len(missing))
                 self._log.warning("streams_dropped_by_exchange", streams=len(missing), example=min(missing))
-                await self._conversation.subscribe(socket, missing)
+                await live.conversation.subscribe(live.socket, missing)
         except VenueUnreachable as error:
             self._log.warning("subscriptions_unchecked", reason=str(error))
+
+    async def _ask_for_refused(self, live: Connection) -> None:
+        """Now and then; most symbols that are refused are misspelt, but some are listed later."""
+        before = set(self._refused.found)
+        try:
+            await live.conversation.ask_again(live.socket)
+        except VenueUnreachable as error:
+            self._log.warning("refused_streams_unasked", reason=str(error))
+        accepted = before.difference(self._refused.found)
+        if accepted:
+            self._log.info("streams_accepted", streams=len(accepted), example=min(accepted))
 
     def _note_complete(self) -> None:
         if self._live is not None and self._live.streams == self.streams:
@@ -320,6 +351,7 @@ class Line:
 
     def _lost(self, live: Connection, reason: str) -> None:
         self._live = None
+        self._refused.blame()
         self._note_complete()
         self._down_since_s = time.monotonic()
         self._retry_s = 0.0
@@ -328,20 +360,25 @@ class Line:
         self._counters.add("data_collector_disconnects_total", reason=_label(reason))
         self._log.warning("line_lost", reason=reason, served_s=round(live.served_s, 1))
 
-    def _on_control(self, control: Control) -> None:
-        if isinstance(control, Pulse | Head):
+    def _log_refused(self) -> None:
+        for stream, refused in list(self._refused.found.items())[:1]:
+            self._log.warning("streams_refused", streams=len(self._refused.found), example=stream, reason=refused.words)
+
+    def _use(self, keys: Sequence[Key]) -> None:
+        self._keys = {self._context.codec.stream_name(key): key for key in keys}
+        self.streams = tuple(self._keys)
+        self._refused.keep(self._keys)
+
+    def _on_control(self, conversation: Conversation, control: Control) -> None:
+        if isinstance(control, Pulse):
             return
         if isinstance(control, Closing):
             self._counters.add("data_collector_server_shutdowns_total")
             self._log.info("exchange_shutdown_announced")
             if self._live is not None:
                 self._live.ends_soon = True
-        elif not self._conversation.take_reply(control) and isinstance(control, Refused):
+        elif not conversation.take(control) and isinstance(control, Refused):
             self._log.warning("exchange_error", message=control.error, code=control.code)
-
-
-def _traded(keys: Sequence[Key]) -> tuple[str, ...]:
-    return tuple(key.symbol for key in keys if key.channel == "trade")
 
 
 def _label(reason: str) -> str:

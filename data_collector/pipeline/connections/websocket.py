@@ -46,12 +46,12 @@ class Unreadable(Struct, frozen=True):
 Decode = Callable[[memoryview, int], Event | list[Record]]
 """Gets a text message, which is valid during the call only, and its receive time in ns. Raises `BadFrame`."""
 
-Received = Record | list[Record] | UnknownEvent | Unreadable
+Received = Record | list[Record] | Head | UnknownEvent | Unreadable
 """What one message is for the stages that follow."""
 
 Receive = Callable[[Received], None]
 
-Control = Acknowledged | Refused | Listed | Head | Pulse | Closing
+Control = Acknowledged | Refused | Listed | Pulse | Closing
 """What concerns the connection alone."""
 
 OnControl = Callable[[Control], None]
@@ -83,7 +83,7 @@ class WebSocket(WSListener):
         self.heard = True
         """Set by every frame, pings included; the line clears it to see whether more come."""
         self.last_message_ns = 0
-        """Wall clock of the newest text message."""
+        """Wall clock of the newest message that is not about the connection alone."""
 
     def hand_to(self, receive: Receive) -> None:
         """Give the messages to this receiver from now on."""
@@ -119,6 +119,10 @@ class WebSocket(WSListener):
             return False
         self._transport.send_ping(b"")
         return True
+
+    def keep_alive(self, every_s: float, message: Callable[[], bytes | None]) -> None:
+        """Send such a message so often until the end, whatever else is sent."""
+        self._loop.call_later(every_s, self._send_keepalive, every_s, message)
 
     def close(self, reason: str, code: WSCloseCode = WSCloseCode.OK) -> None:
         """Close from our side; `ended` is done then, whatever the peer does."""
@@ -163,15 +167,16 @@ class WebSocket(WSListener):
                 if whole is None:
                     return
                 message = memoryview(whole)
-            self.last_message_ns = received_ns
             try:
                 decoded = self._decode(message, received_ns)
             except BadFrame as error:
+                self.last_message_ns = received_ns
                 self._count_bad_message()
                 self._receive(Unreadable(bytes(message), error))
                 return
-            # Nine of ten messages are trades: they are told apart the quickest way.
-            if type(decoded) is Trade or not isinstance(decoded, Control):
+            # Nine of ten messages are trades, single or in lists: they are told apart the quickest way.
+            if type(decoded) is Trade or isinstance(decoded, list) or not isinstance(decoded, Control):
+                self.last_message_ns = received_ns
                 self._receive(decoded)
             else:
                 self._on_control(decoded)
@@ -254,6 +259,16 @@ class WebSocket(WSListener):
             transport.send_pong(self._ping_payload)
         else:
             self._loop.call_later(max(0.001, self._messages.next_in_s()), self._answer_waiting_ping, transport)
+
+    def _send_keepalive(self, every_s: float, message: Callable[[], bytes | None]) -> None:
+        if self.ended.done() or self._transport is None or self._transport.is_disconnected:
+            return
+        again_s = every_s
+        if not self._messages.try_now():
+            again_s = max(0.001, self._messages.next_in_s())
+        elif (frame := message()) is not None:
+            self._transport.send(WSMsgType.TEXT, frame)
+        self._loop.call_later(again_s, self._send_keepalive, every_s, message)
 
     def _end(self, reason: str) -> None:
         if not self.ended.done():

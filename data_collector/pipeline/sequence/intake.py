@@ -14,7 +14,7 @@ from data_collector.model.channels import NewestRecord, collected, key_of, numbe
 from data_collector.model.gate import AuditNotes, Gate, Verdict
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Record, Ticker, Trade
-from data_collector.model.venue import UnknownEvent
+from data_collector.model.venue import Head, UnknownEvent
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.websocket import Received, Unreadable
 from data_collector.pipeline.gaps.ledger import Ledger
@@ -24,6 +24,9 @@ from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.tally import Tally, also_refused
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.pipeline.sequence.trade_sequence import JUMP_MAX
+
+TICKER_LAG_MS = 1_000
+"""A ticker names the last trade as it was so long before it was sent, at the most."""
 
 
 class Intake:
@@ -86,15 +89,20 @@ class Intake:
         """What one message of any line holds."""
         if type(received) is Trade:
             self._take_trade(received)
+        elif isinstance(received, list):
+            for record in received:
+                if type(record) is Trade:
+                    self._take_trade(record)
+                else:
+                    self._take_other(record)
         elif type(received) is Kline:
             self.klines.take(received)
         elif isinstance(received, UnknownEvent):
             self._counters.add("data_collector_events_unknown_total")
         elif isinstance(received, Unreadable):
             self._refuse_frame(received)
-        elif isinstance(received, list):
-            for record in received:
-                self._take_other(record)
+        elif isinstance(received, Head):
+            self.take_head(received.symbol, received.trade_id)
         else:
             self._take_other(received)
 
@@ -109,10 +117,15 @@ class Intake:
             return
         self._put_newest(key, ticker, verdict)
 
-    def take_head(self, symbol: str, trade_id: int) -> None:
-        """The newest trade id that REST has, where no ticker names it; one that jumps is not believed."""
+    def take_head(self, symbol: str, trade_id: int, time_ms: int | None = None) -> None:
+        """The newest trade id, where no ticker names it; one that jumps is not believed.
+
+        The exchange had none with a later id at `time_ms`, where that is known.
+        """
         if symbol in self._sequences and not self._jumps(symbol, trade_id):
             self.trades.learn_reference(symbol, trade_id)
+            if time_ms is not None:
+                self.klines.prove(symbol, trade_id, time_ms)
 
     def _take_newest(self, key: Key, record: NewestRecord) -> None:
         """A record of a stream of which the newest counts."""
@@ -134,22 +147,21 @@ class Intake:
         self.tally.other_event_ms = max(self.tally.other_event_ms, sent_ms_of(record) or 0)
         if isinstance(record, Ticker) and record.last_id is not None:
             self.trades.learn_reference(record.symbol, record.last_id)
+            self.klines.prove(record.symbol, record.last_id, record.event_ms - TICKER_LAG_MS)
 
     def _take_other(self, record: Record) -> None:
-        match record:
-            case Trade():
-                self._take_trade(record)
-            case Kline():
-                self.klines.take(record)
-            case _:
-                key = key_of(record)
-                if record.symbol not in self._sequences or key in self.tally.former:
-                    self.tally.refuse_unknown(record)
-                elif isinstance(record, NewestRecord) and key in self._newest:
-                    self._take_newest(key, record)
-                else:
-                    # For a subclass alone.
-                    self.tally.passes(record, "other", self._check(record))
+        """Whatever is no trade."""
+        if isinstance(record, Kline):
+            self.klines.take(record)
+            return
+        key = key_of(record)
+        if record.symbol not in self._sequences or key in self.tally.former:
+            self.tally.refuse_unknown(record)
+        elif isinstance(record, NewestRecord) and key in self._newest:
+            self._take_newest(key, record)
+        else:
+            # For a subclass alone.
+            self.tally.passes(record, "other", self._check(record))
 
     def _check_newest(self, record: NewestRecord) -> Verdict | None:
         verdict = self._check(record)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_collector.model.records import Trade
+from data_collector.model.records import Trade, same_moment, same_number
 
 NEW_IDS = 100
 """So many of them, and the ids seem to have begun anew."""
@@ -245,8 +245,8 @@ class NewLifeWatch:
 def contradicts(first: Trade, second: Trade) -> bool:
     """Whether two copies of a trade have different contents."""
     return (
-        first.price != second.price
-        or first.quantity != second.quantity
-        or first.time_ms != second.time_ms
+        not same_number(first.price, second.price)
+        or not same_number(first.quantity, second.quantity)
+        or not same_moment(first, second)
         or first.is_buyer_maker != second.is_buyer_maker
     )

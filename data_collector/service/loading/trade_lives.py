@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from data_collector.model.records import Trade
+from data_collector.model.records import Trade, same_moment
 from data_collector.sinks.postgres.reading import PostgresReader
 
 DISORDER_MS = 60_000
@@ -78,6 +78,6 @@ def _fits(lives: Sequence[Life], at: int, trade: Trade) -> bool:
 def _contradict(held: Trade, trade: Trade) -> bool:
     """Whether two trades cannot be of one life."""
     if held.trade_id == trade.trade_id:
-        return held.time_ms != trade.time_ms
+        return not same_moment(held, trade)
     earlier, later = (held, trade) if held.trade_id < trade.trade_id else (trade, held)
     return earlier.time_ms > later.time_ms + DISORDER_MS

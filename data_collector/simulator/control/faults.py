@@ -92,11 +92,13 @@ class Refuse(Struct, kw_only=True, forbid_unknown_fields=True):
     """For a 3xx status: where to redirect to."""
 
 
-class RefusedStream(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Subscriptions to these streams are refused, in the exchange's own way."""
+class RefuseStreams(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A request for such streams is refused; the exchange's own way decides whether all of it is, or these alone."""
 
     stream: str
-    """Shell pattern of their names."""
+    """Name of the streams, as a shell pattern."""
+    closes: bool = False
+    """Whether the connection is closed after it."""
     message: str | None = None
     """What is told; None is what the exchange usually says."""
     code: int | None = None
@@ -112,7 +114,7 @@ class EqualTimes(Struct, kw_only=True, forbid_unknown_fields=True):
     """Which share of them, drawn from the seed."""
 
 
-Fault = FrameFault | RestFault | Refuse | RefusedStream | EqualTimes
+Fault = FrameFault | RestFault | Refuse | RefuseStreams | EqualTimes
 
 
 class Faults:
@@ -122,7 +124,7 @@ class Faults:
         self.frame_faults: list[FrameFault] = []
         self.rest_faults: list[RestFault] = []
         self.refusals: list[Refuse] = []
-        self.refused_streams: list[RefusedStream] = []
+        self.refused_streams: list[RefuseStreams] = []
         self.equal_times: list[EqualTimes] = []
         self.hit_counts: dict[str, int] = {}
         self._random = random.Random(f"{seed}:faults")
@@ -142,7 +144,7 @@ class Faults:
                 self.rest_faults.append(fault)
             case Refuse():
                 self.refusals.append(fault)
-            case RefusedStream():
+            case RefuseStreams():
                 self.refused_streams.append(fault)
             case EqualTimes():
                 self.equal_times.append(fault)
@@ -186,7 +188,7 @@ class Faults:
         self._hit("refuse")
         return fault
 
-    def refused_stream(self, stream: str) -> RefusedStream | None:
+    def refused_stream(self, stream: str) -> RefuseStreams | None:
         """The fault for a subscription to a stream; counts it."""
         for fault in self.refused_streams:
             if fnmatchcase(stream, fault.stream):
@@ -208,7 +210,7 @@ class Faults:
         self.hit_counts[kind] = self.hit_counts.get(kind, 0) + 1
 
 
-def _is_spent(fault: FrameFault | RestFault | Refuse | RefusedStream) -> bool:
+def _is_spent(fault: FrameFault | RestFault | Refuse | RefuseStreams) -> bool:
     if fault.count is None:
         return False
     fault.count -= 1

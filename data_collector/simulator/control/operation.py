@@ -16,7 +16,7 @@ from data_collector.simulator.control.faults import (
     Faults,
     FrameFault,
     Refuse,
-    RefusedStream,
+    RefuseStreams,
     RestFault,
 )
 from data_collector.simulator.market.candles import INTERVALS
@@ -28,7 +28,7 @@ class FaultOrder(Struct, forbid_unknown_fields=True):
     frames: list[FrameFault] = field(default_factory=list)
     rest: list[RestFault] = field(default_factory=list)
     refuse: list[Refuse] = field(default_factory=list)
-    refuse_streams: list[RefusedStream] = field(default_factory=list)
+    streams: list[RefuseStreams] = field(default_factory=list)
     equal_times: list[EqualTimes] = field(default_factory=list)
 
 
@@ -90,7 +90,7 @@ class Operation:
         except msgspec.DecodeError as error:
             return _refusal(str(error))
         asked: list[Fault] = [
-            *order.frames, *order.rest, *order.refuse, *order.refuse_streams, *order.equal_times
+            *order.frames, *order.rest, *order.refuse, *order.streams, *order.equal_times
         ]  # fmt: skip
         for fault in asked:
             self._faults.add(fault)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from data_collector.simulator.control.faults import Faults, RefusedStream
+from data_collector.simulator.control.faults import Faults, RefuseStreams
 from data_collector.simulator.limits import SlidingWindow
 from data_collector.simulator.settings import SimulatorSettings
 from data_collector.simulator.speaker import Form, StreamSpeaker
@@ -157,7 +157,7 @@ class StreamConnection(WSListener):
         for stream in streams:
             self._hub.subscribe(stream, self)
 
-    def refusal(self, stream: str) -> RefusedStream | None:
+    def refusal(self, stream: str) -> RefuseStreams | None:
         """The fault that a subscription meets; counts it."""
         return self._faults.refused_stream(stream)
 

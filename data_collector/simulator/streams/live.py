@@ -33,12 +33,12 @@ def ticker(market: SymbolMarket, start: int, end: int, now_ms: int) -> list[Tick
     return [market.ticker(event_ms=now_ms)]
 
 
-def candles(interval: str) -> Callable[[SymbolMarket, int, int, int], list[Kline]]:
+def candles(interval: str, offset_ms: int = 0) -> Callable[[SymbolMarket, int, int, int], list[Kline]]:
     """The candles that they are in. None of them is told to be closed."""
 
     def records(market: SymbolMarket, start: int, end: int, now_ms: int) -> list[Kline]:
-        series, times_us = market.series(interval), market.tape.times_us
-        opens = dict.fromkeys(open_of(interval, time_us // 1000) for time_us in times_us[start:end])
+        series, times_us = market.series(interval, offset_ms), market.tape.times_us
+        opens = dict.fromkeys(open_of(interval, time_us // 1000, offset_ms) for time_us in times_us[start:end])
         found = [candle for open_ms in opens if (candle := series.at(open_ms)) is not None]
         name = market.listing.symbol
         return [kline_record(name, interval, candle, event_ms=now_ms, is_closed=False) for candle in found]

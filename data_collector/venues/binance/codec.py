@@ -35,6 +35,9 @@ MICROSECONDS_FROM = 10**15
 
 STREAMS_PER_REQUEST = 200
 
+INVALID_REQUEST = 2
+"""The code of a refusal of what was asked for: a badly formed name among the streams, though it does not tell which."""
+
 KIND_CHARACTERS_MAX = 64
 """An event kind is repeated in logs; the longest documented one has 14 characters."""
 
@@ -137,9 +140,9 @@ class BinanceCodec:
 
     def _decode_reply(self, outline: Outline) -> Acknowledged | Listed | Refused:
         if outline.error is not None:
-            return Refused(outline.id, outline.error.msg, outline.error.code)
+            return _refused(outline.id, outline.error.msg, outline.error.code)
         if outline.code is not None and outline.msg is not None:
-            return Refused(outline.id, outline.msg, outline.code)
+            return _refused(outline.id, outline.msg, outline.code)
         if outline.id is None and not _present(outline.result):
             raise BadFrame("The frame is neither data nor a reply.", reason="wrong_shape")
         streams = self._names(outline.result) if _present(outline.result) else None
@@ -173,6 +176,10 @@ def _record(message: Message, received_ns: int) -> Record | Closing:
             return Closing(milliseconds(message.E))
         case _:
             assert_never(message)
+
+
+def _refused(number: int | str | None, words: str, code: int) -> Refused:
+    return Refused(number, words, code, passes=code != INVALID_REQUEST)
 
 
 def _present(raw: msgspec.Raw) -> bool:

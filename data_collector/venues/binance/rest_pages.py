@@ -13,7 +13,7 @@ from msgspec import Struct
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.venue import KlinePage, SymbolRules
-from data_collector.rest.pages import CLOSED_MARGIN_MS, ID_BOUND, BadPage, check_ids, check_rows, kline_page
+from data_collector.rest.pages import CLOSED_MARGIN_MS, ID_BOUND, BadPage, check_ids, check_rows, kline_page, step_of
 from data_collector.venues.binance.codec import MICROSECONDS_FROM, milliseconds
 
 ROWS_MAX = 1000
@@ -177,16 +177,8 @@ def _symbol_rules(item: _Symbol) -> SymbolRules:
     filters = {found.filter_type: found for found in item.filters}
     price, lot = filters.get("PRICE_FILTER", _Filter()), filters.get("LOT_SIZE", _Filter())
     return SymbolRules(
-        item.symbol, item.status, item.base_asset, item.quote_asset, _step(price.tick_size), _step(lot.step_size)
+        item.symbol, item.status, item.base_asset, item.quote_asset, step_of(price.tick_size), step_of(lot.step_size)
     )
-
-
-def _step(text: str) -> float:
-    """A step, or 0.0 for one that is missing or no number: the rule about it is not applied then."""
-    try:
-        return msgspec.json.decode(text, type=float)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return 0.0
 
 
 def _ticker(row: TickerRow) -> Ticker:

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
-from data_collector.model.errors import Misconfigured
-from data_collector.model.venue import Addresses, Counts, ExchangeApi, Reach, StreamLimits, Venue
+from data_collector.model.venue import Addresses, Cost, Reach, StreamLimits, Venue
 from data_collector.venues.kraken.codec import KrakenCodec
-
-HINT_451 = (
-    "Kraken does not serve this place. Run the collector where it does, or reach it through a proxy: set "
-    "HTTPS_PROXY and USE_PROXY=1"
-)
-
-
-def _open_rest(
-    url: str, *, use_proxy: bool = False, counters: Counts | None = None, api_key: str | None = None
-) -> ExchangeApi:
-    raise Misconfigured("Kraken's REST side is not there yet.")
-
+from data_collector.venues.kraken.rest import HINT_451, KrakenRest
 
 VENUE = Venue(
     name="kraken",
@@ -41,8 +29,10 @@ VENUE = Venue(
     stream_path="/v2",
     codec=KrakenCodec(),
     calendar=UtcCalendar(),
-    open_rest=_open_rest,
+    open_rest=KrakenRest,
     hint_451=HINT_451,
     klines="built",
     reach=Reach(trades_per_answer=1000, klines_per_answer=720, klines_kept=720),
+    # Half of a call a second is for what is not urgent.
+    cost=Cost(head=1, seconds_per_call=2.1),
 )

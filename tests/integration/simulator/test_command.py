@@ -55,6 +55,32 @@ async def test_it_tells_where_it_listens_and_ends_cleanly_on_a_signal(tmp_path: 
     assert (command.returncode, err.decode()) == (0, "")
 
 
+async def test_several_exchanges_tell_one_market_each_at_its_own_ports(tmp_path: Path) -> None:
+    command, ports = await launch_and_wait(
+        tmp_path / "ports.json", "--exchange", "binance", "--exchange", "kraken", "--symbols", "BTC/USD", "--seed", "3"
+    )
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(ports["binance_rest_url"] + "/api/v3/exchangeInfo") as first,
+        session.get(ports["kraken_rest_url"] + "/0/public/AssetPairs") as second,
+    ):
+        names = [symbol["symbol"] for symbol in (await first.json())["symbols"]], list((await second.json())["result"])
+        command.send_signal(signal.SIGTERM)
+        out, _ = await asyncio.wait_for(command.communicate(), DEADLINE_S)
+
+    assert names == (["BTCUSD"], ["XXBTZUSD"])
+    assert ports["ws_url"] == ports["binance_ws_url"]
+    assert f"export EXCHANGES=kraken\n  export KRAKEN_WS_URL={ports['kraken_ws_url']}" in out.decode()
+
+
+async def test_an_exchange_that_is_not_shipped_is_one_sentence() -> None:
+    command = await launch("--exchange", "nowhere")
+    _, err = await asyncio.wait_for(command.communicate(), DEADLINE_S)
+
+    assert command.returncode == 78
+    assert "no exchange named 'nowhere'" in err.decode()
+
+
 @pytest.mark.parametrize("option", ["--ws-port", "--rest-port"])
 async def test_a_taken_port_is_one_sentence_and_an_exit_code(option: str) -> None:
     with socket.socket() as taken:

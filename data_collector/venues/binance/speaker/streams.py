@@ -60,6 +60,7 @@ class BinanceStreams:
     def __init__(self, market: Market, settings: SimulatorSettings) -> None:
         self._market = market
         self._settings = settings
+        self.our_form = Form(combined=True)
         self.manners = Manners(
             connects_max=CONNECTS_MAX if settings.connects_max is None else settings.connects_max,
             connects_window_s=CONNECTS_WINDOW_S if settings.connects_window_s is None else settings.connects_window_s,
@@ -109,9 +110,9 @@ class BinanceStreams:
     def _subscribe(self, peer: Peer, streams: Sequence[str], request_id: RequestId) -> bool:
         refused = [fault for stream in streams if (fault := peer.refusal(stream)) is not None]
         if refused:
-            code, message = refused[0].code, refused[0].message
-            told = ControlError(2 if code is None else code, message or "Invalid request: invalid stream", request_id)
-            self._refuse(peer, told)
+            fault = refused[0]
+            code, message = 2 if fault.code is None else fault.code, fault.message or "Invalid request: invalid stream"
+            self._refuse(peer, ControlError(code, message, request_id, closes=fault.closes))
             return False
         if not peer.has_room(streams):
             self._refuse(peer, ControlError(4, "Too many subscriptions", request_id, closes=True))

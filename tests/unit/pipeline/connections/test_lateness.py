@@ -9,21 +9,13 @@ from datetime import UTC, datetime
 import pytest
 
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.connections.connection import Connection
 from data_collector.pipeline.connections.governor import Governor
 from data_collector.pipeline.connections.lateness import AGAIN_S, LATE_MS, LATE_S, Lateness
 from data_collector.pipeline.connections.line import Line, LineContext
 from data_collector.pipeline.connections.transport import Address
-from data_collector.pipeline.connections.websocket import Received, WebSocket
-from data_collector.venues.binance.codec import BinanceCodec
 from tests.market import NOON_MS, quote, trade
+from tests.unit.pipeline.connections.connecting import CODEC, connected, take
 from tests.unit.pipeline.connections.test_lateness_twins import LIMITS
-
-CODEC = BinanceCodec()
-
-
-def take(received: Received) -> None:
-    """Where messages go."""
 
 
 async def dial(host: str, port: int) -> socket.socket:
@@ -43,18 +35,20 @@ class Scene:
         self.connect(datetime(2026, 1, 1, tzinfo=UTC))
 
     def connect(self, began_at: datetime) -> None:
-        live = Connection(WebSocket(CODEC.decode, take, lambda _: None, 4), 86_400.0, ())
+        live = connected()
         live.began_at = began_at
         self.line._live = live
         self.lateness.look()
 
-    def bring(self, seconds: int, *, late_ms: float = 0.0) -> None:
-        """A message a second, each that late."""
+    def bring(self, seconds: int, *, late_ms: float = 0.0, several: bool = False) -> None:
+        """A message a second, each that late; with `several` records, or a single one."""
         for _ in range(seconds):
             self.now_s += 1.0
             live = self.line._live
             assert live is not None
-            live.socket._receive(trade(event_ms=int(NOON_MS + self.now_s * 1000 - late_ms)))
+            event_ms = int(NOON_MS + self.now_s * 1000 - late_ms)
+            newest, older = trade(event_ms=event_ms), trade(event_ms=event_ms - 60_000)
+            live.socket._receive([quote(), older, newest, quote()] if several else newest)
             self.lateness.look()
 
     def bring_quote(self) -> None:
@@ -93,6 +87,17 @@ async def test_message_without_a_time_is_no_sample_and_the_next_one_is(scene: Sc
     scene.bring(1, late_ms=LATE_MS + 1_000)
     scene.bring_quote()
     scene.bring(int(LATE_S), late_ms=LATE_MS + 1_000)
+
+    assert scene.renewals == 1
+
+
+async def test_newest_of_several_records_in_a_message_tells_how_late_it_is(scene: Scene) -> None:
+    """A snapshot of trades, for instance, holds old ones too."""
+    scene.bring(10)
+    scene.bring(10, several=True)
+    assert scene.renewals == 0
+
+    scene.bring(int(LATE_S) + 1, late_ms=LATE_MS + 1_000, several=True)
 
     assert scene.renewals == 1
 

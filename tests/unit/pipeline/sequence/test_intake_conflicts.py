@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from data_collector.pipeline.sequence.new_life import contradicts
 from data_collector.pipeline.sequence.trade_intake import CONFLICTS_MAX
-from tests.market import trade
+from tests.market import NOON_MS, trade
 from tests.unit.pipeline.intake_scene import Scene, fields, rules, runs
 
 CONFLICTS = "data_collector_trade_conflicts_total"
@@ -31,6 +32,30 @@ def test_copy_that_says_the_same_is_no_conflict(scene: Scene) -> None:
 
     assert scene.take_side() == []
     assert scene.counters.value(CONFLICTS) == 0
+
+
+def test_copy_from_elsewhere_that_says_the_same_in_other_digits_is_no_conflict(scene: Scene) -> None:
+    """REST may write zeros at the end where the stream writes none."""
+    scene.begin()
+    scene.send(trade(11), trade(11, price="45180.50000", quantity="0.1230"))
+
+    assert scene.take_side() == []
+    assert scene.counters.value(CONFLICTS) == 0
+
+
+@pytest.mark.parametrize(
+    ("mine_us", "other_us", "is_one"),
+    [(0, 998, True), (0, 997, False), (0, None, False), (None, 998, False), (None, None, False)],
+)
+def test_moment_that_a_float_has_rounded_is_the_same(
+    mine_us: int | None, other_us: int | None, *, is_one: bool
+) -> None:
+    """A millisecond before, by so many microseconds; where they are not known milliseconds decide."""
+    mine, other = trade(11, sub_ms_us=mine_us), trade(11, time_ms=NOON_MS + 122, sub_ms_us=other_us)
+
+    assert contradicts(mine, other) != is_one
+    assert contradicts(other, mine) != is_one
+    assert not contradicts(mine, trade(11, sub_ms_us=500))
 
 
 def test_conflicts_that_wait_to_be_settled_are_bounded(scene: Scene) -> None:

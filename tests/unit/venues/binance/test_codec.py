@@ -136,10 +136,10 @@ def test_long_kind_is_cut() -> None:
         ({"code": 2, "msg": "Invalid request: x", "id": 1}, Refused(1, "Invalid request: x", 2)),
         ({"error": {"code": 2, "msg": "Invalid request: x"}, "id": 1}, Refused(1, "Invalid request: x", 2)),
         ({"error": {"code": 4, "msg": "Too many subscriptions", "data": {"x": 1}}, "id": 9},
-         Refused(9, "Too many subscriptions", 4)),
-        ({"code": 0, "msg": "Unknown property", "id": None}, Refused(None, "Unknown property", 0)),
+         Refused(9, "Too many subscriptions", 4, passes=True)),
+        ({"code": 0, "msg": "Unknown property", "id": None}, Refused(None, "Unknown property", 0, passes=True)),
         ({"error": {"code": 3, "msg": "Invalid JSON: expected value at line 1 column 1"}},
-         Refused(None, "Invalid JSON: expected value at line 1 column 1", 3)),
+         Refused(None, "Invalid JSON: expected value at line 1 column 1", 3, passes=True)),
     ],
 )  # fmt: skip
 def test_control_replies_and_both_shapes_of_errors(frame: object, reply: Event) -> None:

@@ -1,0 +1,97 @@
+"""Has klines made of trades handed on in time, and asks the exchange for what proves that none of their trades lacks.
+
+Life cycle: the service makes one and runs it beside the repair of klines, where an exchange's streams close none. What
+ended and is followed by no trade is proven by the newest trade id, which streams tell, or the REST side: one symbol at
+a time. It raises nothing for an exchange that is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from data_collector.model.backoff import Backoff
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.venue import ListingApi
+from data_collector.pipeline.repair.exchange_clock import ExchangeClock
+from data_collector.pipeline.sequence.built_klines import BuiltKlines
+from data_collector.pipeline.sequence.intake import Intake
+
+BEAT_S = 0.5
+"""How often what is over is handed on; open klines every other time."""
+
+SYMBOLS_PER_SLICE = 50
+"""Between slices others run."""
+
+PROOF_S = 2.0
+"""A trade or a ticker normally comes so soon after the end of a kline; then the exchange is asked."""
+
+ASK_S = 2.0
+"""Between two questions: the repair of trades goes first."""
+
+BOUNDARY_MS = 1_000
+"""Our idea of the exchange's clock is that exact."""
+
+
+class KlineBuilding:
+    """Two tasks."""
+
+    def __init__(
+        self, built: BuiltKlines, intake: Intake, rest: ListingApi, exchange_clock: ExchangeClock,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._built = built
+        self._intake = intake
+        self._rest = rest
+        self._exchange_clock = exchange_clock
+        self._clock = clock
+        self._asked_s: dict[str, float] = {}
+        """When it was asked about each symbol last."""
+        self._backoff = Backoff()
+        self._blocked_until_s = 0.0
+        self._beats = 0
+
+    async def run(self) -> None:
+        """Until cancelled: hand on."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await self.beat()
+
+    async def beat(self) -> None:
+        """Once."""
+        now_ms = self._exchange_clock.now_ms()
+        if not now_ms:
+            return
+        self._beats += 1
+        for number, symbol in enumerate(list(self._built.builders)):
+            if number % SYMBOLS_PER_SLICE == SYMBOLS_PER_SLICE - 1:
+                await asyncio.sleep(0)
+            self._built.beat(symbol, now_ms, with_open=self._beats % 2 == 0)
+
+    async def run_proofs(self) -> None:
+        """Until cancelled: ask."""
+        while True:
+            await asyncio.sleep(ASK_S)
+            await self.ask()
+
+    async def ask(self) -> None:
+        """One question, if something waits for its answer."""
+        now_ms = self._exchange_clock.now_ms()
+        if not now_ms or self._clock() < self._blocked_until_s:
+            return
+        awaited = self._built.awaited(now_ms - int(PROOF_S * 1000))
+        # Who was asked about longest ago is next.
+        symbol = min(awaited, key=lambda each: self._asked_s.get(each, -1.0), default=None)
+        if symbol is None:
+            return
+        self._asked_s[symbol] = self._clock()
+        try:
+            heads = await self._rest.heads([symbol])
+        except (VenueUnreachable, VenueRefused) as error:
+            retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
+            self._blocked_until_s = self._clock() + self._backoff.next_delay_s(retry_after_s=retry_after_s)
+            return
+        self._backoff.reset()
+        if symbol in heads:
+            self._intake.take_head(symbol, heads[symbol], now_ms - BOUNDARY_MS)

@@ -1,0 +1,253 @@
+"""Kraken's REST side: errors come in answers with status 200, trades are asked for by time, one call a second.
+
+https://docs.kraken.com/api/docs/guides/spot-rest-intro and https://docs.kraken.com/api/docs/rest-api/get-recent-trades
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS
+from data_collector.model.records import Ticker, Trade
+from data_collector.model.venue import Counts, KlinePage, SymbolRules
+from data_collector.rest.budget import PacedBudget, RestBudget
+from data_collector.rest.judging import Answer, Judgement, judged_by_status, page_told, shortened
+from data_collector.rest.pages import CLOSED_MARGIN_MS, BadPage, bare_kline, check_ids, check_rows, kline_page, step_of
+from data_collector.rest.time_paged import TimePagedRest
+from data_collector.rest.time_paging import TimedPage
+
+HINT_451 = (
+    "Kraken does not serve this place. Run the collector where it does, or reach it through a proxy: set "
+    "HTTPS_PROXY and USE_PROXY=1"
+)
+
+PAUSE_S = 1.05
+"""One call a second is allowed to an address; two that were sent so may arrive a little closer."""
+
+RATE_LIMITED_S, LOCKOUT_S = 5.0, 900.0
+
+FINAL = ("EQuery:", "EGeneral:Invalid arguments", "EGeneral:Unknown method", "EGeneral:Permission denied")
+"""What never passes. All else may: the exchange is busy, restarts, or does not know."""
+
+FLOAT_US = 0.12
+"""By so much the floats of times are off."""
+
+KLINES_MAX = 721
+"""The newest 720, and the one that runs."""
+
+PAIRS_MAX = 100
+"""What a URL holds; of more the statistics of all are asked for."""
+
+V1_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
+"""The symbol list has names of the older protocol."""
+
+TRADED_STATUSES = frozenset({"online", "limit_only", "reduce_only"})
+
+Result = TypeVar("Result")
+Row = TypeVar("Row")
+
+_NANOSECONDS = re.compile(r"[0-9]{1,19}")
+_THROTTLED_UNTIL = re.compile(r"Throttled: *([0-9]{1,11})")
+
+
+class Answered(Struct, Generic[Result]):
+    """{"error":[],"result":…}"""
+
+    result: Result
+
+
+class Errors(Struct):
+    """{"error":["EQuery:Unknown asset pair"]}; what begins with a W is a warning."""
+
+    error: list[str] = []
+
+
+class Clock(Struct):
+    """Of `Time`."""
+
+    unixtime: int
+
+
+class Pair(Struct):
+    """Of `AssetPairs`; those that are traded in the dark have no `wsname`."""
+
+    altname: str
+    pair_decimals: int
+    lot_decimals: int
+    wsname: str = ""
+    tick_size: str = ""
+    status: str = "online"
+
+    @property
+    def symbol(self) -> str:
+        """`XBT/USD` is BTC/USD."""
+        return "/".join(V1_NAMES.get(part, part) for part in self.wsname.split("/"))
+
+
+class TickerRow(Struct):
+    """Of `Ticker`: lists end with the last 24 hours, or with a quantity."""
+
+    a: tuple[str, str, str]
+    b: tuple[str, str, str]
+    c: tuple[str, str]
+    v: tuple[str, str]
+    p: tuple[str, str]
+    t: tuple[int, int]
+    l: tuple[str, str]  # noqa: E741
+    h: tuple[str, str]
+
+
+TradeRow = tuple[str, str, float, str, str, str, int]
+"""Price, quantity, time in s, `b` or `s` of the taker, two more words, id."""
+
+KlineRow = tuple[int, str, str, str, str, str, str, int]
+"""Open time in s, open, high, low, close, vwap, volume, trades."""
+
+
+class KrakenRest(TimePagedRest):
+    """The `ExchangeApi` of Kraken spot. Each call weighs 1."""
+
+    def __init__(
+        self, url: str, *, use_proxy: bool = False, counters: Counts | None = None, api_key: str | None = None,
+        budget: RestBudget | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(url, budget or PacedBudget(PAUSE_S), use_proxy=use_proxy, counters=counters, api_key=api_key)
+        self._names: dict[str, tuple[str, ...]] = {}
+        """By symbol: how it is asked for, and how answers may call it."""
+        self._listing = asyncio.Lock()
+
+    def judge(self, path: str, answer: Answer) -> Judgement:
+        """Another status than 200 does not come from the exchange."""
+        if answer.status != 200:
+            return judged_by_status(answer, page_told(answer.body), HINT_451)
+        try:
+            told = msgspec.json.decode(answer.body, type=Errors).error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return Judgement()
+        errors = [error for error in told if not error.startswith("W")]
+        return _judged("; ".join(errors)) if errors else Judgement()
+
+    async def symbols(self) -> dict[str, SymbolRules]:
+        """One call."""
+        pairs = (await self._get("/0/public/AssetPairs", {}, 1, Answered[dict[str, Pair]])).result
+        self._names = {pair.symbol: (pair.altname, name, pair.symbol) for name, pair in pairs.items() if pair.wsname}
+        return {pair.symbol: _rules(pair) for pair in pairs.values() if pair.wsname}
+
+    async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
+        """One call, and one for the clock: statistics tell no time."""
+        known, time_ms = await self._listed(), await self.server_time_ms() // 1000 * 1000
+        names = {symbol: known[symbol] for symbol in symbols if symbol in known}
+        query = {"pair": ",".join(each[0] for each in names.values())} if len(names) <= PAIRS_MAX else {}
+        rows = (await self._get("/0/public/Ticker", query, 1, Answered[dict[str, TickerRow]])).result if names else {}
+        found = ((symbol, next((rows[name] for name in each if name in rows), None)) for symbol, each in names.items())
+        return [_ticker(symbol, row, time_ms) for symbol, row in found if row is not None]
+
+    async def server_time_ms(self) -> int:
+        """It is told in whole seconds: the middle of one is as near as it can be had."""
+        return (await self._get("/0/public/Time", {}, 1, Answered[Clock])).result.unixtime * 1000 + 500
+
+    async def klines(
+        self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
+    ) -> KlinePage:
+        """One call, for the newest 720 at most, however long ago is asked for."""
+        minutes = LENGTHS_MS[interval] // MINUTE_MS
+        query = {"pair": await self._pair(symbol), "interval": str(minutes), "since": str(max(first_ms // 1000 - 1, 0))}
+        kind = Answered[dict[str, list[KlineRow] | int]]
+        result = (await self._get("/0/public/OHLC", query, 1, kind, urgent=urgent)).result
+        return self._trusted(lambda: _klines(symbol, interval, (first_ms, last_ms), result))
+
+    async def trades_since(self, symbol: str, since_ns: int | None, count: int, *, urgent: bool) -> TimedPage:
+        """One call."""
+        query = {"pair": await self._pair(symbol), "count": str(count)}
+        if since_ns is not None:
+            query["since"] = str(since_ns)
+        kind = Answered[dict[str, list[TradeRow] | str]]
+        result = (await self._get("/0/public/Trades", query, 1, kind, urgent=urgent)).result
+        return self._trusted(lambda: _trades(symbol, count, result))
+
+    async def _listed(self) -> Mapping[str, tuple[str, ...]]:
+        async with self._listing:
+            if not self._names:
+                await self.symbols()
+        return self._names
+
+    async def _pair(self, symbol: str) -> str:
+        """One that is not listed is asked for as it is, and refused by the exchange."""
+        return (await self._listed()).get(symbol, (symbol,))[0]
+
+
+def _judged(error: str) -> Judgement:
+    words, throttled = shortened(error), _THROTTLED_UNTIL.search(error)
+    if throttled is not None:
+        return Judgement("limited", words, max(0.0, int(throttled[1]) - time.time()))
+    if "Rate limit exceeded" in error or "Too many requests" in error:
+        return Judgement("limited", words, RATE_LIMITED_S)
+    if "Temporary lockout" in error:
+        return Judgement("banned", words, LOCKOUT_S)
+    return Judgement("refused" if error.startswith(FINAL) else "failed", words)
+
+
+def _rules(pair: Pair) -> SymbolRules:
+    base, _, quote = pair.symbol.partition("/")
+    status = "TRADING" if pair.status in TRADED_STATUSES else pair.status.upper()
+    tick_size = step_of(pair.tick_size) or step_of(f"1e-{pair.pair_decimals}")
+    return SymbolRules(pair.symbol, status, base, quote, tick_size, step_of(f"1e-{pair.lot_decimals}"))
+
+
+def _ticker(symbol: str, row: TickerRow, time_ms: int) -> Ticker:
+    return Ticker(
+        symbol=symbol, weighted_avg_price=_price(row.p[1]), last_price=_price(row.c[0]), last_qty=row.c[1],
+        bid_price=_price(row.b[0]), bid_qty=row.b[2], ask_price=_price(row.a[0]), ask_qty=row.a[2],
+        high_price=_price(row.h[1]), low_price=_price(row.l[1]), volume=row.v[1], count=row.t[1], event_ms=time_ms,
+    )  # fmt: skip
+
+
+def _price(text: str) -> str | None:
+    """0.00000 is written where there is none."""
+    return text if text.strip("0.") else None
+
+
+def _rows(asked: str, result: Mapping[str, list[Row] | str | int], most: int) -> list[Row]:
+    """They lie beside `last`, under some name of the pair."""
+    found = next((rows for rows in result.values() if isinstance(rows, list)), None)
+    if found is None:
+        raise BadPage(f"{asked} came without rows")
+    check_rows(asked, found, most)
+    return found
+
+
+def _trades(symbol: str, count: int, result: Mapping[str, list[TradeRow] | str]) -> TimedPage:
+    asked, last = f"trades of {symbol}", result.get("last")
+    rows = _rows(asked, result, count)
+    check_ids(asked, 0, (row[-1] for row in rows))
+    if not isinstance(last, str) or not _NANOSECONDS.fullmatch(last):
+        raise BadPage(f"{asked} end with {last!r}")
+    return TimedPage([_trade(symbol, *row) for row in rows], int(last), is_full=len(rows) == count)
+
+
+def _trade(symbol: str, price: str, quantity: str, time_s: float, side: str, _: str, __: str, trade_id: int) -> Trade:
+    # Finer digits are cut off, as on the stream; what the float has lost of them could be a whole microsecond.
+    second = int(time_s)
+    time_ms, sub_ms_us = divmod(second * 1_000_000 + int((time_s - second) * 1e6 + FLOAT_US), 1000)
+    return Trade(symbol, trade_id, price, quantity, time_ms, time_ms, side == "s", sub_ms_us=sub_ms_us)
+
+
+def _klines(symbol: str, interval: str, span: tuple[int, int], result: Mapping[str, list[KlineRow] | int]) -> KlinePage:
+    """Rows come of any age; `last` is the newest that is final, and after it one runs."""
+    asked, last_s, step_ms = f"klines of {symbol} {interval}", result.get("last"), LENGTHS_MS[interval]
+    rows = _rows(asked, result, KLINES_MAX)
+    if not isinstance(last_s, int):
+        raise BadPage(f"{asked} end with {last_s!r}")
+    closed_ms = min(last_s * 1000 + step_ms, rows[-1][0] * 1000) if rows else 0
+    within = (
+        bare_kline(symbol, interval, row[0] * 1000, row[1:5], volume=row[6], trades=row[7])
+        for row in rows if span[0] <= row[0] * 1000 <= span[1]
+    )  # fmt: skip
+    return kline_page(asked, span, closed_ms + CLOSED_MARGIN_MS, within)

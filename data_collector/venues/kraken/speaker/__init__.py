@@ -1,0 +1,5 @@
+"""Kraken's other end, for the simulator: what it sends and answers."""
+
+from data_collector.venues.kraken.speaker.speaker import SPEAKER
+
+__all__ = ["SPEAKER"]
