@@ -23,14 +23,7 @@ from data_collector.rest.client import RestOptions
 from data_collector.rest.judging import Answer, Judgement, Meaning, judged_by_status, page_told, shortened
 from data_collector.rest.time_paged import TimePagedRest
 from data_collector.rest.time_paging import TimedPage
-
-HINT_451 = (
-    "Kraken does not serve this place. Run the collector where it does, or reach it through a proxy: set "
-    "HTTPS_PROXY and USE_PROXY=1"
-)
-
-PAUSE_S = 1.05
-"""One call a second is allowed to an address; two that were sent so may arrive a little closer."""
+from data_collector.venues.kraken.venue import HINT_451, PAUSE_S
 
 ERRORS: tuple[tuple[str, Meaning, float | None], ...] = (
     ("Rate limit exceeded", "limited", 5.0), ("Too many requests", "limited", 5.0),
