@@ -22,6 +22,7 @@ from tests.contract.http_service import HttpService, running
 from tests.integration.postgres_server import rows
 from tests.integration.scene import Scene, playing
 from tests.integration.store_reader import Store
+from tests.integration.test_history_writer import Storing
 from tests.integration.waiting import until_async
 
 KEPT = 20
@@ -34,10 +35,13 @@ Told = tuple[object, ...]
 async def served(
     venue: Venue, store: Store, folder: Path, database: str
 ) -> AsyncIterator[tuple[Scene, HttpService, list[Told], list[Told]]]:  # fmt: skip
-    """Some minutes of a market in PostgreSQL and partly in the store, what serves them; its trades, its candles."""
+    """Some minutes of a market in PostgreSQL and partly in the store, what serves them; its trades, its candles.
+
+    Candles are put into PostgreSQL by a subclass, which does not say of which exchange they are.
+    """
     async with playing(
         store, folder, exchange=venue, symbols=symbols_of(venue), simulator=market_of(venue), database_url=database,
-        postgres_trades="1",
+        postgres_trades="1", kind=Storing,
     ) as scene:  # fmt: skip
         await scene.subscribed()
         for _ in range(2):
