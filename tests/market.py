@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 from msgspec import structs
 
 from data_collector.model.calendar import LENGTHS_MS
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Ticker, Trade
 
-SYMBOL = "BTCUSDT"
+EXCHANGE = os.environ.get("TESTED_EXCHANGE", "binance")
+"""What tests of readers are about; another one where they run once more (tests.contract.test_other_exchanges)."""
+
+SYMBOL, PREFIX = ("BTCUSDT", "") if EXCHANGE == "binance" else ("BTC/USD", f"{EXCHANGE}:")
+"""And what the keys of the store begin with."""
+
 NOON_MS = 1_704_110_400_000
 """2024-01-01T12:00:00Z, as in the contract's examples."""
 

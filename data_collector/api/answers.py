@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, field
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.status import AuditStatus, Condition, ConnectionStatus, HistoryAnswer, RuleStatus, Snapshot
 from data_collector.web.answers import Answer, masked
 
@@ -35,7 +36,7 @@ class Health(Answer, kw_only=True):
         "collector_running": True,
         **_COUNTERS,
         "reasons": [],
-        "exchange": "binance",
+        "exchange": FIRST_EXCHANGE,
     }
 
     status: Condition
@@ -143,7 +144,7 @@ class Status(Answer):
             "restarts": 0,
             "resident_bytes": 73400320,
         },
-        "exchange": "binance",
+        "exchange": FIRST_EXCHANGE,
     }
 
     running: bool

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from data_collector.candles.amounts import DECIMALS_MAX, text_of, units_of
-from data_collector.candles.candle import Candle
+from data_collector.candles.candle import Candle, Sum
 from data_collector.model.calendar import DAY_MS, MINUTE_MS, Calendar, place_ms
+from data_collector.model.gaps import GapReason
 from data_collector.model.records import Kline, Trade
 
 DISORDER_MS = 500
@@ -30,8 +31,8 @@ class CandleBuilder:
 
     __slots__ = (
         "_anchors", "_base", "_base_ms", "_calendar", "_candle", "_from_ms", "_head_id", "_head_ms", "_now_ms",
-        "_pending", "_price_decimals", "_price_text", "_price_units", "_quantity_decimals", "_starts_ms", "_sums",
-        "_told_id", "_until_ms", "doubtful", "last_id", "settled_ms", "symbol",
+        "_pending", "_price_decimals", "_price_text", "_price_units", "_quantity_decimals", "_sums", "_told_id",
+        "_until_ms", "borders", "doubtful", "last_id", "missed", "settled_ms", "starts_ms", "symbol",
     )  # fmt: skip
 
     def __init__(self, symbol: str, calendar: Calendar, intervals: Iterable[str] = ()) -> None:
@@ -40,14 +41,14 @@ class CandleBuilder:
         self._price_decimals = self._quantity_decimals = 0
         self._price_text, self._price_units = "", 0
         self._anchors: dict[str, int] = {}
-        self._sums: dict[str, _Sum] = {}
+        self._sums: dict[str, Sum] = {}
         """What the running kline of each interval has so far, without what is pending."""
         self._pending: dict[int, Candle] = {}
         """Of the shortest interval, by open time: those that are not settled."""
         self._candle = Candle(0, is_whole=False)
         """That of the newest trade, which opens at `_from_ms` and ends before `_until_ms`."""
         self._from_ms = self._until_ms = 0
-        self._starts_ms = NEVER
+        self.starts_ms = NEVER
         """All trades from then on are here."""
         self._head_id = self._head_ms = -1
         """No trade with a later id happened before this time."""
@@ -59,7 +60,11 @@ class CandleBuilder:
         """Of the newest trade."""
         self._told_id = -1
         self.doubtful: set[int] = set()
-        """Open times, of the shortest interval, of klines that the exchange may count otherwise."""
+        """Times in klines that the exchange may count otherwise."""
+        self.borders: set[int] = set()
+        """Ends of klines behind which a trade was told to have happened before."""
+        self.missed: list[int] = []
+        """Times of trades that came when their kline was over; the caller takes them out."""
         self._base, self._base_ms = "1m", MINUTE_MS
         self.use(intervals)
 
@@ -71,7 +76,7 @@ class CandleBuilder:
     @property
     def is_fresh(self) -> bool:
         """Whether nothing is known yet."""
-        return self._starts_ms == NEVER and self.settled_ms < 0
+        return self.starts_ms == NEVER and self.settled_ms < 0
 
     def use(self, intervals: Iterable[str], since_ms: int = -1) -> None:
         """Make these from now on; of those that are new, what opens from `since_ms` on, or is told by `restore`."""
@@ -81,7 +86,7 @@ class CandleBuilder:
             self.break_off()
             self._sums = {}
         self._base, self._base_ms = base, base_ms
-        self._sums = {name: self._sums.get(name) or _Sum(name, since_ms) for name in wanted}
+        self._sums = {name: self._sums.get(name) or Sum(name, since_ms) for name in wanted}
 
     def anchor(self, interval: str, open_ms: int) -> None:
         """Weeks and `3d` open on midnights that only the exchange knows: here is one of them."""
@@ -89,10 +94,10 @@ class CandleBuilder:
 
     def begin(self, since_ms: int) -> None:
         """All trades that happen from then on will be added."""
-        self._starts_ms = since_ms
+        self.starts_ms = since_ms
 
     def restore(self, interval: str, parts: Sequence[Kline]) -> None:
-        """The running kline of a longer interval begins with these, which are whole and follow each other."""
+        """The running kline of a longer interval begins with these, which are whole, up to now."""
         if (running := self._sums.get(interval)) is None or not parts:
             return
         place = self._place(interval, parts[0].open_ms)
@@ -143,13 +148,20 @@ class CandleBuilder:
         elif maker is None:
             candle.sides_known = False
 
+    def pass_over(self, reason: GapReason) -> None:
+        """Ids that were due are passed over: those that the exchange itself has not are no trades."""
+        if reason == "absent":
+            self.doubtful.add(self._from_ms)
+        else:
+            self.break_off()
+
     def break_off(self) -> None:
         """What comes next does not follow what was added: no kline with a trade that may be missing is given."""
         self._settle(self._heard_ms())
         self._pending = {}
         for running in self._sums.values():
             running.candle = None
-        self._starts_ms = NEVER
+        self.starts_ms = NEVER
         self._from_ms = self._until_ms = 0
 
     def begin_anew(self) -> None:
@@ -162,7 +174,7 @@ class CandleBuilder:
         if time_ms > self._head_ms:
             self._head_id, self._head_ms = trade_id, time_ms
         if trade_id == next_id - 1 and next_id > 0:
-            self._starts_ms = min(self._starts_ms, time_ms)
+            self.starts_ms = min(self.starts_ms, time_ms)
 
     def proven_ms(self, now_ms: int, next_id: int) -> int:
         """Until when all trades are known; `now_ms` is the exchange's clock."""
@@ -208,28 +220,43 @@ class CandleBuilder:
             found.append(self._kline(name, candle, next_open_ms, event_ms, is_closed=False))
         return found
 
+    def has_all_of(self, interval: str, open_ms: int) -> bool:
+        """Whether nothing was missed of a kline, so far: it will be given, or has no trade."""
+        running = self._sums.get(interval)
+        return running is not None and self._is_whole(open_ms, running)
+
+    @property
+    def next_end_ms(self) -> int | None:
+        """When the first kline ends that has trades and is not settled."""
+        return min(self._pending) + self._base_ms if self._pending else None
+
+    def is_doubtful(self, open_ms: int, next_open_ms: int) -> bool:
+        """Whether the exchange may count a kline otherwise."""
+        at_border = open_ms in self.borders or next_open_ms in self.borders
+        return at_border or any(open_ms <= time_ms < next_open_ms for time_ms in self.doubtful)
+
     def _heard_ms(self) -> int:
         """When the newest kline opened that has a trade: one of the future proves nothing yet."""
         return max((open_ms for open_ms in self._pending if open_ms <= self._now_ms), default=-1)
 
-    def _is_whole(self, open_ms: int, running: _Sum) -> bool:
+    def _is_whole(self, open_ms: int, running: Sum) -> bool:
         """Whether a running kline of the newest trades has all that happened since it opened."""
         if running.candle is not None and running.candle.open_ms == open_ms:
             return running.candle.is_whole
-        return open_ms >= max(self._starts_ms, running.since_ms)
+        return open_ms >= max(self.starts_ms, running.since_ms)
 
     def _turn(self, time_ms: int) -> None:
         """The next trade is of another kline than the one before."""
         # No earlier trade happened later than that.
-        self._starts_ms = min(self._starts_ms, time_ms + DISORDER_MS)
+        self.starts_ms = min(self.starts_ms, time_ms + DISORDER_MS)
         open_ms = time_ms - time_ms % self._base_ms
         if self._until_ms > 0 and open_ms < self._from_ms:
-            # Of both the exchange may think otherwise.
-            self.doubtful |= {open_ms, self._from_ms}
+            # Of the klines on both sides the exchange may think otherwise.
+            self.borders.add(self._from_ms)
         self._from_ms, self._until_ms = open_ms, open_ms + self._base_ms
         candle = self._pending.get(open_ms)
         if candle is None:
-            candle = Candle(open_ms, is_whole=open_ms >= self._starts_ms)
+            candle = Candle(open_ms, is_whole=open_ms >= self.starts_ms)
             if self._until_ms > self.settled_ms:
                 self._pending[open_ms] = candle
             else:
@@ -239,6 +266,7 @@ class CandleBuilder:
     def _miss(self, time_ms: int) -> None:
         """A trade of a kline that is over: those that are not lack it."""
         self.doubtful.add(time_ms)
+        self.missed.append(time_ms)
         for running in self._sums.values():
             if running.candle is not None and running.candle.open_ms <= time_ms < running.next_open_ms:
                 running.candle.is_whole = False
@@ -252,7 +280,7 @@ class CandleBuilder:
                 if running.candle is not None and running.next_open_ms <= open_ms:
                     running.end()
                 if running.candle is None and (place := self._place(name, open_ms)) is not None:
-                    starts_ms = max(self._starts_ms, running.since_ms)
+                    starts_ms = max(self.starts_ms, running.since_ms)
                     is_whole = candle.is_whole if name == self._base else place >= starts_ms
                     running.open(Candle(place, is_whole=is_whole), self._calendar.next_open_ms(name, place))
                 if running.candle is not None:
@@ -261,6 +289,10 @@ class CandleBuilder:
             if running.candle is not None and running.next_open_ms <= until_ms:
                 running.end()
         self.settled_ms = max(self.settled_ms, until_ms)
+        if self.doubtful or self.borders:
+            oldest_ms = min((each.candle.open_ms for each in self._sums.values() if each.candle), default=until_ms)
+            self.doubtful = {time_ms for time_ms in self.doubtful if time_ms >= min(oldest_ms, until_ms - DAY_MS)}
+            self.borders = {time_ms for time_ms in self.borders if time_ms >= until_ms - DAY_MS}
 
     def _place(self, interval: str, time_ms: int) -> int | None:
         anchor_ms = self._anchors.get(interval)
@@ -352,29 +384,6 @@ class CandleBuilder:
             self._scale(1, _POWERS[finest - self._quantity_decimals])
             self._quantity_decimals = finest
         return True
-
-
-class _Sum:
-    """The running kline of one interval."""
-
-    __slots__ = ("candle", "name", "next_open_ms", "over", "since_ms")
-
-    def __init__(self, name: str, since_ms: int) -> None:
-        self.name = name
-        self.since_ms = since_ms
-        """What opened before is not known whole."""
-        self.candle: Candle | None = None
-        self.next_open_ms = -1
-        self.over: list[tuple[Candle, int]] = []
-        """Those that have ended, with their ends."""
-
-    def open(self, candle: Candle, next_open_ms: int) -> None:
-        self.candle, self.next_open_ms = candle, next_open_ms
-
-    def end(self) -> None:
-        if self.candle is not None and self.candle.is_whole and self.candle.count:
-            self.over.append((self.candle, self.next_open_ms))
-        self.candle = None
 
 
 def _exact(text: str, decimals: int) -> int:

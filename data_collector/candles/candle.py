@@ -61,3 +61,28 @@ class Candle:
         self.taker_volume *= quantity
         self.quote *= price * quantity
         self.taker_quote *= price * quantity
+
+
+class Sum:
+    """The running kline of one interval."""
+
+    __slots__ = ("candle", "name", "next_open_ms", "over", "since_ms")
+
+    def __init__(self, name: str, since_ms: int) -> None:
+        self.name = name
+        self.since_ms = since_ms
+        """What opened before is not known whole."""
+        self.candle: Candle | None = None
+        self.next_open_ms = -1
+        self.over: list[tuple[Candle, int]] = []
+        """Those that have ended, with their ends."""
+
+    def open(self, candle: Candle, next_open_ms: int) -> None:
+        """It begins with this."""
+        self.candle, self.next_open_ms = candle, next_open_ms
+
+    def end(self) -> None:
+        """It is over, and given if it is whole."""
+        if self.candle is not None and self.candle.is_whole and self.candle.count:
+            self.over.append((self.candle, self.next_open_ms))
+        self.candle = None

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from data_collector.cli.chosen_exchange import ExchangeOption, symbol_of
 from data_collector.cli.tail_source import Followed, follow_once, open_followed
 from data_collector.model.calendar import INTERVALS
 from data_collector.model.errors import Misconfigured
@@ -19,6 +20,7 @@ from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text, trade_time_text
 from data_collector.observe.escaping import escaped
 from data_collector.sinks.redis.connection import StoreConnection
+from data_collector.venues.discovery import find_venue
 
 SCREEN_PAUSE_S = 0.2
 _UP, _DOWN = "green", "red"
@@ -28,20 +30,24 @@ def tail(
     symbol: Annotated[str, typer.Argument(help="The exchange's own name, such as BTCUSDT; case does not matter.")],
     interval: Annotated[str, typer.Option(help="Which candles to show; case matters (1m minute, 1M month).")] = "1m",
     trades: Annotated[bool, typer.Option("--trades", help="Show every trade too.")] = False,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Show live prices and candles of SYMBOL: a screen on a terminal, plain lines in a pipe. Ctrl-C ends it."""
-    asyncio.run(_follow(symbol.strip().upper(), interval, with_trades=trades))
+    asyncio.run(_follow(symbol, interval, exchange, with_trades=trades))
 
 
-async def _follow(symbol: str, interval: str, *, with_trades: bool) -> None:
+async def _follow(named: str, interval: str, exchange: str | None, *, with_trades: bool) -> None:
     if interval not in INTERVALS:
         raise Misconfigured(f"--interval {interval!r} is none of a candle's: {', '.join(INTERVALS)}.")
     # Its settings are the longer half of an import, and `--help` has no use for them.
     from data_collector.cli.surroundings.found_store import find_store, opened  # noqa: PLC0415
+    from data_collector.settings import load_settings  # noqa: PLC0415
 
-    address = await find_store()
+    settings = load_settings(exchange=exchange)
+    venue = find_venue(settings.exchange)
+    address, symbol = await find_store(settings=settings), symbol_of(named, venue)
     async with opened(address) as connection:
-        followed = await open_followed(connection, address, symbol, interval, with_trades=with_trades)
+        followed = await open_followed(connection, address, venue.store_keys, symbol, interval, with_trades=with_trades)
         if sys.stdout.isatty():
             await _show_screen(connection, followed)
         else:

@@ -39,6 +39,7 @@ class News(Struct, frozen=True):
 class Followed:
     """What is known of the symbol now."""
 
+    keys: StoreKeys
     symbol: str
     interval: str
     with_trades: bool
@@ -55,25 +56,26 @@ class Followed:
 
 
 _CALENDAR = UtcCalendar()
-_KEYS = StoreKeys()
 
 
 async def open_followed(
-    connection: StoreConnection, address: StoreAddress, symbol: str, interval: str, *, with_trades: bool
-) -> Followed:
+    connection: StoreConnection, address: StoreAddress, keys: StoreKeys, symbol: str, interval: str, *,
+    with_trades: bool,
+) -> Followed:  # fmt: skip
     """Read what is there already. Raises `Unavailable` when the store has nothing of `symbol`."""
-    klines, trades = _KEYS.key("stream", symbol), _KEYS.key("trades", symbol)
+    klines, trades = keys.key("stream", symbol), keys.key("trades", symbol)
     replies = await _asked(
         connection,
         [
-            ("EXISTS", _KEYS.key("latest", symbol), klines, trades),
+            ("EXISTS", keys.key("latest", symbol), klines, trades),
             ("XREVRANGE", klines, "+", "-", "COUNT", HISTORY_ENTRIES),
             ("XREVRANGE", trades, "+", "-", "COUNT", ROWS_SHOWN),
         ],
     )
     if replies[0] == 0:
-        raise Unavailable(await _nothing_there(connection, address, symbol))
+        raise Unavailable(await _nothing_there(connection, address, keys, symbol))
     followed = Followed(
+        keys=keys,
         symbol=symbol,
         interval=interval,
         with_trades=with_trades,
@@ -108,7 +110,7 @@ def _take(followed: Followed, name: str, entries: list[StreamEntry]) -> News:
         followed.positions[name] = entry.id
         text = entry.fields.get("data", "")
         try:
-            if _KEYS.kind_of(name) == "trades":
+            if followed.keys.kind_of(name) == "trades":
                 news.trades.append(stored_trade(text))
             else:
                 news.klines.append(stored_kline(text, _CALENDAR))
@@ -124,16 +126,16 @@ def _take(followed: Followed, name: str, entries: list[StreamEntry]) -> News:
 
 
 async def _read_latest(connection: StoreConnection, followed: Followed) -> None:
-    (reply,) = await _asked(connection, [("HGETALL", _KEYS.key("latest", followed.symbol))])
+    (reply,) = await _asked(connection, [("HGETALL", followed.keys.key("latest", followed.symbol))])
     if isinstance(reply, list):
         texts = [escaped(str(part)) for part in reply]
         followed.latest = dict(zip(texts[::2], texts[1::2], strict=True))
 
 
-async def _nothing_there(connection: StoreConnection, address: StoreAddress, symbol: str) -> str:
-    (reply,) = await _asked(connection, [("SCAN", "0", "MATCH", _KEYS.key("latest", "*"), "COUNT", 10_000)])
+async def _nothing_there(connection: StoreConnection, address: StoreAddress, keys: StoreKeys, symbol: str) -> str:
+    (reply,) = await _asked(connection, [("SCAN", "0", "MATCH", keys.key("latest", "*"), "COUNT", 10_000)])
     names = reply[1] if isinstance(reply, list) else []
-    known = sorted(escaped(str(name)).removeprefix(_KEYS.key("latest", "")) for name in names)
+    known = sorted(escaped(str(name)).removeprefix(keys.key("latest", "")) for name in names)
     there = f"It has {', '.join(known[:SYMBOLS_SUGGESTED])}." if known else "It has no symbol at all yet."
     return (
         f"The store at {address.place} has nothing of {escaped(symbol)}. {there} "

@@ -20,6 +20,7 @@ from data_collector.client.terms.times import Time, now_ms
 class AsyncClient:
     """Reads one exchange. Several tasks of one event loop may use it; each has its own live streams.
 
+    `kraken:BTC/USD` is a symbol of another one, and `kraken:BTC/USD:1m` a series.
     Methods raise `WrongQuestion` for what can never be answered, and `Away` while somebody does not answer.
     """
 
@@ -52,28 +53,31 @@ class AsyncClient:
         return await self._answering.finish(self._market.begun().symbols())
 
     async def market(self) -> str | None:
-        """What the store is filled from, as positions have it: `https://api.binance.com`; None where nobody tells."""
+        """What the store is filled from, as positions have it: the address of a REST side; None where nobody tells."""
         return await self._answering.finish(self._market.begun().filled_from())
 
     async def latest(self, symbol: str) -> Latest:
         """The newest price and the statistics of 24 hours."""
-        return await self._answering.finish(self._market.begun().latest(symbol))
+        market, name = self._market.of_symbol(symbol)
+        return await self._answering.finish(market.begun().latest(name))
 
     def klines(
         self, symbol: str, interval: str, start: Time | None = None, end: Time | None = None,
         limit: int | None = None, gaps: GapPolicy = "mark", source: Source = "auto",
     ) -> AsyncRecords:  # fmt: skip
         """Closed candles that open from `start` on and before `end`; nothing is read before it is iterated."""
-        stretch = klines_stretch(symbol, interval, start, end, limit, gaps, source)
-        return AsyncRecords(self._market, stretch, self._answering)
+        market, name = self._market.of_symbol(symbol)
+        stretch = klines_stretch(name, interval, start, end, limit, gaps, source)
+        return AsyncRecords(market, stretch, self._answering)
 
     def trades(
         self, symbol: str, start: Time | None = None, end: Time | None = None, after: int | None = None,
         limit: int | None = None, gaps: GapPolicy = "mark", source: Source = "auto",
     ) -> AsyncRecords:  # fmt: skip
         """Trades from `start` on and before `end`, or behind an id of the newest epoch; nothing is read before."""
-        stretch = trades_stretch(symbol, start, end, after, limit, gaps, source)
-        return AsyncRecords(self._market, stretch, self._answering)
+        market, name = self._market.of_symbol(symbol)
+        stretch = trades_stretch(name, start, end, after, limit, gaps, source)
+        return AsyncRecords(market, stretch, self._answering)
 
     async def live(
         self, *series: str, start: Time = "now", position: str | None = None, gaps: GapPolicy = "mark",
@@ -84,8 +88,9 @@ class AsyncClient:
         `position` is that of another live stream or replay, which this one goes on behind. `open` adds candles that
         are not closed, `revisions` what came late.
         """
+        market, names = self._market.of_series(series)
         following = live_of(
-            self._market, series, now_ms(), start=start, position=position, gaps=gaps, with_open=open,
+            market, names, now_ms(), start=start, position=position, gaps=gaps, with_open=open,
             with_revisions=revisions,
         )  # fmt: skip
         return await AsyncLive(following, self._answering, raises=gaps == "raise").begun()
@@ -95,8 +100,9 @@ class AsyncClient:
         position: str | None = None, gaps: GapPolicy = "mark",
     ) -> AsyncLive:  # fmt: skip
         """History as a live stream gave it, `speed` times as fast; a candle comes when it had closed."""
+        market, names = self._market.of_series(series)
         following = replay_of(
-            self._market, series, now_ms(), start=start, end=end, position=position, gaps=gaps, speed=speed
+            market, names, now_ms(), start=start, end=end, position=position, gaps=gaps, speed=speed
         )  # fmt: skip
         return await AsyncLive(following, self._answering, raises=gaps == "raise").begun()
 

@@ -345,6 +345,15 @@ class Venue(Struct, frozen=True):
         """The part of VAR_DIR that its collector has."""
         return self.key_prefix.rstrip(":") or "live"
 
+    def has_stream(self, key: Key) -> bool:
+        """Whether it is subscribed to; else it is made of what is."""
+        return key.channel != "kline" or self.klines == "streamed"
+
+    def completed(self, channels: Sequence[Channel]) -> tuple[Channel, ...]:
+        """With what others of them are made of."""
+        is_wanting = self.klines == "built" and "kline" in channels and "trade" not in channels
+        return (*channels, "trade") if is_wanting else tuple(channels)
+
     @property
     def store_keys(self) -> StoreKeys:
         """The names of its Redis keys."""

@@ -17,6 +17,7 @@ from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.repair.kline_building import KlineBuilding
 from data_collector.pipeline.repair.kline_repair import KlineRepair
 from data_collector.pipeline.repair.places import Places
 from data_collector.pipeline.repair.refill import Reach, Refill
@@ -91,6 +92,8 @@ class Repairs(Part):
         )  # fmt: skip
         self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, ledger, counters, time.monotonic)
         self._of_klines = KlineRepair(intake, rest, venue.reach.klines_per_answer)
+        built, clock = intake.klines.built, self._of_klines.exchange_clock
+        self._building = None if built is None else KlineBuilding(built, intake, rest, clock)
 
     def unknown_epochs(self, symbols: Iterable[str], tails: Mapping[str, TradeTail | None]) -> str | None:
         """Why trades of these cannot be stored yet; None where they can."""
@@ -127,6 +130,9 @@ class Repairs(Part):
         spawn("keep", self._outlet.keep)
         spawn("repair", self._of_trades.run)
         spawn("kline_repair", self._of_klines.run)
+        if self._building is not None:
+            spawn("kline_building", self._building.run)
+            spawn("kline_proofs", self._building.run_proofs)
 
     def report(self, snapshot: Snapshot) -> PartHealth:
         """Gaps, and what the store lacks."""

@@ -174,6 +174,9 @@ class Resubscription:
         change.notes += notes
         removed = [key for plan in plans for key in plan.removed]
         added = [key for plan in plans for key in plan.added if key.channel in wanted.channels]
+        # What has no stream is in no plan.
+        made, unmade = self._made(wanted) - self._made(before), self._made(before) - self._made(wanted)
+        added += sorted(made)
         known = await self._ask_store(running.storing, added)
         self.current = wanted
         self._intake.tally.former.difference_update(key for plan in plans for key in plan.added)
@@ -181,11 +184,17 @@ class Resubscription:
         running.watch.remove(removed)
         try:
             change.notes += await self._rewire(running, plans)
-            change.notes += await self._write_out(running.storing.pump, removed)
+            change.notes += await self._write_out(running.storing.pump, [*removed, *unmade])
         finally:
             # What is unsubscribed must go, also when the collection ends in the middle of it.
-            self._remove(running.storing.sink, removed)
+            self._remove(running.storing.sink, [*removed, *unmade])
         return change
+
+    def _made(self, subscriptions: Subscriptions) -> set[Key]:
+        """What is made of what streams bring."""
+        if self._venue.klines == "streamed":
+            return set()
+        return {key for key in subscriptions.every_key() if not self._venue.has_stream(key)}
 
     def _check_extra(self, before: Subscriptions, wanted: Subscriptions, faults: list[str]) -> None:
         """Their streams are subscribed to already, and stay so."""

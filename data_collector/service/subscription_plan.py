@@ -73,7 +73,7 @@ def wanted_of(present: Subscriptions, desired: DesiredSubscriptions, venue: Venu
     return Subscriptions(
         present.symbols if symbols is None else symbols,
         present.intervals if intervals is None else intervals,
-        present.channels if words is None else tuple(channels),
+        present.channels if words is None else venue.completed(channels),
     )
 
 
@@ -93,6 +93,7 @@ def plan_groups(
     groups: Sequence[tuple[Sequence[str], Sequence[Key]]], wanted: Sequence[Key], venue: Venue, *, lines_per_stream: int
 ) -> list[GroupPlan]:
     """Streams stay where they are; new ones go where there is room, and then to connections of their own."""
+    wanted = [key for key in wanted if venue.has_stream(key)]
     wanted_keys = set(wanted)
     plans = [
         GroupPlan(list(lines), sum(key in wanted_keys for key in keys), [], [k for k in keys if k not in wanted_keys])
@@ -165,7 +166,8 @@ def store_bytes(settings: Settings, subscriptions: Subscriptions) -> int:
 
 def groups_of(present: Present, venue: Venue) -> list[tuple[list[str], list[Key]]]:
     """What a running collector told, as keys. Streams that are not of its subscriptions are left out."""
-    keys = {venue.codec.stream_name(key): key for key in subscriptions_of(present).every_key()}
+    streams = filter(venue.has_stream, subscriptions_of(present).every_key())
+    keys = {venue.codec.stream_name(key): key for key in streams}
     return [(group.lines, [keys[name] for name in group.streams if name in keys]) for group in present.groups]
 
 
@@ -207,7 +209,8 @@ def _parsed(name: str, words: Sequence[str] | None, parse: Callable[[str], Parse
 
 def _connection_changes(plan: GroupPlan, venue: Venue) -> list[ConnectionChange]:
     limits = venue.limits
-    messages = 1 + sum(
+    asks = venue.codec.survey(1) is not None
+    messages = asks + sum(
         len(venue.codec.requests([venue.codec.stream_name(key) for key in keys], 1, adds=adds))
         for keys, adds in ((plan.added, True), (plan.removed, False))
     )

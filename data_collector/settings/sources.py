@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.venue import Venue
 from data_collector.proxies import proxy_of
 from data_collector.settings import texts
@@ -24,7 +25,7 @@ from data_collector.settings.fields import (
     variables,
 )
 from data_collector.settings.texts import YES, shown
-from data_collector.venues.discovery import FIRST_EXCHANGE, find_venue, venue_names
+from data_collector.venues.discovery import find_venue, venue_names
 
 SECRET_FILE_BYTES_MAX = 64 * 1024
 """A secret is a line; a larger file is the wrong one."""
@@ -203,13 +204,21 @@ def _validated(values: Mapping[str, str], venue: Venue, notices: list[str], faul
         faults.append(f"{names['symbols']}{_given(names['symbols'], values)}: {error}")
         fields["symbols"] = venue.default_symbols
     try:
-        return Settings.model_validate(fields)
+        return _completed(Settings.model_validate(fields), venue)
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False, include_context=False):
             name = names[str(fault["loc"][0])]
             sentence = fault["msg"].removeprefix("Value error, ")
             faults.append(f"{name}{_given(name, values)}: {sentence}")
     return None
+
+
+def _completed(settings: Settings, venue: Venue) -> Settings:
+    channels = venue.completed(settings.channels)
+    if channels == settings.channels:
+        return settings
+    notice = f"CHANNELS: {venue.name}'s klines are made of trades, so trades are collected too."
+    return settings.model_copy(update={"channels": channels, "notices": (*settings.notices, notice)})
 
 
 def _proxy_faults(settings: Settings) -> list[str]:

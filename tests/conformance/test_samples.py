@@ -134,6 +134,20 @@ def test_sample_cut_anywhere_is_a_bad_frame_and_nothing_worse(venue: Venue, samp
                 venue.codec.decode(frame[:length], RECEIVED_NS)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("venue", "sample"), SAMPLES_OF_RECORDS)
+def test_frame_of_another_exchange_holds_no_record(venue: Venue, sample: Sample, name: str) -> None:
+    """Its collector was given the other's address: what it cannot read is refused or skipped, and never stored."""
+    if venue.name == name:
+        return
+    for frame in frames_of(sample):
+        try:
+            decoded = listed(find_venue(name).codec.decode(frame, RECEIVED_NS))
+        except BadFrame:
+            continue
+        assert not any(isinstance(one, Record) for one in decoded)
+
+
 @given(data=st.data())
 def test_damaged_sample_is_a_bad_frame_or_an_event_and_no_crash(data: st.DataObject) -> None:
     venue, sample, _ = data.draw(st.sampled_from(FOUND), label="sample")

@@ -13,14 +13,17 @@ from uuid import uuid4
 import pytest
 import redis
 
+from data_collector.client import AsyncClient, Client
+from data_collector.client.adapters.memory import Memory
 from data_collector.embedded.binary import server_binary
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.redis.sink import RedisSink
-from tests.contract.stores import Reader, opened, redis_sink
+from tests.contract.stores import OfExchange, Reader, opened, redis_sink
 from tests.integration.postgres_server import database_named, database_server, execute
+from tests.market import EXCHANGE
 
 __all__ = ["database_server"]
 """A fixture of the integration tests, which is used here too."""
@@ -41,6 +44,15 @@ READERS = (
     "test_planted.py",
 )  # fmt: skip
 """What these hold is decided before a record is stored, or after it was read."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _clients_of_the_exchange() -> None:
+    """Who names none reads the tested one."""
+    for kind in (Client, AsyncClient, Memory):
+        defaults = kind.__init__.__kwdefaults__
+        assert defaults is not None, "they have some"
+        defaults["exchange"] = EXCHANGE
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -86,7 +98,7 @@ def store(store_address: StoreAddress) -> Iterator[redis.Redis]:
 @pytest.fixture
 def reader(store_address: StoreAddress) -> Iterator[Reader]:
     """What users read with, on an empty store."""
-    client = redis.Redis(unix_socket_path=store_address.unix_path, decode_responses=True)
+    client = OfExchange(unix_socket_path=store_address.unix_path, decode_responses=True)
     client.flushall()
     yield Reader(client)
     client.close()

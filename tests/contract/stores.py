@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from operator import methodcaller
 
 import redis
 
@@ -20,7 +22,7 @@ from data_collector.model.wire import json_text, trade_json, trade_time_text
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
 from data_collector.sinks.redis.sink import RedisSink
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, trade
+from tests.market import MINUTE_MS, NOON_MS, PREFIX, SYMBOL, trade
 
 SOURCE = "https://exchange.example"
 WEEK_S = 604_800
@@ -43,7 +45,7 @@ def redis_sink(
     address: StoreAddress,
     *,
     counters: Counters | None = None,
-    prefix: str = "",
+    prefix: str = PREFIX,
     writer: str = "writer1",
     store_limits: StoreLimits | None = None,
     source: str = SOURCE,
@@ -125,6 +127,17 @@ def klines(*records: Kline, gaps: Sequence[Gap] = (), begins: bool = True) -> Ba
 def minutes(first: int, last: int, reason: GapReason, *rules: str) -> Gap:
     """A gap of 1m klines, by the minutes after noon."""
     return Gap(NOON_MS + first * MINUTE_MS, NOON_MS + last * MINUTE_MS, last - first + 1, reason, rules)
+
+
+class OfExchange(redis.Redis):
+    """Keys are named as those of the first exchange, and read and written as those of the tested one."""
+
+    _KEY = re.compile(r"(trades|stream|kline|latest|gaps|late|quarantine|collector):")
+
+    def execute_command(self, *args: object, **options: object) -> object:
+        """Words that begin as keys do are keys."""
+        named = [f"{PREFIX}{word}" if isinstance(word, str) and self._KEY.match(word) else word for word in args]
+        return methodcaller("execute_command", *named, **options)(super())
 
 
 class Reader:

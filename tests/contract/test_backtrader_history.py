@@ -123,7 +123,7 @@ async def test_longer_bars_over_a_gap_are_warned_of_once(client: Client, dsn: st
             cerebro.adddata(feed)
         cerebro.resampledata(feed, timeframe=bt.TimeFrame.Minutes, compression=5)
 
-        with pytest.warns(UserWarning, match="7 1m klines of BTCUSDT are missing.*load BTCUSDT with") as told:
+        with pytest.warns(UserWarning, match=f"7 1m klines of {SYMBOL} are missing.*load {SYMBOL} with") as told:
             seen = run_of(cerebro)
 
         assert [each.category for each in told].count(UserWarning) == 1
@@ -174,7 +174,7 @@ async def test_what_is_missing_at_the_begin_is_told_with_the_first_bar(client: C
 async def test_gap_can_end_the_run(client: Client, dsn: str) -> None:
     await put_minutes(dsn, 0, 4)
 
-    with pytest.raises(GapFound, match="3 1m klines of BTCUSDT are missing"):
+    with pytest.raises(GapFound, match=f"3 1m klines of {SYMBOL} are missing"):
         run(feed_of(client, gaps="raise"))
 
 

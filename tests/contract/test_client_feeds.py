@@ -15,14 +15,14 @@ from data_collector.model.wire import json_text, kline_json
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.stores import Reader
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
+from tests.market import MINUTE_MS, NOON_MS, PREFIX, SYMBOL, kline
 
 STREAM, LATE, GAPS = f"stream:{SYMBOL}", f"late:{SYMBOL}", f"gaps:{SYMBOL}"
 
 
 def asked(address: str, stream: str, *, revisions: bool = False) -> Asked:
     """Without history: what the streams do not hold is missing."""
-    return asked_of(address, stream, "0", closed_only=False, revisions=revisions, api="", database="")
+    return asked_of(address, f"{PREFIX}{stream}", "0", closed_only=False, revisions=revisions, api="", database="")
 
 
 class Table:
@@ -86,9 +86,10 @@ async def test_revised_candle_is_not_undone_by_the_one_that_is_read_later(
     symbol = json_text(SYMBOL)
     with reader.client.pipeline() as pipeline:
         for _ in range(2000):
-            pipeline.xadd(STREAM, {"data": kline_json(kline(0, closed=False), symbol)})
-        pipeline.xadd(STREAM, {"data": kline_json(kline(0), symbol)})
-        pipeline.xadd(LATE, {"data": kline_json(kline(0, close="45180.51"), symbol), "why": "revision", "src": "rest"})
+            pipeline.xadd(PREFIX + STREAM, {"data": kline_json(kline(0, closed=False), symbol)})
+        pipeline.xadd(PREFIX + STREAM, {"data": kline_json(kline(0), symbol)})
+        revised = kline_json(kline(0, close="45180.51"), symbol)
+        pipeline.xadd(PREFIX + LATE, {"data": revised, "why": "revision", "src": "rest"})
         pipeline.execute()
 
     while not candles.closes:
@@ -136,4 +137,4 @@ async def test_gap_among_records_is_told(
     feed.close()
 
     assert len(rows.records) == 5
-    assert "3 trades of BTCUSDT are missing (lost): 4 to 6" in caplog.text
+    assert f"3 trades of {SYMBOL} are missing (lost): 4 to 6" in caplog.text

@@ -90,5 +90,5 @@ def test_frame_that_does_not_fit_is_refused_with_the_figure(
     asyncio.run(put_klines(dsn, range(3)))
 
     for read in (client.klines(SYMBOL, "1m").read, client.klines(SYMBOL, "1m").to_numpy):
-        with pytest.raises(TooLarge, match=r"More than 2 records of BTCUSDT 1m do not fit"):
+        with pytest.raises(TooLarge, match=rf"More than 2 records of {SYMBOL} 1m do not fit"):
             read()

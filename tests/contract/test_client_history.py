@@ -118,7 +118,7 @@ async def test_candles_of_the_past_have_their_gaps_in_their_place(client: Client
     assert told(records.gaps) == gaps
     assert told(records.read()) == minutes
     assert records.spans() == [slice(0, 2), slice(2, 4), slice(4, 6)]
-    with pytest.raises(GapFound, match=r"2 1m klines of BTCUSDT are missing \(refused\)"):
+    with pytest.raises(GapFound, match=rf"2 1m klines of {SYMBOL} are missing \(refused\)"):
         records.require_whole()
 
 

@@ -74,7 +74,7 @@ async def test_gap_that_is_raised_leaves_the_position_before_it(client: Client, 
     found: list[Item] = []
 
     with client.live(TRADES, start="earliest", gaps="raise") as live:
-        with pytest.raises(GapFound, match=r"3 trades of BTCUSDT are missing \(lost\): 4 to 6") as raised:
+        with pytest.raises(GapFound, match=rf"3 trades of {SYMBOL} are missing \(lost\): 4 to 6") as raised:
             found.extend(live)
         position = live.position
         found += itertools.islice(live, 2)

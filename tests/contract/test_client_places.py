@@ -9,12 +9,14 @@ from collections.abc import Iterator
 import pytest
 from msgspec import structs
 
-from data_collector.client import ApiAway, AsyncClient, Client, Gap, Trade, UnknownSeries, WrongStore
+from data_collector.client import ApiAway, AsyncClient, Client, Gap, Trade, UnknownSeries, WrongQuestion, WrongStore
 from data_collector.client.answering import http, places
 from data_collector.client.reading.questions import ApiRequest
 from data_collector.embedded.peer import free_port
 from data_collector.model.keys import Key
+from data_collector.model.sink import Batch, NewestUpdate
 from data_collector.model.status import GapsStatus
+from data_collector.model.store_url import StoreAddress
 from data_collector.model.subscriptions import ChangeStatus, Present
 from data_collector.model.wire import TRADE_NAMES
 from data_collector.pipeline.gaps.ledger import Ledger
@@ -22,13 +24,13 @@ from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import MINUTES, TRADES, told
 from tests.contract.http_service import HttpService, running, write_snapshot
-from tests.contract.stores import SOURCE, Reader
+from tests.contract.stores import SOURCE, Reader, opened, redis_sink
 from tests.contract.test_client_history import at, put_minutes, put_trades
-from tests.contract.test_http_series import snapshot_of
+from tests.contract.test_http_series import snapshot_of, writer_of
 from tests.contract.test_http_series import told as telling
 from tests.integration.postgres_server import execute
 from tests.integration.waiting import until
-from tests.market import NOON_MS, SYMBOL, kline
+from tests.market import NOON_MS, SYMBOL, kline, sparse_ticker, trade
 
 ELSEWHERE = "the simulated market 1"
 
@@ -93,6 +95,39 @@ async def test_history_of_another_exchange_is_none(service: HttpService, address
                 ask()
     with telling(service, address, structs.replace(snapshot_of(address), source=SOURCE, exchange="kraken")):
         until(lambda: service.get(f"/trades/{SYMBOL}").headers["X-Exchange"] == "kraken" or None)
+
+
+async def test_exchange_may_be_named_before_the_symbol(
+    service: HttpService, address: str, store_address: StoreAddress, dsn: str
+) -> None:
+    """A store, a database and an HTTP side in which Binance has something of its own."""
+    symbol, name = "BTC/USD", "Kraken:btc/usd"
+    async with writer_of(dsn, "kraken") as writer:
+        await writer.put_trades([trade(number, symbol=symbol, price="2.5") for number in range(1, 4)], source="rest")
+        await writer.put_klines([kline(minute, symbol=symbol) for minute in range(3)], source="built")
+    await put_trades(dsn, 1, 20)
+    async with opened(redis_sink(store_address, prefix="kraken:")) as sink:
+        await sink.write(Batch(trades=[stores.run_of([trade(number, symbol=symbol) for number in range(4, 7)])]))
+        await sink.write(Batch(newest=[NewestUpdate(sparse_ticker(symbol=symbol))]))
+    state = structs.replace(snapshot_of(address), source=SOURCE, exchange="kraken", key_prefix="kraken:")
+
+    with telling(service, address, structs.replace(state, symbols=[symbol])):
+        for places_ in ({"api": service.url, "database": ""}, {"api": "", "database": dsn}):
+            with Client(address, **places_) as client:
+                history = client.trades(name, end=NOON_MS + 200)
+                assert told(client.klines(name, "1m", start=at(0))) == [("1m", minute) for minute in range(3)]
+                assert set(range(1, 4)) <= set(told(history))
+                assert {item.symbol for item in history.read()} == {symbol}
+                assert (client.latest(name).symbol, client.latest(name).open_price) == (symbol, None)
+                with client.live(f"{name}:trades", start="earliest") as live:
+                    assert told(itertools.islice(live, 3)) == [4, 5, 6]
+                    assert '"kraken:trades:BTC/USD"' in live.position
+                with pytest.raises(WrongQuestion, match="of one exchange, and not of binance and kraken"):
+                    client.live(f"{name}:trades", TRADES)
+        async with AsyncClient(address, api=service.url, database="") as asking:
+            assert (await asking.latest(name)).symbol == symbol
+            batch = await (await asking.live(f"{name}:trades", start="earliest")).poll(0)
+            assert told((batch or pytest.fail("no end")).items) == [4, 5, 6]
 
 
 async def test_history_without_the_store_is_asked_of_any_collector(

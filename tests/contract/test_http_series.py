@@ -25,7 +25,7 @@ from tests.contract import stores
 from tests.contract.http_service import Answer, HttpService, running, write_snapshot
 from tests.integration.postgres_server import execute
 from tests.integration.waiting import until
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
+from tests.market import EXCHANGE, MINUTE_MS, NOON_MS, PREFIX, SYMBOL, kline, trade
 
 ALWAYS = "from=1970-01-01"
 MINUTES = f"/klines/{SYMBOL}?interval=1m&{ALWAYS}"
@@ -48,7 +48,7 @@ def service(one_service: HttpService, sink: RedisSink, dsn: str) -> HttpService:
 def snapshot_of(address: str | None) -> Snapshot:
     return Snapshot(
         condition="healthy", collector_running=True, symbols=[SYMBOL, "ETHUSDT"], store_url=address, redis_url=address,
-        exchange="binance",
+        exchange=EXCHANGE, key_prefix=PREFIX,
     )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def told(service: HttpService, address: str, snapshot: Snapshot) -> Iterator[Non
 
 
 @asynccontextmanager
-async def writer_of(dsn: str, exchange: str = "binance") -> AsyncIterator[PostgresWriter]:
+async def writer_of(dsn: str, exchange: str = EXCHANGE) -> AsyncIterator[PostgresWriter]:
     pool = await open_pool(dsn, size=1)
     try:
         yield PostgresWriter(pool, exchange)

@@ -152,6 +152,7 @@ def venue(
 async def playing(
     store: Store, folder: Path, settings: SimulatorSettings = DRIVEN, *, simulator: Simulator | None = None,
     beside: Scene | None = None, exchange: Venue = VENUE, symbols: Sequence[str] = SYMBOLS,
+    intervals: Sequence[str] = ("1m", "5m"),
     kind: type[DataCollector] | None = None, **collector_settings: str,
 ) -> AsyncIterator[Scene]:  # fmt: skip
     """A driven market (unless `settings` or `simulator` say otherwise) that is being collected.
@@ -170,10 +171,11 @@ async def playing(
         await simulator.start()
     else:
         simulator = beside.simulator
+    address = simulator.addresses[exchange.name]
     try:
         collector = chosen(
-            symbols=list(symbols), intervals=["1m", "5m"], redis_url=store.url, var_dir=folder,
-            binance_ws_url=simulator.ws_url, binance_rest_url=simulator.rest_url, **collector_settings,
+            symbols=list(symbols), intervals=list(intervals), redis_url=store.url, var_dir=folder,
+            ws_url=address.ws_url, rest_url=address.rest_url, **collector_settings,
         )  # fmt: skip
         await collector.start()
         try:

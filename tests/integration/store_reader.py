@@ -40,10 +40,11 @@ class Client(Protocol):
 
 
 class Store:
-    """A store at an address."""
+    """A store at an address; keys are named without what is put before them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prefix: str = "") -> None:
         self.url = url
+        self.prefix = prefix
         self._client: Client = redis.Redis.from_url(url, decode_responses=True, socket_timeout=10, retry=None)
 
     def close(self) -> None:
@@ -62,26 +63,26 @@ class Store:
         return self._client.execute_command(*words)
 
     def keys(self, pattern: str) -> list[str]:
-        """Names, sorted."""
+        """Names as they are, sorted."""
         found = self.ask("KEYS", pattern)
         assert isinstance(found, list)
         return sorted(found)
 
     def text(self, key: str) -> str | None:
         """The value of a string key."""
-        found = self.ask("GET", key)
+        found = self.ask("GET", self.prefix + key)
         assert found is None or isinstance(found, str)
         return found
 
     def hash(self, key: str) -> dict[str, str]:
         """A whole hash."""
-        found = self.ask("HGETALL", key)
+        found = self.ask("HGETALL", self.prefix + key)
         assert isinstance(found, dict)
         return found
 
     def length(self, key: str) -> int:
         """Entries of a stream; 0 where there is none."""
-        found = self.ask("XLEN", key)
+        found = self.ask("XLEN", self.prefix + key)
         assert isinstance(found, int)
         return found
 
@@ -95,7 +96,7 @@ class Store:
 
     def tail_id(self, symbol: str) -> int:
         """The newest trade id in `trades:`; -1 where there is none."""
-        newest = self.ask("XREVRANGE", f"trades:{symbol}", "+", "-", "COUNT", 1)
+        newest = self.ask("XREVRANGE", f"{self.prefix}trades:{symbol}", "+", "-", "COUNT", 1)
         assert isinstance(newest, list)
         return int(newest[0][0].partition("-")[2]) if newest else -1
 
@@ -105,7 +106,7 @@ class Store:
         return [gap for gap in declared if gap["channel"] == channel]
 
     def _range(self, key: str) -> Iterator[tuple[str, dict[str, str]]]:
-        found = self.ask("XRANGE", key, "-", "+")
+        found = self.ask("XRANGE", self.prefix + key, "-", "+")
         assert isinstance(found, list)
         yield from found
 

@@ -21,7 +21,7 @@ from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.pool import open_pool
 from tests.integration.past import START_MS, past
 from tests.integration.pgbouncer_server import pgbouncer, pooler
-from tests.integration.postgres_server import execute
+from tests.integration.postgres_server import execute, rows
 from tests.integration.scene import playing
 from tests.integration.store_reader import Store
 from tests.integration.test_history_writer import minutes, truth, writer_pid
@@ -60,7 +60,8 @@ async def test_backfill_audit_doctor_and_pages_work_behind_pgbouncer(
             wish = BackfillOptions("BTCUSDT", "1m", "2025-12-30", "now", with_trades=True)
             verdict = await audited(settings, wish, against_exchange=True, repair=True)
             found = await check_database(settings)
-        pool = await open_pool(pooler, size=1)
+        pool = await open_pool(pooler, size=1, exchange="kraken")
+        await pool.execute("insert into market_data_epochs (symbol, epoch) values ('BTC/USD', 1)")
         times = [await pool.fetchval("select '2026-01-31 00:00+00'::timestamptz") for _ in range(2)]
         await pool.close()
         reading, copied = PostgresReading(pooler, "binance"), list[CopiedPage]()
@@ -76,6 +77,7 @@ async def test_backfill_audit_doctor_and_pages_work_behind_pgbouncer(
 
     assert (ended.outcome, ended.added) == ("complete", 0)
     assert verdict.equal, verdict
+    assert rows(database, "select exchange from market_data_epochs where symbol = 'BTC/USD'") == [("kraken",)]
     assert times == [datetime(2026, 1, 31, tzinfo=UTC)] * 2
     assert {each.state for each in found} == {"ok"}, found
     assert [kline.open_ms for kline in klines] == list(range(START_MS - 600_000, START_MS - 60_000, 60_000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -106,6 +107,29 @@ async def test_after_the_step_an_exchange_may_leave_out_who_was_the_maker(databa
     await migrated(database)
 
     execute(database, trade)
+
+
+async def test_a_row_without_an_exchange_is_of_the_one_that_the_session_is_for(database: str) -> None:
+    """The contract's INSERT, in a subclass of another exchange and in a program with a pool of its own."""
+    insert = (
+        "INSERT INTO market_data_ohlcv (symbol, timestamp, open, high, low, close, volume, interval) "
+        "VALUES ($1, $2, 1, 1, 1, 1, 1, '1m')"
+    )
+    await migrated(database)
+    pool = await open_pool(database, size=1, exchange="kraken")
+    for minute in range(2):
+        async with pool.acquire() as connection:
+            await connection.execute(insert, "BTC/USD", f"2024-01-01T00:0{minute}:00+00:00")
+            await connection.execute("set application_name = 'my own'")
+    await pool.close()
+    async with connected(database) as own:
+        await own.execute(insert, "BTCUSDT", datetime(2024, 1, 1, tzinfo=UTC))
+    with pytest.raises(Misconfigured, match="the name of an exchange has"):
+        await open_pool(database, exchange="a'b")
+
+    assert rows(database, "select exchange, symbol from market_data_ohlcv order by 1") == [
+        ("binance", "BTCUSDT"), ("kraken", "BTC/USD"), ("kraken", "BTC/USD"),
+    ]  # fmt: skip
 
 
 async def test_a_login_that_does_not_own_the_tables_is_told_who_does(database: str) -> None:

@@ -69,6 +69,22 @@ async def test_trades_are_shown_when_asked_for(tmp_path: Path) -> None:
     assert "id=2 price=45182.00" in second
 
 
+async def test_symbol_of_another_exchange_is_read_from_its_own_keys(tmp_path: Path) -> None:
+    async with embedded_store(tmp_path / "var") as store:
+        await put(store.address, LATEST, trade(1, "1.00"))
+        of_kraken = [
+            (command[0], f"kraken:{str(command[1]).replace('BTCUSDT', 'BTC/USD')}", *command[2:])
+            for command in (LATEST, trade(2, "2.00"))
+        ]
+        await put(store.address, *of_kraken)
+        async with running(tmp_path, "tail", "btc/usd", "--trades", "--exchange", "kraken") as process:
+            first = await next_line(process)
+        ended = await finished(tmp_path, "tail", "BTCUSDT", "--exchange", "kraken")
+
+    assert first.startswith("BTC/USD trade 2024-01-01T12:00:00.123+00:00 id=2 price=2.00")
+    assert ended.code in {69, 78}, ended.errors
+
+
 async def test_interrupt_ends_it_quietly(tmp_path: Path) -> None:
     async with embedded_store(tmp_path / "var") as store:
         await put(store.address, LATEST, kline(0, "45180.50", closed=True))

@@ -196,7 +196,7 @@ class SeriesReading:
         if url == EMBEDDED:
             url = snapshot.database_url
             awaited = EMBEDDED_AWAITED.format(reason=snapshot.history.reason or "unknown") if url is None else None
-        exchange = snapshot.exchange or "binance"
+        exchange = snapshot.exchange or self._settings.exchange
         return Place(exchange, snapshot.store_url, snapshot.store_keys, url, awaited)
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from data_collector.client.errors import NotInstalled, TooLarge, WrongQuestion
 from data_collector.client.live import Live
 from data_collector.client.records import CALENDAR, Item, Kline, Revision, ms_of, time_of
 from data_collector.client.terms.position import KlinesPlace, Position, position_of, position_text
-from data_collector.client.terms.series import EXCHANGE, klines_of, store_keys
+from data_collector.client.terms.series import EXCHANGE, klines_of, parted_symbol, store_keys
 from data_collector.client.terms.times import Time, now_ms, time_ms
 from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
 from data_collector.model.keys import Key
@@ -81,12 +81,13 @@ class Memory:
     ) -> None:  # fmt: skip
         """`window` is in candles; `channels` are weights of close, range (high to low) and volume.
 
-        Raises `WrongFile` where the file of that name is of something else.
+        `kraken:BTC/USD` names the exchange too. Raises `WrongFile` where the file of that name is of something else.
         """
-        self.key = klines_of(symbol, interval)
-        self.exchange = exchange
+        named, name = parted_symbol(symbol)
+        self.key = klines_of(name, interval)
+        self.exchange = named or exchange
         self.shape: Shape = shape_of(window, channels, embedding)
-        self._candles = Candles(Path(folder), Header(exchange, self.key.symbol, interval, embedding), self.shape)
+        self._candles = Candles(Path(folder), Header(self.exchange, self.key.symbol, interval, embedding), self.shape)
 
     def __len__(self) -> int:
         """Candles."""
@@ -341,7 +342,7 @@ class Memory:
         if client.exchange != self.exchange:
             raise WrongQuestion(
                 f"The client reads {client.exchange}, and this memory is of {self.exchange}: "
-                f'give it exchange="{client.exchange}".'
+                f'give it exchange="{client.exchange}", or the client exchange="{self.exchange}".'
             )
 
 

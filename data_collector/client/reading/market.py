@@ -12,7 +12,7 @@ from data_collector.client.reading.questions import Plan
 from data_collector.client.reading.stored import ApiStored, Stored
 from data_collector.client.reading.symbols import Called, Joined, Sides, known_symbols, newest
 from data_collector.client.records import Latest
-from data_collector.client.terms.series import store_keys, symbol_of
+from data_collector.client.terms.series import parted_series, parted_symbol, store_keys, symbol_of
 
 Source = Literal["auto", "database", "http"]
 
@@ -32,12 +32,36 @@ class Market:
         self.joined = Joined(self.keys, called, self._sides, source)
         self._api = ApiStored(self.joined) if called.api else None
         self._database = DatabaseStored(exchange) if with_database else None
+        self._others: dict[str, Market] = {}
+        """By the exchange that somebody has named."""
 
     def begun(self, source: str | None = None) -> Market:
         """For one more programme; `source` is what its position is of."""
         return Market(
             self.exchange, self.called, with_database=self._with_database, sides=self._sides, source=source
         )  # fmt: skip
+
+    def of_symbol(self, text: str) -> tuple[Market, str]:
+        """That of the exchange which is named before the symbol, and the symbol alone."""
+        exchange, symbol = parted_symbol(text)
+        return self._of(exchange), symbol
+
+    def of_series(self, texts: Sequence[str]) -> tuple[Market, list[str]]:
+        """The same of what is read together. Raises `WrongQuestion` where that is of several exchanges."""
+        parted = [parted_series(text) for text in texts]
+        exchanges = {exchange or self.exchange for exchange, _ in parted}
+        if len(exchanges) > 1:
+            raise WrongQuestion(
+                f"One stream is of one exchange, and not of {' and '.join(sorted(exchanges))}: open one for each."
+            )
+        return self._of(*exchanges), [series for _, series in parted]
+
+    def _of(self, exchange: str = "") -> Market:
+        if exchange in ("", self.exchange):
+            return self
+        if exchange not in self._others:
+            self._others[exchange] = Market(exchange, self.called, with_database=self._with_database)
+        return self._others[exchange]
 
     def symbols(self) -> Plan[list[str]]:
         """As the client gives them."""

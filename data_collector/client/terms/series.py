@@ -1,4 +1,4 @@
-"""Which series are read: `BTCUSDT:1m`, `BTCUSDT:trades`."""
+"""Which series are read: `BTCUSDT:1m`, `BTCUSDT:trades`; of another exchange than the client's `kraken:BTC/USD:1m`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Final
 
 from data_collector.client.errors import WrongQuestion
 from data_collector.model.calendar import INTERVALS
-from data_collector.model.keys import Key, StoreKeys
+from data_collector.model.keys import FIRST_EXCHANGE, Key, StoreKeys
 
 TRADES: Final = "trades"
 
-EXCHANGE = "binance"
-"""Its keys have no prefix."""
+EXCHANGE = FIRST_EXCHANGE
+"""What is meant where none is named."""
 
 
 def store_keys(exchange: str) -> StoreKeys:
@@ -22,6 +22,19 @@ def store_keys(exchange: str) -> StoreKeys:
 def symbol_of(text: str) -> str:
     """As a collector writes it, in capitals; it may be asked for in any case."""
     return text.upper()
+
+
+def parted_symbol(text: str) -> tuple[str, str]:
+    """The exchange that is named before a symbol, in small letters, and the rest; an empty text where none is."""
+    exchange, _, symbol = text.rpartition(":")
+    return exchange.lower(), symbol
+
+
+def parted_series(text: str) -> tuple[str, str]:
+    """The same of a series."""
+    named, colon, what = text.rpartition(":")
+    exchange, symbol = parted_symbol(named)
+    return exchange, f"{symbol}{colon}{what}"
 
 
 def series_of(text: str) -> Key:

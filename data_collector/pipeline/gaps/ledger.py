@@ -110,17 +110,18 @@ class Ledger:
                 again.times += 1
                 again.until_s = self._clock()
 
-    def healed(self, key: Key, first: int, last: int, source: HealSource) -> None:
+    def healed(self, key: Key, first: int, last: int, source: HealSource, *, are_ordinary: bool = False) -> None:
         """Records of the open gap came; it may be healed in parts. What was not missing is not counted.
 
-        Built klines are: a quiet market lacks most of its closing frames, and none of them need be told as open before.
+        Built klines are, unless they `are_ordinary`: a quiet market lacks most of its closing frames, and none of them
+        need be told as open before.
         """
         count = 0
         for gap, came in self._take(key, first, last):
             count += came
             gap.life.healed[source] = gap.life.healed.get(source, 0) + came
             _add_heal(gap.life, GapEvent(self._clock(), "healed", first, last, count=came, by=source))
-        if source == "built":
+        if source == "built" and not are_ordinary:
             count = self._count(key, first, self._end(key, last))
         if count:
             totals = self._totals_of(key)

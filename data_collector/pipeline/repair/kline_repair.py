@@ -22,6 +22,7 @@ from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinePage, KlinesApi
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.repair.exchange_clock import ExchangeClock
 from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.series import KlineSeries
@@ -29,11 +30,11 @@ from data_collector.pipeline.sequence.series import KlineSeries
 GRACE_S = 5.0
 """A closing frame comes up to two seconds after the end, on a slow line later."""
 
+BUILT_GRACE_S = 60.0
+"""All trades of a kline are here, and only a later one is waited for, or the exchange's newest id."""
+
 LOOK_S = 0.5
 """How often series are looked at."""
-
-CLOCK_STEP_MS = 60_000
-"""Event times that step further than our own clock by more than this are compared with REST's clock."""
 
 ASK_AGAIN_S = 5.0
 ASK_AGAIN_MAX_S = 60.0
@@ -82,16 +83,13 @@ class KlineRepair:
         self._rest = rest
         self._calendar = intake.klines.calendar
         self._clock = clock
+        self.exchange_clock = ExchangeClock(intake.tally, rest, clock)
         self._backoff = Backoff()
         self._refused = ToldRefusals(clock)
         self._holes: dict[Key, DueKline] = {}
         self._blocked_until_s = 0.0
         self._failed_s: float | None = None
         """Since when REST has not answered."""
-        self._event_ms = 0
-        self._event_seen_s = 0.0
-        self._doubted_ms = -1
-        """An event time that REST's clock contradicts."""
 
     @property
     def unclosed(self) -> list[Key]:
@@ -115,22 +113,22 @@ class KlineRepair:
     async def look(self) -> None:
         """Ask for what is due, once."""
         now = self._clock()
-        if not self._event_ms and now < self._blocked_until_s:
+        if not self.exchange_clock.event_ms and now < self._blocked_until_s:
             return
         try:
-            now_ms = await self._exchange_ms(now)
+            now_ms = await self.exchange_clock.ask_ms()
             self._skip_old(now_ms)
             self._note_holes(now, now_ms)
             self._give_up(now, now_ms)
             if now < self._blocked_until_s:
                 return
-            asked = [key for key, hole in self._holes.items() if now >= hole.next_s or self._has_news(key, hole)]
+            asked = [key for key, hole in self._holes.items() if self._is_asked_for(key, hole, now)]
             for key in sorted(asked, key=lambda key: self._holes[key].due_ms):
                 series, hole = self._klines.series.get(key), self._holes.get(key)
                 if series is not None and hole is not None:
                     await self._ask(series, hole, now_ms)
             if not asked:
-                await self._ask_less_urgent()
+                await self._ask_less_urgent(now_ms)
             if not self._holes:
                 # Nobody waits for REST: a failure of long ago says nothing of the next one.
                 self._failed_s = None
@@ -144,21 +142,11 @@ class KlineRepair:
             elif now - self._failed_s >= IDS_DECIDE_S:
                 self._leave_to_ids()
 
-    async def _exchange_ms(self, now: float) -> int:
-        """The exchange's clock: its newest event time, and what has passed here since.
-
-        A step is believed when REST agrees: one poisoned event time must not make every kline overdue.
-        """
-        event_ms, now_ms = self._intake.tally.exchange_ms(), self._event_ms + int((now - self._event_seen_s) * 1000)
-        if self._event_ms and event_ms <= now_ms + CLOCK_STEP_MS:
-            if event_ms > self._event_ms:
-                self._event_ms, self._event_seen_s = event_ms, now
-        elif event_ms != self._doubted_ms or not self._event_ms:
-            rest_ms = await self._rest.server_time_ms()
-            is_plausible = event_ms and event_ms <= rest_ms + CLOCK_STEP_MS
-            self._doubted_ms = -1 if is_plausible else event_ms
-            self._event_ms, self._event_seen_s = event_ms if is_plausible else rest_ms, self._clock()
-        return self._event_ms + int((now - self._event_seen_s) * 1000)
+    def _is_asked_for(self, key: Key, hole: DueKline, now: float) -> bool:
+        built = self._klines.built
+        if built is not None and now < hole.overdue_s + BUILT_GRACE_S and built.makes(self._klines.series[key]):
+            return False
+        return now >= hole.next_s or self._has_news(key, hole)
 
     def _has_news(self, key: Key, hole: DueKline) -> bool:
         """A later kline has come since REST answered without the due one: now it can prove that there is none."""
@@ -170,7 +158,7 @@ class KlineRepair:
         for key, hole in list(self._holes.items()):
             series = self._klines.series.get(key)
             if series is not None:
-                series.leave_to_ids(self._open_at(series, self._event_ms))
+                series.leave_to_ids(self._open_at(series, self.exchange_clock.event_ms))
                 self._klines.release(series)
             if series is None or series.due_ms != hole.due_ms:
                 del self._holes[key]
@@ -291,13 +279,13 @@ class KlineRepair:
             self._klines.ledger.given_up(series.key, gap.first, gap.last, reason)
         self._klines.release(series)
 
-    async def _ask_less_urgent(self) -> None:
+    async def _ask_less_urgent(self, now_ms: int) -> None:
         """One call for what nobody waits for."""
         klines = self._klines
-        if klines.doubtful:
+        if klines.doubtful and _is_told(klines.doubtful[0], now_ms):
             kline = klines.doubtful[0]
             rows = await self._klines_if_any(kline, kline.open_ms, kline.open_ms)
-            del klines.doubtful[0]
+            klines.doubtful.remove(kline)
             for row in rows:
                 klines.reconcile(kline, row)
         elif klines.begun:
@@ -335,3 +323,8 @@ class KlineRepair:
 
     def _after(self, series: KlineSeries, open_ms: int) -> int:
         return self._calendar.next_open_ms(series.key.kline_interval, open_ms)
+
+
+def _is_told(kline: Kline, now_ms: int) -> bool:
+    """Whether REST may have a closed kline by now; one that was streamed it has."""
+    return kline.received_ns > 0 or now_ms > kline.close_ms + GRACE_S * 1000

@@ -25,6 +25,9 @@ from data_collector.pipeline.sequence.tally import Tally, also_refused
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.pipeline.sequence.trade_sequence import JUMP_MAX
 
+TICKER_LAG_MS = 1_000
+"""A ticker names the last trade as it was so long before it was sent, at the most."""
+
 
 class Intake:
     """Where all lines meet."""
@@ -114,10 +117,15 @@ class Intake:
             return
         self._put_newest(key, ticker, verdict)
 
-    def take_head(self, symbol: str, trade_id: int) -> None:
-        """The newest trade id that the exchange names outside of tickers; one that jumps is not believed."""
+    def take_head(self, symbol: str, trade_id: int, time_ms: int | None = None) -> None:
+        """The newest trade id, where no ticker names it; one that jumps is not believed.
+
+        The exchange had none with a later id at `time_ms`, where that is known.
+        """
         if symbol in self._sequences and not self._jumps(symbol, trade_id):
             self.trades.learn_reference(symbol, trade_id)
+            if time_ms is not None:
+                self.klines.prove(symbol, trade_id, time_ms)
 
     def _take_newest(self, key: Key, record: NewestRecord) -> None:
         """A record of a stream of which the newest counts."""
@@ -139,6 +147,7 @@ class Intake:
         self.tally.other_event_ms = max(self.tally.other_event_ms, sent_ms_of(record) or 0)
         if isinstance(record, Ticker) and record.last_id is not None:
             self.trades.learn_reference(record.symbol, record.last_id)
+            self.klines.prove(record.symbol, record.last_id, record.event_ms - TICKER_LAG_MS)
 
     def _take_other(self, record: Record) -> None:
         """Whatever is no trade."""

@@ -17,12 +17,13 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.gate import OFF_GRID, Verdict, verdict_of_odd
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
-from data_collector.model.sink import Behind, KlineCheck, KlineUpdate
+from data_collector.model.sink import Behind, KlineCheck, KlineUpdate, RecordSource
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.built_klines import BuiltKlines
 from data_collector.pipeline.sequence.refusals import Refusals
-from data_collector.pipeline.sequence.series import KlineSeries, Order, content
+from data_collector.pipeline.sequence.series import KlineSeries, Order, content, says_alike
 from data_collector.pipeline.sequence.tally import Tally
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 
@@ -45,6 +46,8 @@ class WantedKlines:
     intervals: Sequence[str]
     catch_up_s: float = 0.0
     """What is missing at the start, or lost by the store, and older is not fetched."""
+    are_built: bool = False
+    """No stream closes one: they are made of the trades."""
 
 
 class KlineIntake:
@@ -72,6 +75,7 @@ class KlineIntake:
         """Series whose due time the store told: what it lacks is missing, and not only late."""
         self.doubtful: list[Kline] = []
         """Closed klines that contradict our own trades: REST decides."""
+        self.built = BuiltKlines(self, trades) if wanted.are_built else None
         for symbol in outlet.queues:
             for interval in wanted.intervals:
                 self.add(Key("kline", symbol, interval))
@@ -80,6 +84,8 @@ class KlineIntake:
         """A series is collected from now on; its symbol has a queue in the outlet."""
         self.series[key] = KlineSeries(key, self.calendar, self._check)
         self._counted_ms[key] = -1
+        if self.built is not None:
+            self.built.add(key, self._tally.exchange_ms())
 
     def remove(self, key: Key) -> None:
         """A series is collected no longer; what was released waits in the outlet."""
@@ -87,6 +93,8 @@ class KlineIntake:
         self._counted_ms.pop(key, None)
         self.resumed.discard(key)
         self._lost.discard(key)
+        if self.built is not None:
+            self.built.remove(key)
 
     def take(self, kline: Kline) -> None:
         """A kline of the stream."""
@@ -103,6 +111,46 @@ class KlineIntake:
             self._take_closed(series, kline, verdict)
         else:
             self._take_open(series, kline, verdict)
+
+    def take_built(self, kline: Kline, *, is_doubtful: bool) -> None:
+        """A closed kline that was made of our trades; where REST told it before, that stands."""
+        series = self.series[Key("kline", kline.symbol, kline.interval)]
+        if 0 <= kline.open_ms < series.due_ms:
+            return
+        verdict = self._judge(kline)
+        if verdict is not None and verdict.critical:
+            series.refuse(kline.open_ms, verdict.critical)
+            self._refuse(kline, verdict)
+            return
+        starts = series.due_ms < 0
+        order = series.take_closed(kline, _marks(verdict), "built")
+        if order is Order.IMPLAUSIBLE:
+            self._refuse(kline, Verdict((OFF_GRID,)))
+        elif order in (Order.NEXT, Order.AHEAD):
+            self._tally.note_told(kline, "kline", verdict)
+            self._place(series, kline, order, _marks(verdict), starts=starts)
+            if is_doubtful:
+                self.compare(kline)
+
+    def take_running(self, kline: Kline) -> None:
+        """An open kline, as far as our trades make it."""
+        series, verdict = self.series[Key("kline", kline.symbol, kline.interval)], self._judge(kline)
+        if verdict is not None and verdict.critical:
+            self._refusals.count("kline", verdict)
+        elif series.judge_open(kline) is Order.NEXT:
+            if self._tally.tap is not None:
+                self._tally.tap(kline)
+            self._show_open(series, kline, _marks(verdict), "built")
+
+    def compare(self, kline: Kline) -> None:
+        """REST is to tell what it has of a closed kline."""
+        if len(self.doubtful) < DOUBTFUL_MAX and kline not in self.doubtful:
+            self.doubtful.append(kline)
+
+    def prove(self, symbol: str, trade_id: int, time_ms: int) -> None:
+        """The exchange has no trade with a later id from before that time."""
+        if self.built is not None:
+            self.built.prove(symbol, trade_id, time_ms)
 
     def take_told(self, series: KlineSeries, kline: Kline) -> None:
         """A closed kline that REST told; its place is due, or behind others that are."""
@@ -140,12 +188,19 @@ class KlineIntake:
 
     def reconcile(self, kline: Kline, theirs: Kline) -> None:
         """A closed kline that contradicts our trades, and what REST told of it."""
-        agrees = content(kline) == content(theirs)
-        structlog.get_logger().warning(
-            "candle_mismatch", symbol=kline.symbol, open_ms=kline.open_ms, rest_agrees_with_frame=agrees
-        )
+        is_built = not kline.received_ns
+        agrees = says_alike(kline, theirs) if is_built else content(kline) == content(theirs)
+        if is_built:
+            result = "ok" if agrees else "mismatch"
+            self._counters.add("data_collector_candle_checks_total", result=result)
+        if not agrees or not is_built:
+            structlog.get_logger().warning(
+                "candle_mismatch", symbol=kline.symbol, open_ms=kline.open_ms, rest_agrees_with_frame=agrees
+            )
         if agrees:
             return
+        if is_built and self.built is not None:
+            self.built.doubt(kline)
         verdict = self._judge(theirs)
         if verdict is not None and verdict.critical:
             self._refuse(theirs, verdict)
@@ -174,6 +229,8 @@ class KlineIntake:
             series = self.series.get(key)
             if series is not None:
                 self._rewind(series, due_ms)
+                if self.built is not None:
+                    self.built.anchor(key, due_ms)
 
     def go_back(self, behind: Behind) -> None:
         """The store lacks klines that it was given."""
@@ -213,11 +270,16 @@ class KlineIntake:
                 self._refuse(kline, Verdict((OFF_GRID,)))
                 return
         self._accept(kline, verdict)
+        self._show_open(series, kline, _marks(verdict), "ws")
+
+    def _show_open(
+        self, series: KlineSeries, kline: Kline, warnings: tuple[str, ...], source: RecordSource
+    ) -> None:  # fmt: skip
         if kline.open_ms > series.due_ms:
             # Its trade ids may prove that what has not closed had no trade.
             self.release(series)
         next_open_ms = self.calendar.next_open_ms(kline.interval, kline.open_ms)
-        self._outlet.put_open_kline(KlineUpdate(kline, next_open_ms, _marks(verdict)))
+        self._outlet.put_open_kline(KlineUpdate(kline, next_open_ms, warnings, source=source))
 
     def _take_closed(self, series: KlineSeries, kline: Kline, verdict: Verdict | None) -> None:
         starts = series.due_ms < 0
@@ -272,7 +334,7 @@ class KlineIntake:
 
     def _note_closed(self, series: KlineSeries, update: KlineUpdate) -> None:
         key, kline = series.key, update.kline
-        self.ledger.healed(key, kline.open_ms, kline.open_ms, update.source)
+        self.ledger.healed(key, kline.open_ms, kline.open_ms, update.source, are_ordinary=self.built is not None)
         if kline.open_ms <= self._counted_ms[key]:
             # The store lost it, and gets it again.
             return
@@ -286,8 +348,8 @@ class KlineIntake:
                 self._tally.tap(kline)
         elif key.interval == CHECKED_INTERVAL:
             self._counters.add("data_collector_candle_checks_total", result=update.check)
-            if update.check == "mismatch" and len(self.doubtful) < DOUBTFUL_MAX:
-                self.doubtful.append(kline)
+            if update.check == "mismatch":
+                self.compare(kline)
 
     def _check(self, kline: Kline, id_before: int) -> KlineCheck:
         if kline.interval != CHECKED_INTERVAL:

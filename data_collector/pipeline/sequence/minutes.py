@@ -7,6 +7,7 @@ compared. Only the newest minutes are kept. It decides nothing: what differs is 
 
 from __future__ import annotations
 
+from data_collector.model.gaps import GapReason
 from data_collector.model.records import Kline, Trade
 from data_collector.model.sink import KlineCheck
 
@@ -39,6 +40,19 @@ class MinuteVolumes:
         if minute != self._minute:
             self._turn(minute, trade.trade_id)
         self._volume += float(trade.quantity)
+
+    def pass_over(self, reason: GapReason) -> None:
+        """Some that were due did not pass: what the exchange tells of their minute differs then."""
+
+    def break_off(self) -> None:
+        """Some passed without being seen: the volumes of their minutes are not known here."""
+        self._began_id = self._minute = -1
+        self._volume = 0.0
+        self._kept.clear()
+
+    def begin_anew(self) -> None:
+        """The exchange's trade ids begin anew."""
+        self.break_off()
 
     def check(self, kline: Kline, id_before: int, next_id: int) -> KlineCheck:
         """A closed kline of a minute against them; `id_before` is the last trade id before it, -1 when unknown.

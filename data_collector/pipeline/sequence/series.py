@@ -9,6 +9,7 @@ one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from enum import Enum
 
 from msgspec import structs
@@ -53,8 +54,8 @@ class KlineSeries:
 
     __slots__ = (
         "_calendar", "_chain_id", "_check", "_decided_ms", "_gaps", "_held", "_interval", "_later_gaps", "_newest",
-        "_off_grid", "_recent", "_refused", "_starts", "_trusted_ms", "due_ms", "event_ms", "first_ms", "key",
-        "open_ms",
+        "_off_grid", "_quiet_after_ms", "_quiet_from_ms", "_quiet_until_ms", "_recent", "_refused", "_starts",
+        "_trusted_ms", "due_ms", "event_ms", "first_ms", "key", "open_ms",
     )  # fmt: skip
 
     def __init__(self, key: Key, calendar: Calendar, check: Check) -> None:
@@ -75,6 +76,10 @@ class KlineSeries:
         """The last open time up to which REST answered what it has: what it left out is not built."""
         self._trusted_ms = -1
         """The last open time up to which trade ids alone decide, because REST does not answer."""
+        self._quiet_from_ms = self._quiet_until_ms = -1
+        """Klines in between that have not come had no trade."""
+        self._quiet_after_ms = -1
+        """Only those that open later: the others came, and are here no more."""
         self._starts = True
         """Whether the next closed kline may begin the series in the store."""
         self._newest: Kline | None = None
@@ -120,6 +125,7 @@ class KlineSeries:
         if self.due_ms < 0:
             self.due_ms = open_ms
         if open_ms != self.due_ms and known is None and len(self._held) >= HELD_MAX:
+            self._quiet_after_ms = max(self._quiet_after_ms, open_ms)
             return Order.BEYOND
         gaps = known.gaps if known is not None else []
         self._held[open_ms] = KlineUpdate(kline, self._after(open_ms), warnings, source=source, gaps=gaps)
@@ -132,6 +138,25 @@ class KlineSeries:
     def leave_to_ids(self, last_ms: int) -> None:
         """REST does not answer: what trade ids prove up to this open time is built."""
         self._trusted_ms = max(self._trusted_ms, last_ms)
+
+    def leave_quiet(self, from_ms: int, until_ms: int) -> None:
+        """All trades of this time are known, and all klines that have one were given: the others had none."""
+        self._quiet_from_ms, self._quiet_until_ms = from_ms, until_ms
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the due kline has not come yet, and is not here any more."""
+        return self.due_ms > self._quiet_after_ms and self.due_ms not in self._refused
+
+    @property
+    def end_ms(self) -> int:
+        """When the due kline ends; -1 before the first closed one."""
+        return -1 if self.due_ms < 0 else self._after(self.due_ms)
+
+    def closed_around(self, time_ms: int) -> Kline | None:
+        """The closed kline of that time, while it is remembered."""
+        within = (each.kline for each in self._recent.values() if each.kline.open_ms <= time_ms <= each.kline.close_ms)
+        return next(within, None)
 
     def is_awaited(self, open_ms: int) -> bool:
         """Whether nothing is known yet of the kline that opens then."""
@@ -200,6 +225,7 @@ class KlineSeries:
         What is remembered is given again by `release`; what is not is missing.
         """
         self._starts = False
+        self._quiet_after_ms = max(self._quiet_after_ms, self.due_ms - 1)
         again = {open_ms: update for open_ms, update in self._recent.items() if open_ms >= due_ms}
         for open_ms in again:
             del self._recent[open_ms]
@@ -248,16 +274,23 @@ class KlineSeries:
 
     def _built(self) -> KlineUpdate | None:
         """The due kline, when the trade ids around it prove that it had no trade."""
-        evidence = self._first_with_trades() if self._chain_id >= 0 else None
         before = self._recent.get(max(self._recent, default=-1))
-        if evidence is None or evidence.first_trade_id != self._chain_id + 1 or before is None:
-            return None
         next_open_ms = self._calendar.next_open_ms(self._interval, self.due_ms)
-        is_prompt = self.due_ms > self._decided_ms and evidence.event_ms - next_open_ms <= BUILT_WITHIN_MS
+        proven_ms = self._quiet_proven_ms(next_open_ms)
+        if proven_ms is None or before is None:
+            return None
+        is_prompt = self.due_ms > self._decided_ms and proven_ms - next_open_ms <= BUILT_WITHIN_MS
         if not is_prompt and self.due_ms > self._trusted_ms:
             return None
-        kline = _without_trades(before.kline, self.due_ms, next_open_ms, evidence.event_ms)
+        kline = _without_trades(before.kline, self.due_ms, next_open_ms, proven_ms)
         return KlineUpdate(kline, next_open_ms, source="built")
+
+    def _quiet_proven_ms(self, next_open_ms: int) -> int | None:
+        """When it was proven that the due kline had no trade; None where it is not."""
+        if self.is_new and self._quiet_from_ms <= self.due_ms and next_open_ms <= self._quiet_until_ms:
+            return self._quiet_until_ms
+        evidence = self._first_with_trades() if self._chain_id >= 0 else None
+        return None if evidence is None or evidence.first_trade_id != self._chain_id + 1 else evidence.event_ms
 
     def _first_with_trades(self) -> Kline | None:
         """Of what came for later open times, the first that names its trade ids."""
@@ -325,6 +358,12 @@ def content(kline: Kline) -> tuple[str | int | None, ...]:
         kline.open, kline.high, kline.low, kline.close, kline.volume, kline.quote_volume, kline.taker_buy_base_volume,
         kline.taker_buy_quote_volume, kline.trades,
     )  # fmt: skip
+
+
+def says_alike(kline: Kline, theirs: Kline) -> bool:
+    """Whether REST's row has the same numbers, as far as it tells any; digits may differ."""
+    pairs = zip(content(kline), content(theirs), strict=True)
+    return all(told is None or (ours is not None and Decimal(ours) == Decimal(told)) for ours, told in pairs)
 
 
 def _without_trades(before: Kline, open_ms: int, next_open_ms: int, event_ms: int) -> Kline:

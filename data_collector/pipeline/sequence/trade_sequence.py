@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
+from data_collector.candles.building import CandleBuilder
 from data_collector.model.backoff import RepeatedAnswer
 from data_collector.model.gaps import Gap, GapReason, explain_ids
 from data_collector.model.records import Kline, Trade
@@ -89,8 +90,8 @@ class TradeSequence:
         self.recent: list[Trade | None] = [None] * recent
         """What was let through, at the lowest bits of its id."""
         self.recent_mask = recent - 1
-        self.minutes = MinuteVolumes()
-        """What was let through says of each minute's kline."""
+        self.minutes: MinuteVolumes | CandleBuilder = MinuteVolumes()
+        """What was let through says of each minute's kline, or makes it."""
         self.held: dict[int, Trade] = {}
         """Trades that wait for those before them, by id."""
         self.spilled = Spilled()
@@ -156,7 +157,8 @@ class TradeSequence:
 
     def check_minute(self, kline: Kline, id_before: int) -> KlineCheck:
         """A closed kline of a minute against what was let through: see `MinuteVolumes.check`."""
-        return self.minutes.check(kline, id_before, self.next_id)
+        minutes = self.minutes
+        return minutes.check(kline, id_before, self.next_id) if isinstance(minutes, MinuteVolumes) else "unchecked"
 
     def resume(self, next_id: int, *, epoch: int = 0, newest_ms: int = -1, stored_id: int = -1) -> None:
         """Collection begins, and this id of an epoch is due; -1 when the feed is to tell.
@@ -172,7 +174,7 @@ class TradeSequence:
         """The exchange's ids begin anew: nothing that is known of the old ones counts."""
         self.resume(next_id, epoch=epoch, newest_ms=-1)
         self.recent = [None] * len(self.recent)
-        self.minutes = MinuteVolumes()
+        self.minutes.begin_anew()
         self.held.clear()
         self.spilled = Spilled()
         self.refused_s.clear()
@@ -295,14 +297,14 @@ class TradeSequence:
         self._holes.append((first_id, last_id))
         del self._holes[:-HOLES_MAX]
         self.repaired += last_id + 1 - first_id
+        self.minutes.pass_over(reason)
         self._move_to(last_id + 1)
         return explain_ids(first_id, last_id, rules, reason)
 
     def skip_to(self, next_id: int) -> int:
         """What is before `next_id` was let through without being seen; how many copies of it were held."""
         self._move_to(next_id)
-        # The volumes of their minutes are not known here.
-        self.minutes = MinuteVolumes()
+        self.minutes.break_off()
         copies = [trade_id for trade_id in self.held if trade_id < next_id]
         for trade_id in copies:
             del self.held[trade_id]

@@ -114,7 +114,7 @@ class History(Part):
         if not self._is_on:
             return None
         url = await self._until_url()
-        pool = await open_pool(url, lazy=True)
+        pool = await open_pool(url, lazy=True, exchange=self._venue.name)
         try:
             async with time_limit(TABLES_S):
                 with named_failures(place_of(url)):

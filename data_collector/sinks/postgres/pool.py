@@ -9,9 +9,12 @@ mode that asks for TLS checks the certificate and the host name, as `rediss://` 
 
 from __future__ import annotations
 
+import re
 import ssl
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from urllib.parse import parse_qsl
 
 import asyncpg
@@ -26,23 +29,34 @@ COMMAND_TIMEOUT_S = 60.0
 _ASKING_FOR_TLS = frozenset({"require", "verify-ca", "verify-full"})
 """Values of `sslmode` that ask for TLS; the others leave it to the server, and nothing is verified then."""
 
-_SESSION = {"application_name": "data-collector", "timezone": "UTC", "datestyle": "ISO"}
-"""Parameters of the start that PgBouncer takes. It refuses all others, or leaves them out."""
+_SESSION = {"timezone": "UTC", "datestyle": "ISO"}
+"""Parameters of the start that PgBouncer takes, as it takes the name of the application. It refuses all others, or
+leaves them out."""
+
+_EXCHANGE = re.compile(r"[A-Za-z0-9_.-]{1,48}")
+"""PostgreSQL cuts the name of an application at 63 characters."""
 
 PostgresPool = asyncpg.Pool
 """For those who pass it on and do not see the driver."""
 
 
 async def open_pool(
-    dsn: str, *, size: int = 4, lazy: bool = False, command_timeout_s: float = COMMAND_TIMEOUT_S
+    dsn: str,
+    *,
+    size: int = 4,
+    lazy: bool = False,
+    command_timeout_s: float = COMMAND_TIMEOUT_S,
+    exchange: str | None = None,
 ) -> asyncpg.Pool:
     """A pool whose connections take ISO text or datetime for timestamptz, and int, float, str or Decimal for numeric.
 
     `lazy`: connections are opened when they are asked for, so that the pool exists while the server is away.
+    Rows that are put in without an exchange are of this `exchange`; without one, of the first that there was.
     Raises `Misconfigured` for a wrong password, database, certificate or URL, `SinkUnavailable` when nobody answers.
     """
     context = _tls_context(dsn)
     schemas = dict(parse_qsl(dsn.partition("?")[2])).get("search_path")
+    session = {"application_name": _application(exchange)} | _SESSION
 
     async def begin(connection: asyncpg.Connection) -> None:
         await _set_codecs(connection)
@@ -57,10 +71,10 @@ async def open_pool(
                 max_size=size,
                 ssl=context,
                 init=begin,
-                reset=_reset,
+                reset=partial(_reset, session=session),
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=command_timeout_s,
-                server_settings=_SESSION,
+                server_settings=session,
                 statement_cache_size=0,
             )
     except ValueError:
@@ -90,9 +104,18 @@ def _tls_context(dsn: str) -> ssl.SSLContext | None:
     return context
 
 
-async def _reset(connection: asyncpg.Connection) -> None:
+def _application(exchange: str | None) -> str:
+    """By which the default of the column `exchange` knows (migration 9). Raises `Misconfigured`."""
+    if exchange is None:
+        return "data-collector"
+    if _EXCHANGE.fullmatch(exchange) is None:
+        raise Misconfigured(f"the name of an exchange has up to 48 letters, digits, _ . and -, and not {exchange!r}")
+    return f"data-collector/{exchange}"
+
+
+async def _reset(connection: asyncpg.Connection, session: Mapping[str, str]) -> None:
     """Leave nothing of a user's. To a pooler, RESET ALL asks for the server's own settings: ours follow at once."""
-    ours = "; ".join(f"set {name} = '{value}'" for name, value in _SESSION.items())
+    ours = "; ".join(f"set {name} = '{value}'" for name, value in session.items())
     await connection.execute(f"{connection.get_reset_query()} {ours}")
 
 

@@ -6,7 +6,7 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
 from data_collector.model.venue import Addresses, Cost, Reach, StreamLimits, Venue
 from data_collector.venues.kraken.codec import KrakenCodec
-from data_collector.venues.kraken.rest import HINT_451, KrakenRest
+from data_collector.venues.kraken.rest import HINT_451, PAUSE_S, KrakenRest
 
 VENUE = Venue(
     name="kraken",
@@ -33,6 +33,6 @@ VENUE = Venue(
     hint_451=HINT_451,
     klines="built",
     reach=Reach(trades_per_answer=1000, klines_per_answer=720, klines_kept=720),
-    # Half of a call a second is for what is not urgent.
-    cost=Cost(head=1, seconds_per_call=2.1),
+    # The symbol list, the clock and the statistics; what is not urgent goes every second time.
+    cost=Cost(head=1, listing=lambda symbols: 3, seconds_per_call=2 * PAUSE_S),
 )

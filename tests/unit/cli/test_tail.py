@@ -11,6 +11,7 @@ from data_collector.cli.tail import kline_line, screen, tail, trade_line
 from data_collector.cli.tail_source import Followed
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import Misconfigured
+from data_collector.model.keys import StoreKeys
 from data_collector.sinks.redis.stored_records import stored_kline, stored_trade
 
 CANDLE = stored_kline(
@@ -33,7 +34,7 @@ def shown(followed: Followed) -> str:
 
 def followed(**changes: object) -> Followed:
     fields: dict[str, object] = {"latest": {}, "klines": {}, "other_intervals": set()} | changes
-    made = Followed("BTCUSDT", "1m", with_trades=True, place="localhost:6379", positions={})
+    made = Followed(StoreKeys(), "BTCUSDT", "1m", with_trades=True, place="localhost:6379", positions={})
     for name, value in fields.items():
         setattr(made, name, value)
     return made

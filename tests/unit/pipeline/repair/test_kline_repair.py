@@ -349,7 +349,7 @@ async def test_ledger_learns_how_a_gap_was_closed(scene: RepairScene) -> None:
         def opened(self, key: Key, first: int, last: int) -> None:
             told.append(("opened", key.interval, first, last))
 
-        def healed(self, key: Key, first: int, last: int, source: HealSource) -> None:
+        def healed(self, key: Key, first: int, last: int, source: HealSource, *, are_ordinary: bool = False) -> None:
             told.append(("healed", source, first, last))
 
         def given_up(

@@ -1,0 +1,135 @@
+"""Klines of an exchange that closes none: made of the trades that pass (docs/decisions/0022-built-klines.md).
+
+Life cycle: the kline intake makes one where they are wanted; each symbol has a builder, to which its trade sequence
+adds what passes. `beat` is called about twice a second (`pipeline.repair.kline_building`): it hands on what is over and
+whole, and once a second what is open. What a builder cannot give REST tells (`pipeline.repair.kline_repair`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from data_collector.candles.building import NEVER, CandleBuilder
+from data_collector.model.calendar import LENGTHS_MS, Calendar
+from data_collector.model.keys import Key
+from data_collector.model.records import Kline
+from data_collector.pipeline.sequence.minutes import MinuteVolumes
+from data_collector.pipeline.sequence.series import KlineSeries
+from data_collector.pipeline.sequence.trade_sequence import TradeSequence
+
+COMPARED_EVERY = 60
+"""One of so many klines of the shortest interval is compared with REST's, also where nothing is doubtful."""
+
+
+class KlineTaker(Protocol):
+    """What klines are handed to: the kline intake."""
+
+    series: dict[Key, KlineSeries]
+    calendar: Calendar
+
+    def take_built(self, kline: Kline, *, is_doubtful: bool) -> None:
+        """A closed one."""
+
+    def take_running(self, kline: Kline) -> None:
+        """An open one."""
+
+    def compare(self, kline: Kline) -> None:
+        """REST is to tell what it has of a closed one."""
+
+    def release(self, series: KlineSeries) -> None:
+        """Put what can follow now."""
+
+
+class BuiltKlines:
+    """Of all symbols."""
+
+    def __init__(self, klines: KlineTaker, trades: Mapping[str, TradeSequence]) -> None:
+        self._klines = klines
+        self._trades = trades
+        self.builders: dict[str, CandleBuilder] = {}
+        self._intervals: dict[str, list[str]] = {}
+        """Of each symbol, the shortest first."""
+
+    def add(self, key: Key, now_ms: int) -> None:
+        """They are wanted from now on; `now_ms` is the exchange's clock, 0 before it is known."""
+        symbol = key.symbol
+        intervals = self._intervals.setdefault(symbol, [])
+        intervals.append(key.kline_interval)
+        intervals.sort(key=lambda interval: LENGTHS_MS.get(interval, NEVER))
+        builder = self.builders.get(symbol)
+        if builder is None:
+            builder = self.builders[symbol] = CandleBuilder(symbol, self._klines.calendar)
+            self._trades[symbol].minutes = builder
+        builder.use(intervals, now_ms)
+
+    def remove(self, key: Key) -> None:
+        """They are wanted no longer."""
+        symbol = key.symbol
+        builder, intervals = self.builders.get(symbol), self._intervals.get(symbol, [])
+        if builder is None or key.kline_interval not in intervals:
+            return
+        intervals.remove(key.kline_interval)
+        builder.use(intervals)
+        if not intervals:
+            del self.builders[symbol], self._intervals[symbol]
+            if symbol in self._trades:
+                self._trades[symbol].minutes = MinuteVolumes()
+
+    def anchor(self, key: Key, open_ms: int) -> None:
+        """Klines of a series open then, among other times."""
+        if (builder := self.builders.get(key.symbol)) is not None:
+            builder.anchor(key.kline_interval, open_ms)
+
+    def prove(self, symbol: str, trade_id: int, time_ms: int) -> None:
+        """No trade with a later id happened before that time."""
+        if (builder := self.builders.get(symbol)) is not None:
+            builder.prove(trade_id, time_ms, self._trades[symbol].next_id)
+
+    def doubt(self, kline: Kline) -> None:
+        """REST has it otherwise: longer ones of its time may differ too."""
+        if (builder := self.builders.get(kline.symbol)) is not None:
+            builder.doubtful.add(kline.open_ms)
+
+    def makes(self, series: KlineSeries) -> bool:
+        """Whether the due kline of a series will be made here, as soon as its end is proven."""
+        builder = self.builders.get(series.key.symbol)
+        if builder is None or not series.is_new or series.end_ms <= builder.settled_ms:
+            return False
+        return builder.has_all_of(series.key.kline_interval, series.due_ms)
+
+    def awaited(self, ended_ms: int) -> list[str]:
+        """Symbols of which a kline ended before that time, and nothing proves that all of its trades are here."""
+        return [symbol for symbol in self.builders if self._first_end_ms(symbol) <= ended_ms]
+
+    def _first_end_ms(self, symbol: str) -> int:
+        """When the first kline ends that only waits for its proof."""
+        end_ms = self.builders[symbol].next_end_ms
+        ends = [] if end_ms is None else [end_ms]
+        return min(ends + [series.end_ms for series in self._series(symbol) if self.makes(series)], default=NEVER)
+
+    def beat(self, symbol: str, now_ms: int, *, with_open: bool) -> None:
+        """Hand on what there is of a symbol; `now_ms` is the exchange's clock."""
+        builder = self.builders.get(symbol)
+        if builder is None:
+            return
+        shortest = self._intervals[symbol][0]
+        for kline in builder.close(now_ms, self._trades[symbol].next_id):
+            number = kline.open_ms // (kline.close_ms + 1 - kline.open_ms)
+            is_sample = kline.interval == shortest and number % COMPARED_EVERY == 0
+            is_doubtful = is_sample or builder.is_doubtful(kline.open_ms, kline.close_ms + 1)
+            self._klines.take_built(kline, is_doubtful=is_doubtful)
+        for series in self._series(symbol):
+            if builder.starts_ms <= series.due_ms < series.end_ms <= builder.settled_ms:
+                series.leave_quiet(builder.starts_ms, builder.settled_ms)
+                self._klines.release(series)
+            for missed_ms in builder.missed:
+                if (closed := series.closed_around(missed_ms)) is not None:
+                    self._klines.compare(closed)
+        builder.missed.clear()
+        for running in builder.running(now_ms) if with_open else ():
+            self._klines.take_running(running)
+
+    def _series(self, symbol: str) -> Iterator[KlineSeries]:
+        for interval in self._intervals[symbol]:
+            yield self._klines.series[Key("kline", symbol, interval)]

@@ -1,0 +1,33 @@
+"""Every venue that has a folder, and a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from data_collector.model.venue import Venue
+from data_collector.venues.discovery import find_venue
+from tests.conformance.worlds import NAMES
+from tests.integration.conftest import folder, store_server
+from tests.integration.store_reader import Store
+
+__all__ = ["folder", "store_server"]
+"""Fixtures of the integration tests, which are used here too."""
+
+
+@pytest.fixture(params=NAMES)
+def venue(request: pytest.FixtureRequest) -> Venue:
+    """Each of them."""
+    assert isinstance(request.param, str)
+    return find_venue(request.param)
+
+
+@pytest.fixture
+def store(store_server: str, venue: Venue) -> Iterator[Store]:
+    """An empty store, of which the keys of this venue are read."""
+    store = Store(store_server, venue.key_prefix)
+    store.ask("FLUSHALL")
+    store.ask("FUNCTION", "FLUSH")
+    yield store
+    store.close()

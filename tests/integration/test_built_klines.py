@@ -1,0 +1,248 @@
+"""An exchange that closes no kline: those that are made of its trades are the market's own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from data_collector.pipeline.repair import kline_building, kline_repair
+from data_collector.simulator import FrameFault
+from data_collector.simulator.control.actions import Reset
+from data_collector.simulator.control.faults import RestFault
+from data_collector.venues.binance.venue import VENUE
+from tests.integration.exactness import assert_updates_in_order, expected_kline, iso
+from tests.integration.scene import DRIVEN, SYMBOLS, Scene, playing
+from tests.integration.store_reader import Store, parsed
+from tests.integration.waiting import until_async
+
+BUILT = structs.replace(VENUE, klines="built")
+SYMBOL = "BTCUSDT"
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The market's minutes pass in milliseconds here."""
+    monkeypatch.setattr(kline_repair, "GRACE_S", 0.3)
+    monkeypatch.setattr(kline_repair, "LOOK_S", 0.05)
+    monkeypatch.setattr(kline_building, "BEAT_S", 0.02)
+    monkeypatch.setattr(kline_building, "ASK_S", 0.2)
+
+
+def closed(store: Store, symbol: str = SYMBOL, interval: str = "1m") -> list[dict[str, object]]:
+    """The closed klines of the stream, with the fields beside the record."""
+    return [
+        parsed(entry["fields"]["data"]) | {name: text for name, text in entry["fields"].items() if name != "data"}
+        for entry in store.entries(f"stream:{symbol}")
+        if f'"interval":"{interval}"' in entry["fields"]["data"] and '"is_closed":true' in entry["fields"]["data"]
+    ]
+
+
+def sources(store: Store, symbol: str = SYMBOL, interval: str = "1m") -> list[object]:
+    return [record.get("src", "ws") for record in closed(store, symbol, interval)]
+
+
+def assert_exact(scene: Scene, symbol: str, interval: str = "1m") -> list[object]:
+    """Every open time from the first to the last once, with the market's numbers; where they are from."""
+    records = closed(scene.store, symbol, interval)
+    assert records
+    length_s = 60 if interval == "1m" else 300
+    places = [datetime.fromisoformat(str(record["timestamp"])).timestamp() // length_s for record in records]
+    assert places == [places[0] + number for number in range(len(places))]
+    truth = {
+        record["timestamp"]: record for record in map(expected_kline, scene.simulator.closed_klines(symbol, interval))
+    }
+    for record in records:
+        plain = {name: value for name, value in record.items() if name not in {"src", "check", "warnings"}}
+        if plain["trades"]:
+            assert plain == truth[plain["timestamp"]]
+        else:
+            assert plain["timestamp"] not in truth
+            assert plain["open"] == plain["high"] == plain["low"] == plain["close"]
+            assert float(str(plain["volume"])) == float(str(plain["quote_volume"])) == 0
+    assert scene.store.gaps(symbol, "kline") == []
+    every = [record for record in scene.store.records(f"stream:{symbol}") if record["interval"] == interval]
+    assert_updates_in_order(every)
+    return sources(scene.store, symbol, interval)
+
+
+async def closed_until(scene: Scene, interval: str = "1m", *, before: int = 1) -> None:
+    """The newest candle with trades, of those that are over, is stored; what comes next proves that it is whole."""
+    await scene.trade(3_000)
+    for symbol in SYMBOLS:
+        last_ms = scene.simulator.closed_klines(symbol, interval)[-before].open_ms
+        wanted = iso(last_ms, digits="seconds")
+        await until_async(
+            partial(has_closed, scene.store, symbol, interval, wanted), f"{symbol} {interval} {wanted}", deadline_s=15
+        )
+
+
+def has_closed(store: Store, symbol: str, interval: str, timestamp: str) -> bool:
+    return any(record["timestamp"] == timestamp for record in closed(store, symbol, interval))
+
+
+async def minutes_pass(scene: Scene, count: int) -> None:
+    for _ in range(count):
+        scene.simulator.advance(60_000)
+        await scene.settled()
+
+
+async def test_closed_klines_of_every_interval_are_the_markets_own(store: Store, folder: Path) -> None:
+    async with playing(store, folder, exchange=BUILT) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        assert {name for each in scene.simulator.connections() for name in each.streams} == {
+            f"{symbol.lower()}@{kind}" for symbol in SYMBOLS for kind in ("trade", "ticker")
+        }
+
+        for _ in range(12):
+            await minutes_pass(scene, 1)
+        await closed_until(scene)
+        await closed_until(scene, interval="5m")
+
+        for symbol in SYMBOLS:
+            assert set(assert_exact(scene, symbol)) == {"built"}
+            assert set(assert_exact(scene, symbol, "5m")) == {"built"}
+            assert len(closed(store, symbol)) >= 10
+        scene.assert_counts_add_up()
+        assert scene.status.condition == "healthy", scene.status.reasons
+
+
+async def test_lost_doubled_and_reordered_trades_and_cut_connections_change_nothing(store: Store, folder: Path) -> None:
+    async with playing(store, folder, exchange=BUILT) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        scene.simulator.faults.add(FrameFault(kind="duplicate", stream="*@trade", rate=0.3))
+        scene.simulator.faults.add(FrameFault(kind="reorder", stream="*@trade", rate=0.1, span=5))
+        scene.simulator.faults.add(FrameFault(kind="drop", stream="*@trade", rate=0.1))
+        await minutes_pass(scene, 3)
+        attempts = scene.attempts()
+        await scene.simulator.perform(Reset())
+        scene.simulator.advance(90_000)
+        await scene.subscribed(after_attempts=attempts)
+        await minutes_pass(scene, 3)
+        scene.simulator.faults.clear()
+        await minutes_pass(scene, 1)
+        await closed_until(scene)
+
+        for symbol in SYMBOLS:
+            assert set(assert_exact(scene, symbol)) == {"built"}
+        assert scene.filled() > 0
+
+
+async def test_minutes_without_trades_are_closed_too(store: Store, folder: Path) -> None:
+    quiet = structs.replace(DRIVEN, trades_per_s=0.02)
+    async with playing(store, folder, quiet, exchange=BUILT) as scene:
+        await scene.subscribed()
+        for _ in range(20):
+            scene.simulator.advance(60_000)
+        await scene.settled()
+        # What the exchange's clock shows after its newest message is not known to anybody.
+        await closed_until(scene, before=2)
+
+        for symbol in SYMBOLS:
+            assert_exact(scene, symbol)
+            assert {record["trades"] for record in closed(store, symbol)} >= {0}
+
+
+async def test_klines_close_while_the_request_side_is_away(store: Store, folder: Path) -> None:
+    async with playing(store, folder, exchange=BUILT) as scene:
+        scene.simulator.faults.add(RestFault(status=500))
+        await scene.subscribed()
+        await minutes_pass(scene, 4)
+        await closed_until(scene)
+
+        assert set(assert_exact(scene, SYMBOL)) == {"built"}
+
+
+async def test_minute_with_a_trade_that_is_nowhere_is_told_by_the_request_side(store: Store, folder: Path) -> None:
+    async with playing(store, folder, exchange=BUILT) as scene:
+        await scene.subscribed()
+        await minutes_pass(scene, 2)
+        await closed_until(scene)
+        lost_id = scene.simulator.tape(SYMBOL)[-1].trade_id + 5
+        scene.simulator.faults.add(FrameFault(kind="drop", stream="btcusdt@trade", contains=f'"t":{lost_id},'))
+        scene.simulator.faults.add(
+            RestFault(path="/api/v3/historicalTrades", kind="missing", within=(lost_id, lost_id))
+        )
+        await minutes_pass(scene, 3)
+        scene.simulator.faults.clear()
+        await minutes_pass(scene, 1)
+        await closed_until(scene)
+
+        truth = {
+            record["timestamp"]: record for record in map(expected_kline, scene.simulator.closed_klines(SYMBOL, "1m"))
+        }
+        (gap,) = store.gaps(SYMBOL, "trade")
+        (late,) = store.entries(f"late:{SYMBOL}")
+        revised = parsed(late["fields"]["data"])
+        assert (gap["first"], gap["reason"], late["fields"]["why"]) == (lost_id, "absent", "revision")
+        assert revised == truth[revised["timestamp"]]
+        assert parsed(store.text(f"kline:{SYMBOL}:1m:{revised['timestamp']}") or "") == revised
+
+
+async def test_exchange_that_counts_otherwise_decides(store: Store, folder: Path) -> None:
+    """Every seventh trade is told with a time before that of its predecessor, and counted where it was."""
+    early = structs.replace(DRIVEN, early_every=7)
+    async with playing(store, folder, early, exchange=BUILT) as scene:
+        await scene.subscribed()
+        await minutes_pass(scene, 40)
+        await closed_until(scene)
+        truth = {
+            record["timestamp"]: record for record in map(expected_kline, scene.simulator.closed_klines(SYMBOL, "1m"))
+        }
+
+        def differ() -> list[object]:
+            return [
+                record["timestamp"]
+                for record in closed(store)
+                if parsed(store.text(f"kline:{SYMBOL}:1m:{record['timestamp']}") or "{}") != truth[record["timestamp"]]
+            ]
+
+        await until_async(lambda: differ() == [], f"all klines to be those of the exchange: {differ()}")
+        revised = [entry for symbol in SYMBOLS for entry in store.entries(f"late:{symbol}")]
+        assert scene.counted("candle_checks_total", result="mismatch") == len(revised) > 0
+
+
+async def test_restart_goes_on_in_the_middle_of_every_kline(store: Store, folder: Path, tmp_path: Path) -> None:
+    """What happens while nobody collects is asked of the exchange; REST tells no kline."""
+    async with playing(store, folder, exchange=BUILT) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        await minutes_pass(scene, 12)
+        await closed_until(scene)
+        await scene.collector.stop()
+        scene.simulator.advance(100_000)
+        scene.simulator.faults.add(RestFault(path="/api/v3/klines", status=500))
+
+        async with playing(store, tmp_path / "second", beside=scene, exchange=BUILT) as second:
+            await second.subscribed()
+            await minutes_pass(second, 7)
+            await closed_until(second)
+            await closed_until(second, "5m")
+
+            for symbol in SYMBOLS:
+                assert set(assert_exact(second, symbol)) == {"built"}
+                assert set(assert_exact(second, symbol, "5m")) == {"built"}
+                assert len(closed(store, symbol, "5m")) >= 2
+
+
+async def test_store_that_was_wiped_is_filled_again(store: Store, folder: Path) -> None:
+    async with playing(store, folder, exchange=BUILT) as scene:
+        await scene.subscribed()
+        await minutes_pass(scene, 3)
+        await closed_until(scene)
+        before = closed(store)
+        store.ask("FLUSHALL")
+        store.ask("FUNCTION", "FLUSH")
+        await minutes_pass(scene, 2)
+        await closed_until(scene)
+
+        first = before[0]["timestamp"]
+        again = [record for record in closed(store) if str(record["timestamp"]) >= str(first)]
+        assert again[: len(before)] == before
+        assert len(again) > len(before)
+        assert set(assert_exact(scene, SYMBOL)) == {"rest", "built"}
