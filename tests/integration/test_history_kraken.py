@@ -22,8 +22,9 @@ from data_collector.model.wire import json_text, trade_json
 from data_collector.service.certificate.certificate import ExchangeSource, Held, certify
 from data_collector.settings import Settings, load_settings
 from data_collector.simulator import Simulator, SimulatorSettings
-from data_collector.venues.discovery import find_speaker, find_venue
+from data_collector.venues.discovery import find_speaker
 from data_collector.venues.kraken import rest
+from data_collector.venues.kraken.venue import VENUE
 from tests.integration.postgres_server import rows
 from tests.integration.store_reader import Store
 
@@ -144,7 +145,7 @@ async def test_day_is_certified_by_rest(market: Simulator, store: Store, setting
         before_ms = max(before_ms, each.time_ms)
         kept = trade_json(structs.replace(each, symbol=SYMBOL), json_text(SYMBOL))
         store.ask("XADD", f"kraken:trades:{SYMBOL}", f"{before_ms}-{each.trade_id}", "data", kept)
-    venue, url = find_venue("kraken"), settings.rest_url
+    venue, url = VENUE, settings.rest_url
     address = await find_store(settings=settings.model_copy(update={"redis_url": SecretStr(store.url)}))
 
     async with opened_rest(venue, settings) as asked, opened(address) as connection:
