@@ -20,9 +20,9 @@ from data_collector.rest.budget import WeightBudget
 from data_collector.rest.client import BareStatus, RestClient, RestOptions
 from data_collector.rest.judging import ENDPOINT_STATUSES, Answer, Judgement, judged_by_status, page_told, shortened
 from data_collector.venues.binance import rest_pages as pages
-from data_collector.venues.binance.hints import HINT_451
 from data_collector.venues.binance.messages import ErrorBody
 from data_collector.venues.binance.rest_budget import SYMBOLS_PER_CALL, WEIGHT_PER_MINUTE, tickers_weight
+from data_collector.venues.binance.venue import HINT_451
 
 KEY_REFUSED = frozenset({-2014, -2015})
 """No key was sent, or one that is not taken."""

@@ -17,29 +17,13 @@ from msgspec import Struct
 from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS
 from data_collector.model.records import Ticker, Trade
 from data_collector.model.venue import KlinePage, SymbolRules
+from data_collector.rest import pages
 from data_collector.rest.budget import PacedBudget, RestBudget
 from data_collector.rest.client import RestOptions
 from data_collector.rest.judging import Answer, Judgement, Meaning, judged_by_status, page_told, shortened
-from data_collector.rest.pages import (
-    CLOSED_MARGIN_MS,
-    BadPage,
-    bare_kline,
-    check_ids,
-    check_rows,
-    clock_ms,
-    kline_page,
-    step_of,
-)
 from data_collector.rest.time_paged import TimePagedRest
 from data_collector.rest.time_paging import TimedPage
-
-HINT_451 = (
-    "Kraken does not serve this place. Run the collector where it does, or reach it through a proxy: set "
-    "HTTPS_PROXY and USE_PROXY=1"
-)
-
-PAUSE_S = 1.05
-"""One call a second is allowed to an address; two that were sent so may arrive a little closer."""
+from data_collector.venues.kraken.venue import HINT_451, PAUSE_S
 
 ERRORS: tuple[tuple[str, Meaning, float | None], ...] = (
     ("Rate limit exceeded", "limited", 5.0), ("Too many requests", "limited", 5.0),
@@ -158,7 +142,7 @@ class KrakenRest(TimePagedRest):
     async def server_time_ms(self) -> int:
         """It is told in whole seconds: the middle of one is as near as it can be had."""
         told_s = (await self._get("/0/public/Time", {}, 1, Answered[Clock])).result.unixtime
-        return self._trusted(lambda: clock_ms(told_s * 1000 + 500))
+        return self._trusted(lambda: pages.clock_ms(told_s * 1000 + 500))
 
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
@@ -201,8 +185,8 @@ def _judged(error: str) -> Judgement:
 def _rules(pair: Pair) -> SymbolRules:
     base, _, quote = pair.symbol.partition("/")
     status = "TRADING" if pair.status in TRADED_STATUSES else pair.status.upper()
-    tick_size = step_of(pair.tick_size) or step_of(f"1e-{pair.pair_decimals}")
-    return SymbolRules(pair.symbol, status, base, quote, tick_size, step_of(f"1e-{pair.lot_decimals}"))
+    tick_size = pages.step_of(pair.tick_size) or pages.step_of(f"1e-{pair.pair_decimals}")
+    return SymbolRules(pair.symbol, status, base, quote, tick_size, pages.step_of(f"1e-{pair.lot_decimals}"))
 
 
 def _ticker(symbol: str, row: TickerRow, time_ms: int) -> Ticker:
@@ -222,17 +206,17 @@ def _rows(asked: str, result: Mapping[str, list[Row] | str | int]) -> list[Row]:
     """They lie beside `last`, under some name of the pair."""
     found = next((rows for rows in result.values() if isinstance(rows, list)), None)
     if found is None:
-        raise BadPage(f"{asked} came without rows")
+        raise pages.BadPage(f"{asked} came without rows")
     return found
 
 
 def _trades(symbol: str, count: int, result: Mapping[str, list[TradeRow] | str]) -> TimedPage:
     asked, last = f"trades of {symbol}", result.get("last")
     rows = _rows(asked, result)
-    check_rows(asked, rows, count)
-    check_ids(asked, 0, (row[-1] for row in rows))
+    pages.check_rows(asked, rows, count)
+    pages.check_ids(asked, 0, (row[-1] for row in rows))
     if not isinstance(last, str) or not _NANOSECONDS.fullmatch(last):
-        raise BadPage(f"{asked} end with {last!r}")
+        raise pages.BadPage(f"{asked} end with {last!r}")
     return TimedPage([_trade(symbol, *row) for row in rows], int(last), is_full=len(rows) == count)
 
 
@@ -248,10 +232,10 @@ def _klines(symbol: str, interval: str, span: tuple[int, int], result: Mapping[s
     asked, last_s, step_ms = f"klines of {symbol} {interval}", result.get("last"), LENGTHS_MS[interval]
     rows = _rows(asked, result)
     if not isinstance(last_s, int):
-        raise BadPage(f"{asked} end with {last_s!r}")
+        raise pages.BadPage(f"{asked} end with {last_s!r}")
     closed_ms = min(last_s * 1000 + step_ms, rows[-1][0] * 1000) if rows else 0
     within = (
-        bare_kline(symbol, interval, row[0] * 1000, row[1:5], volume=row[6], trades=row[7])
+        pages.bare_kline(symbol, interval, row[0] * 1000, row[1:5], volume=row[6], trades=row[7])
         for row in rows if span[0] <= row[0] * 1000 <= span[1]
     )  # fmt: skip
-    return kline_page(asked, span, closed_ms + CLOSED_MARGIN_MS, within)
+    return pages.kline_page(asked, span, closed_ms + pages.CLOSED_MARGIN_MS, within)
