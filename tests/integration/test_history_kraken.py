@@ -69,7 +69,8 @@ def stored(dsn: str, interval: str = "1m") -> list[tuple[object, ...]]:
 def of_the_market(market: Simulator, interval: str = "1m") -> list[tuple[object, ...]]:
     return [
         (each.open_ms, *map(Decimal, (each.open, each.high, each.low, each.close, each.volume)), each.trades)
-        for each in market.closed_klines(MARKET, interval) if each.open_ms >= FROM_MS and each.close_ms < START_MS - 2_000
+        for each in market.closed_klines(MARKET, interval)
+        if each.open_ms >= FROM_MS and each.close_ms < START_MS - 2_000
     ]  # fmt: skip
 
 
