@@ -6,4 +6,4 @@ __all__ = ["BinanceDataCollector"]
 
 
 class BinanceDataCollector(DataCollector):
-    """Collects Binance spot."""
+    """Collects from the exchange that is meant where none is named."""

@@ -1,6 +1,6 @@
 """The collector as a class to subclass.
 
-    class MyCollector(BinanceDataCollector):
+    class MyCollector(DataCollector):
         async def on_kline(self, data: dict) -> None:
             print(data["symbol"], data["close"])
 
@@ -24,7 +24,7 @@ from typing import ClassVar
 import structlog
 
 from data_collector.model.errors import Misconfigured, Transient
-from data_collector.model.keys import Channel
+from data_collector.model.keys import FIRST_EXCHANGE, Channel
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Change, DesiredSubscriptions
@@ -36,7 +36,7 @@ from data_collector.settings import load_settings
 from data_collector.settings.fields import FIELDS, variable_of, variables
 from data_collector.sinks.postgres.pool import PostgresPool
 from data_collector.time_limit import time_limit
-from data_collector.venues.discovery import FIRST_EXCHANGE, find_venue
+from data_collector.venues.discovery import find_venue
 
 HOOK_QUEUE_MAX = 10_000
 """Records that wait for a hook; when full, the oldest is dropped and counted (`hook_dropped`). The store has it."""
@@ -55,7 +55,7 @@ class DataCollector:
     """Channels to decode for `on_record` alone: any of `aggTrade`, `miniTicker`, `quote`."""
 
     def __init__(self, **settings: object) -> None:
-        """`BinanceDataCollector(symbols=["BTCUSDT"], redis_url="redis://…")`: names of the settings in lower case.
+        """`DataCollector(symbols=["BTCUSDT"], redis_url="redis://…")`: names of the settings in lower case.
 
         `symbols`, `ws_url`, `rest_url` and `api_key` are those of the exchange, whatever its name. Raises
         `Misconfigured` with every fault at once.

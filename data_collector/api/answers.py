@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta, field
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.status import AuditStatus, Condition, ConnectionStatus, HistoryAnswer, RuleStatus, Snapshot
-from data_collector.venues.discovery import FIRST_EXCHANGE
 from data_collector.web.answers import Answer, masked
 
 _COUNTERS: Mapping[str, object] = {"messages_received": 12345, "messages_validated": 12340, "validation_errors": 5}

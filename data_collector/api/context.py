@@ -80,7 +80,7 @@ def filled_from(snapshot: Snapshot) -> dict[str, str]:
 
 
 def symbol_of(snapshot: Snapshot, text: str) -> str:
-    """The symbol that a reader names, in any case; `kraken:BTC/USD` is it too where that exchange is collected.
+    """The symbol that a reader names, in any case; the exchange and a colon may stand before it.
 
     Raises `HTTPException` for one of another exchange.
     """

@@ -11,10 +11,10 @@ import typer
 
 from data_collector.api import serve
 from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
-from data_collector.venues.discovery import FIRST_EXCHANGE
 
 _SCREEN = """
 Data Collector is running.

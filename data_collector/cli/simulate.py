@@ -21,11 +21,12 @@ from data_collector.cli.surroundings.beside import (
 )
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.simulator import Simulator, SimulatorSettings
 from data_collector.simulator.listing import KNOWN, synthetic_symbols
 from data_collector.simulator.settings import ErrorShape
 from data_collector.simulator.speaker import Speaker
-from data_collector.venues.discovery import FIRST_EXCHANGE, find_speaker
+from data_collector.venues.discovery import find_speaker
 
 ExchangesOption = Annotated[
     list[str] | None,

@@ -1,6 +1,6 @@
 """What the exchange has and what is no whole candle of its interval: named, counted and refused.
 
-Binance's own past has such rows: before a standstill a candle ends early, after one some open off the grid.
+An exchange's own past can have such rows: before a standstill a candle ends early, after one some open off the grid.
 """
 
 from __future__ import annotations

@@ -68,8 +68,8 @@ def _months_after(open_ms: int, months: int) -> int:
 def is_whole(calendar: Calendar, interval: str, open_ms: int, close_ms: int, anchor_ms: int | None = None) -> bool:
     """Whether a kline opens on the grid (`place_ms`) and ends a millisecond before the next one opens.
 
-    Binance's own history has some that do not, from before and after its standstills of 2017 and 2018: they are no
-    klines of their interval, wherever they come from.
+    An exchange's history can have some that do not, from before and after a standstill: they are no klines of their
+    interval, wherever they come from.
     """
     if not 0 <= open_ms <= LATEST_MS or not calendar.is_open_time(interval, open_ms):
         return False

@@ -5,7 +5,7 @@ These names are made here and nowhere else.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -47,11 +47,15 @@ class Key(Struct, frozen=True, order=True):
         return self.channel if self.interval is None else f"{self.interval} {self.channel}"
 
 
+FIRST_EXCHANGE: Final = "binance"
+"""It was there before the others: its setting is `SYMBOLS`, its folder `live`, and its keys have no prefix."""
+
+
 class StoreKeys(Struct, frozen=True):
     """The names of one exchange's keys."""
 
     prefix: str = ""
-    """What all of them begin with: empty for Binance, `kraken:` for Kraken."""
+    """What all of them begin with: empty for the first exchange, else the exchange's name and a colon."""
 
     def key(self, kind: KeyKind, symbol: str) -> str:
         """What is kept of a symbol."""

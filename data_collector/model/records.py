@@ -34,7 +34,7 @@ class Trade(Struct, frozen=True, gc=False):
     """True when the taker sold."""
     received_ns: int = 0
     buyer_order_id: int | None = None
-    """None since Binance took the order ids out of its stream (2024-06-18)."""
+    """None where the exchange does not tell the orders."""
     seller_order_id: int | None = None
     sub_ms_us: int | None = None
     """Microseconds after `time_ms` (0 to 999) where the source speaks microseconds; None where it speaks ms."""
@@ -69,7 +69,7 @@ class Kline(Struct, frozen=True, gc=False):
 
 
 class Ticker(Struct, frozen=True, gc=False, kw_only=True):
-    """Statistics of the rolling 24 hours. Field names are those of Binance's REST `ticker/24hr` in snake_case."""
+    """Statistics of the rolling 24 hours."""
 
     symbol: str
     price_change: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pkgutil import resolve_name
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -261,6 +262,21 @@ class OpenRest(Protocol):
         """
 
 
+def opened_later(place: str) -> OpenRest:
+    """The client at `module:class`, imported when it is opened: most who know an exchange ask it nothing.
+
+    What speaks HTTP takes longer to import than all else of a venue.
+    """
+
+    def open_rest(
+        url: str, *, use_proxy: bool = False, counters: Counts | None = None, api_key: str | None = None
+    ) -> ExchangeApi:
+        made: ExchangeApi = resolve_name(place)(url, use_proxy=use_proxy, counters=counters, api_key=api_key)
+        return made
+
+    return open_rest
+
+
 class StreamLimits(Struct, frozen=True):
     """What the exchange allows on its streaming side."""
 
@@ -306,6 +322,8 @@ class Cost(Struct, frozen=True):
     """One about klines up to now."""
     listing: Callable[[int], int] = lambda symbols: 2
     """The symbol list, and the statistics of so many symbols."""
+    head: int = 0
+    """The newest trade id of one symbol, where `heads` asks for each; 0 where tickers name it."""
     seconds_per_call: float = 0.1
     """How long one takes where several follow each other and the budget is not spent."""
 

@@ -13,7 +13,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor
 from data_collector.observe.escaping import escaped
 
 Log = FilteringBoundLogger
-"""What takes events: `log.info("line_connected", venue="binance", line="A")`."""
+"""What takes events: `log.info("line_connected", venue="…", line="A")`."""
 
 FIELD_CHARACTERS_MAX = 2048
 TRACEBACK_CHARACTERS_MAX = 16 * 1024

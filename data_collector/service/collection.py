@@ -29,6 +29,7 @@ from data_collector.service.epochs import EpochHome, Epochs
 from data_collector.service.lines import Lines, Wiring
 from data_collector.service.part import Part, spawner
 from data_collector.service.repairs import Repairs, SpoolHome
+from data_collector.service.restoring import restore
 from data_collector.service.resubscription import Resubscription, RunningParts
 from data_collector.service.storing import Storing
 from data_collector.service.validation import Validation
@@ -94,6 +95,8 @@ class Collection:
                 wanted = self.subscribed.current
                 cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
                 self.intake.klines.begin(cursors, was_filled=was_filled)
+                if (built := self.intake.klines.built) is not None:
+                    await restore(built, collected, cursors, sink, self._spool, self._venue)
                 break
             except SinkUnavailable as error:
                 structlog.get_logger().warning("store_awaited", reason=str(error))
@@ -102,7 +105,7 @@ class Collection:
         self._storing = storing = self._storing or Storing(self._settings, self.outlet, sink, intake, counters)
         self._lines = Lines(self.wiring.groups(wanted), self.wiring, intake, counters)
         keys = [(key, group) for group in self._lines.groups for key in group.keys if key.channel in wanted.channels]
-        self._watch = SilenceWatch(keys, self._venue.codec, self._rest, intake, self.statistics, counters)
+        self._watch = SilenceWatch(keys, self._venue, self._rest, intake, self.statistics, counters)
         limits = _limits(self._settings)
         groups = ConsumerGroups(sink, storing.pump.ask, self.streams, self._venue.store_keys, limits, counters)
         epochs = Epochs(

@@ -11,10 +11,10 @@ from msgspec import Struct
 
 from data_collector.embedded.peer import command_of, is_alive
 from data_collector.embedded.record import RECORD_BYTES_MAX, write_file
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.failures import place_of
-from data_collector.venues.discovery import FIRST_EXCHANGE
 
 RECORD_NAME = "collector.json"
 FOLDERS_MAX = 100

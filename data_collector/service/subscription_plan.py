@@ -209,7 +209,8 @@ def _parsed(name: str, words: Sequence[str] | None, parse: Callable[[str], Parse
 
 def _connection_changes(plan: GroupPlan, venue: Venue) -> list[ConnectionChange]:
     limits = venue.limits
-    messages = 1 + sum(
+    asks = venue.codec.survey(1) is not None
+    messages = asks + sum(
         len(venue.codec.requests([venue.codec.stream_name(key) for key in keys], 1, adds=adds))
         for keys, adds in ((plan.added, True), (plan.removed, False))
     )

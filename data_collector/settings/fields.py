@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS
 from data_collector.model.channels import CHANNELS, MaxlenSetting
-from data_collector.model.keys import Channel
+from data_collector.model.keys import FIRST_EXCHANGE, Channel
 from data_collector.model.store_url import StoreAddress, parse_store_url
 from data_collector.settings import texts
-from data_collector.venues.discovery import FIRST_EXCHANGE, venue_names
+from data_collector.venues.discovery import venue_names
 
 SECRETS = ("redis_url", "api_key", "api_secret", "database_url", "control_token")
 """Fields that may also come from a file named by `NAME_FILE`, and whose value is never shown."""

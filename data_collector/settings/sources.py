@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.venue import Venue
 from data_collector.proxies import proxy_of
 from data_collector.settings import texts
@@ -24,7 +25,7 @@ from data_collector.settings.fields import (
     variables,
 )
 from data_collector.settings.texts import YES, shown
-from data_collector.venues.discovery import FIRST_EXCHANGE, find_venue, venue_names
+from data_collector.venues.discovery import find_venue, venue_names
 
 SECRET_FILE_BYTES_MAX = 64 * 1024
 """A secret is a line; a larger file is the wrong one."""

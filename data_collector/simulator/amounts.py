@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SCALE = 10**8
-"""Eight decimals, as in every amount that Binance sends."""
+"""Eight decimals, as in every amount of the exchanges that are spoken here."""
 
 
 def amount_text(amount: int) -> str:

@@ -18,7 +18,7 @@ from data_collector.simulator.control.operation import Operation
 from data_collector.simulator.market.market import Market
 from data_collector.simulator.settings import SimulatorSettings
 from data_collector.simulator.side import Side
-from data_collector.simulator.speaker import Form, Speaker
+from data_collector.simulator.speaker import Speaker
 from data_collector.simulator.streams.connection import StreamConnection
 from data_collector.simulator.streams.delivery import PING, frame, text_frame
 from data_collector.simulator.streams.feed import BURST_TRADES, Prepared
@@ -197,12 +197,12 @@ class Simulator:
                     connection.close_later(close_after_s, GOING_AWAY)
 
     def prepare_burst(self, symbol: str, trades: int) -> Prepared:
-        """Make trades now and encode them for combined connections of the first exchange, to be sent later and not
+        """Make trades now and encode them for our own connections to the first exchange, to be sent later and not
         before; at most as many as the tape holds."""
         market = self.market.listed(self._market_symbol(symbol))
         first_id = market.tape.next_id
         market.burst(trades)
-        return self._first.feed.prepare(market.listing.symbol, first_id, Form(combined=True))
+        return self._first.feed.prepare(market.listing.symbol, first_id, self._first.spoken.our_form)
 
     async def send_prepared(self, prepared: Prepared) -> None:
         """Send what was prepared as fast as the listeners read it. Faults do not apply."""

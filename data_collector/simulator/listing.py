@@ -79,7 +79,7 @@ def _pair(symbol: str) -> tuple[str, str]:
     return symbol, "USDT"
 
 
-# Grids as on Binance; prices of the right size. ETHBTC has nine decimals between tick and lot, so its quote
+# Grids as on real exchanges; prices of the right size. ETHBTC has nine decimals between tick and lot, so its quote
 # amounts are really truncated; one PEPE is below a thousandth of a cent.
 KNOWN: dict[str, Listing] = {
     listing.symbol: listing
@@ -100,14 +100,14 @@ KNOWN: dict[str, Listing] = {
         _known("ETHBTC", "0.05175", "0.00001", "0.0001"),
         _known("BNBBTC", "0.0087", "0.000001", "0.001"),
         _known("BTCEUR", "62110.0", "0.01", "0.00001"),
-        _known("BTCUSD", "67250.0", "0.1", "0.00000001"),
-        _known("ETHUSD", "3480.0", "0.01", "0.00000001"),
+        _known("BTCUSD", "67250.0", "0.1", "0.0000001"),
+        _known("ETHUSD", "3480.0", "0.01", "0.000001"),
     )
 }
 
 
 def listing_of(symbol: str, seed: int) -> Listing:
-    """The listing of a symbol: Binance's grid where we know it, one drawn from the seed and the name elsewhere."""
+    """The listing of a symbol: the real grid where we know it, one drawn from the seed and the name elsewhere."""
     if symbol in KNOWN:
         return KNOWN[symbol]
     base, quote = _pair(symbol)

@@ -92,6 +92,10 @@ class StreamSpeaker(Protocol):
     """The exchange's end of its stream connections."""
 
     @property
+    def our_form(self) -> Form:
+        """Of the connections that our collector makes."""
+
+    @property
     def manners(self) -> Manners:
         """See there."""
 

@@ -17,9 +17,6 @@ from data_collector.model.venue import Venue
 if TYPE_CHECKING:
     from data_collector.simulator.speaker import Speaker
 
-FIRST_EXCHANGE = "binance"
-"""It was there before the others: its setting is `SYMBOLS`, its folder `live`, and its keys have no prefix."""
-
 
 def venue_names() -> list[str]:
     """Names of all shipped exchanges, sorted."""

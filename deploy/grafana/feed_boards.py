@@ -168,7 +168,7 @@ FEED: Final = Dashboard(
         ),
         Panel(
             "REST weight", (Query("data_collector_rest_weight_used"),),
-            "Used in the running minute of the 6,000 that Binance allows an address.",
+            "Used in the running minute of what the exchange allows an address.",
         ),
         Panel(
             "REST requests", (rate("data_collector_rest_requests_total", "outcome"),),

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from data_collector.venues.discovery import FIRST_EXCHANGE, venue_names
+from data_collector.model.keys import FIRST_EXCHANGE
+from data_collector.venues.discovery import venue_names
 from tests.contract.conftest import SERVERS
 from tests.integration.command import ROOT
 from tests.market import EXCHANGE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.settings.fields import FIELDS, variable_of, variables
-from data_collector.venues.discovery import FIRST_EXCHANGE
 from tests.docs.tree import read
 
 # Set by the image, not by people.

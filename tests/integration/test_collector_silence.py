@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from msgspec import structs
@@ -111,23 +112,38 @@ async def test_mute_stream_is_subscribed_to_anew(scene: Scene) -> None:
 class UnnamedRest(BinanceRest):
     """Its tickers do not name the newest trade; it is asked for."""
 
+    asked: ClassVar[list[list[str]]] = []
+
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         return [structs.replace(ticker, last_id=-1) for ticker in await super().tickers(symbols)]
 
     async def heads(self, symbols: Sequence[str]) -> dict[str, int]:
+        self.asked.append(list(symbols))
         found = {symbol: await self.newest_trade_id(symbol) for symbol in symbols}
         return {symbol: trade_id for symbol, trade_id in found.items() if trade_id is not None}
 
 
-async def test_mute_trades_of_an_exchange_whose_tickers_name_no_trade_come_by_rest(store: Store, folder: Path) -> None:
-    """The stream says nothing any more, on any connection, and no ticker tells that something is traded."""
-    unnamed = structs.replace(venue(), open_rest=UnnamedRest)
-    async with playing(store, folder, LIVE, exchange=unnamed, CHANNELS="trade") as scene:
+async def test_mute_trades_of_an_exchange_whose_tickers_name_no_trade_come_by_rest(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream says nothing any more, on any connection, and no ticker tells that something is traded.
+
+    All that can be done about it has been done, and for an hour nothing more will be.
+    """
+    monkeypatch.setattr(silence, "RENEWAL_S", 3600.0)
+    UnnamedRest.asked.clear()
+    exchange = venue()
+    unnamed = structs.replace(exchange, open_rest=UnnamedRest, cost=structs.replace(exchange.cost, head=1))
+    async with playing(store, folder, LIVE, exchange=unnamed, channels="trade") as scene:
         await scene.subscribed()
         await rhythm_is_known(scene)
         scene.simulator.faults.add(FrameFault(kind="drop", stream=TRADES))
 
         await until_async(lambda: scene.filled() > 100, "trades by REST", deadline_s=LEARNED_S)
+        for _ in range(3):
+            await speaks_again(scene)
+        assert any("are mute: btcusdt@trade" in reason for reason in scene.status.reasons)
+        assert {len(symbols) for symbols in UnnamedRest.asked} == {1}
         scene.simulator.clock.pause()
         await speaks_again(scene)
 

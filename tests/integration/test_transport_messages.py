@@ -44,9 +44,11 @@ def text(message: bytes, *, starts: bool = True, ends: bool = True) -> bytes:
 async def test_what_concerns_the_connection_goes_to_its_line_alone() -> None:
     reader = Reader()
     async with peer(saying(text(REPLY) + text(SHUTDOWN))) as url:
-        await reader.open(url)
+        socket = await reader.open(url)
         await until_async(lambda: len(reader.control) == 2, "both messages")
 
+    assert socket.heard
+    assert socket.last_message_ns == 0, "a twin that says no more than this says nothing"
     assert reader.control == [Acknowledged(3), Closing(5)]
     assert reader.received == []
 
@@ -86,3 +88,26 @@ async def test_sample_is_the_next_message_and_goes_on_like_all() -> None:
         await until_async(lambda: len(reader.received) == 2, "both trades")
 
     assert samples == reader.received[:1]
+
+
+async def test_sign_of_life_is_sent_at_its_interval_within_the_message_limit() -> None:
+    """Some exchanges close a connection on which they are told nothing, whatever they tell themselves."""
+    heard = bytearray()
+
+    async def listening(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readexactly(6)
+            text = await reader.readexactly(head[1] & 0x7F)
+            heard.extend(byte ^ head[2 + at % 4] for at, byte in enumerate(text))
+
+    numbers = iter(range(1_000))
+    async with peer(listening) as url:
+        socket = await Reader().open(url)
+        for _ in range(4):
+            # All that the limit allows in this second.
+            await socket.send(b"x")
+        socket.keep_alive(0.01, lambda: b"<%d>" % next(numbers))
+        await until_async(lambda: b"<2>" in heard, "signs of life")
+        socket.close("over")
+
+    assert heard.startswith(b"xxxx<0><1><2>")

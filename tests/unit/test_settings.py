@@ -12,10 +12,11 @@ from msgspec import structs
 from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.venue import Addresses
 from data_collector.settings import SECRETS, Settings, expected_store_bytes, load_settings, texts
 from data_collector.settings.fields import FIELDS, variable_of, variables
-from data_collector.venues.discovery import FIRST_EXCHANGE, find_venue
+from data_collector.venues.discovery import find_venue
 
 CANARY = "c4n4ry-s3cr3t"
 

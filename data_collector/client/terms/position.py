@@ -1,7 +1,7 @@
 """How far a reader has come, by meaning: trade ids and open times. Ids of entries are hints where to go on reading.
 
 A text such as
-`{"v":1,"source":"https://api.binance.com","trades:BTCUSDT":[0,4778244032,"1795984117359-4778244032"],"stream:BTCUSDT":{"1m":"2026-11-29T20:29:00+00:00","@":"1795984145770-0"}}`
+`{"v":1,"source":"https://api.exchange.example","trades:BTCUSDT":[0,4778244032,"1795984117359-4778244032"],"stream:BTCUSDT":{"1m":"2026-11-29T20:29:00+00:00","@":"1795984145770-0"}}`
 so that a store which was emptied and filled again, or a stream that was trimmed, neither doubles nor loses a record.
 The source says of which market they are; positions that were told before there was one lack it.
 """

@@ -1,4 +1,4 @@
-"""Which series are read: `BTCUSDT:1m`, `BTCUSDT:trades`; of another exchange than the client's `kraken:BTC/USD:1m`."""
+"""Which series are read: `BTCUSDT:1m`, `BTCUSDT:trades`; of another exchange than the client's `EXCHANGE:SYMBOL:1m`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Final
 
 from data_collector.client.errors import WrongQuestion
 from data_collector.model.calendar import INTERVALS
-from data_collector.model.keys import Key, StoreKeys
+from data_collector.model.keys import FIRST_EXCHANGE, Key, StoreKeys
 
 TRADES: Final = "trades"
 
-EXCHANGE = "binance"
-"""Its keys have no prefix."""
+EXCHANGE = FIRST_EXCHANGE
+"""What is meant where none is named."""
 
 
 def store_keys(exchange: str) -> StoreKeys:

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import datetime
+from operator import attrgetter
 
 import structlog
 
@@ -46,6 +47,13 @@ LAGGING_S = 3.0
 
 FRESH_S = 1.0
 """A line that brought nothing for longer says nothing about its twin: the streams may rest."""
+
+
+def timed_record(received: Received) -> Trade | Kline | Ticker | None:
+    """The newest record of a message; None where none tells its time, as a quote."""
+    records = received if isinstance(received, list) else [received]
+    timed = [record for record in records if isinstance(record, Trade | Kline | Ticker)]
+    return max(timed, key=attrgetter("event_ms"), default=None)
 
 
 class Lateness:
@@ -107,10 +115,11 @@ class Lateness:
         self._line.lag_s = 0.0
 
     def _sample(self, received: Received) -> None:
-        if isinstance(received, Trade | Kline | Ticker):
-            self._sampled_ms = self._clock() * 1000 - received.event_ms
+        timed = timed_record(received)
+        if timed is not None:
+            self._sampled_ms = self._clock() * 1000 - timed.event_ms
         else:
-            # It tells no time, as a quote: the next message may.
+            # The next message may.
             self._line.sample(self._sample)
 
 
@@ -128,10 +137,11 @@ class LineSample:
         self.line.sample(self._take)
 
     def _take(self, received: Received) -> None:
-        if isinstance(received, Trade | Kline | Ticker):
-            self.lag_ms = received.received_ns / 1e6 - received.event_ms
+        timed = timed_record(received)
+        if timed is not None:
+            self.lag_ms = timed.received_ns / 1e6 - timed.event_ms
         else:
-            # It tells no time, as a quote: the next message may.
+            # The next message may.
             self.line.sample(self._take)
 
 

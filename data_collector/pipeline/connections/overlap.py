@@ -17,7 +17,7 @@ from data_collector.pipeline.connections.connection import Connection
 from data_collector.pipeline.connections.websocket import Receive, Received
 
 HELD_MAX = 20_000
-"""Messages of the new connection that wait; when there are more they go on, and the proof has failed."""
+"""Records of the new connection that wait; when there are more they go on, and the proof has failed."""
 
 HELD_S = 2.0
 """How long the new connection's messages may wait for what a lagging old one still brings."""
@@ -43,6 +43,7 @@ class Overlap:
         self._unheard = set(symbols)
         self._ahead: dict[str, int] = {}
         self._held: list[Received] = []
+        self._held_count = 0
         self._given_up = False
 
     async def finish(self, old: Connection, new: Connection, max_age_s: float) -> Result:
@@ -83,18 +84,21 @@ class Overlap:
 
     def receive(self, received: Received) -> None:
         """A message of the new connection."""
-        if type(received) is Trade and received.symbol in self._unheard:
-            self._unheard.discard(received.symbol)
-            if received.trade_id > self._due(received.symbol):
-                self._ahead[received.symbol] = received.trade_id
+        records = received if isinstance(received, list) else [received]
+        for record in records:
+            if type(record) is Trade and record.symbol in self._unheard:
+                self._unheard.discard(record.symbol)
+                if record.trade_id > self._due(record.symbol):
+                    self._ahead[record.symbol] = record.trade_id
         if not self._ahead and not self._held:
             self._receive(received)
             return
         self._held.append(received)
-        if len(self._held) >= HELD_MAX:
+        self._held_count += len(records)
+        if self._held_count >= HELD_MAX:
             self.give_up()
 
     def _release(self) -> None:
-        held, self._held = self._held, []
+        held, self._held, self._held_count = self._held, [], 0
         for received in held:
             self._receive(received)

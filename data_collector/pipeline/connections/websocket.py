@@ -83,7 +83,7 @@ class WebSocket(WSListener):
         self.heard = True
         """Set by every frame, pings included; the line clears it to see whether more come."""
         self.last_message_ns = 0
-        """Wall clock of the newest text message."""
+        """Wall clock of the newest message that is not about the connection alone."""
 
     def hand_to(self, receive: Receive) -> None:
         """Give the messages to this receiver from now on."""
@@ -167,15 +167,16 @@ class WebSocket(WSListener):
                 if whole is None:
                     return
                 message = memoryview(whole)
-            self.last_message_ns = received_ns
             try:
                 decoded = self._decode(message, received_ns)
             except BadFrame as error:
+                self.last_message_ns = received_ns
                 self._count_bad_message()
                 self._receive(Unreadable(bytes(message), error))
                 return
             # Nine of ten messages are trades, single or in lists: they are told apart the quickest way.
             if type(decoded) is Trade or isinstance(decoded, list) or not isinstance(decoded, Control):
+                self.last_message_ns = received_ns
                 self._receive(decoded)
             else:
                 self._on_control(decoded)

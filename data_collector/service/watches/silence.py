@@ -1,17 +1,18 @@
 """Whether a stream that keeps silent is quiet or mute, and what is done about a mute one.
 
 Every stream's cursor is sampled once a second. One that is silent for longer than its own rhythm allows, or has not
-spoken since the start, is asked about on the REST side, many symbols in one call: when the exchange's last trade id
-does not move the stream is quiet, and nothing is done. When it moves and the stream does not speak, the stream is
-mute: it is subscribed to anew, and if that does not help, its connection is replaced (make before break). One whose
-records all are refused speaks: nothing is done, and the operator is told which rule it is.
+spoken since the start, is asked about on the REST side, many symbols in one call where tickers name trades, else one
+symbol after the other: when the exchange's last trade id does not move the stream is quiet, and nothing is done. When
+it moves and the stream does not speak, the stream is mute: it is subscribed to anew, and if that does not help, its
+connection is replaced (make before break). One whose records all are refused speaks: nothing is done, and the operator
+is told which rule it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -19,7 +20,7 @@ from data_collector.model.channels import collected
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.status import Snapshot
-from data_collector.model.venue import Codec, ListingApi
+from data_collector.model.venue import ListingApi, Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.rhythm import Rhythm
 from data_collector.pipeline.sequence.intake import Intake
@@ -120,7 +121,7 @@ class SilenceWatch(Part):
     """One eternal task per collection; what it found is read by the report."""
 
     def __init__(
-        self, keys: Sequence[tuple[Key, Group]], codec: Codec, rest: ListingApi, intake: Intake,
+        self, keys: Sequence[tuple[Key, Group]], venue: Venue, rest: ListingApi, intake: Intake,
         statistics: Statistics, counters: Counters,
     ) -> None:  # fmt: skip
         self._rest = rest
@@ -128,7 +129,10 @@ class SilenceWatch(Part):
         self._statistics = statistics
         self._counters = counters
         self._ask_s = 0.0
-        self._codec = codec
+        self._asks_each = venue.cost.head > 0
+        self._asked_s: dict[str, float] = {}
+        """When each symbol was asked about, where it is asked about alone."""
+        self._codec = venue.codec
         self._streams: list[Stream] = []
         for key, group in keys:
             self.add(key, group)
@@ -249,25 +253,35 @@ class SilenceWatch(Part):
 
     async def _judge(self, suspects: Sequence[Stream]) -> None:
         now = time.monotonic()
-        asked = [stream for stream in suspects if now >= stream.ask_s]
+        # What is traded behind a mute stream comes by REST, once it is known that there is something.
+        asked = [each for each in suspects if now >= each.ask_s or (each.is_mute and each.key.channel == "trade")]
         if asked and now >= self._ask_s:
-            symbols = sorted({stream.key.symbol for stream in suspects})
-            self._ask_s = now + (PROBE_S if len(symbols) <= MANY_SYMBOLS else PROBE_MANY_S)
             try:
-                tickers = await self._rest.tickers(symbols)
-                heads = await self._rest.heads(symbols)
+                last_ids = await (self._ask_next(asked, now) if self._asks_each else self._ask_all(suspects, now))
             except (VenueUnreachable, VenueRefused):
                 # Told by the statistics, which ask the same side.
                 return
-            last_ids = {ticker.symbol: ticker.last_id for ticker in tickers} | heads
-            for ticker in tickers:
-                self._intake.take_statistics(ticker)
-            for symbol, trade_id in heads.items():
-                self._intake.take_head(symbol, trade_id)
             for stream in suspects:
                 if not stream.is_over:
                     self._compare(stream, last_ids.get(stream.key.symbol))
         await self._act([stream for stream in suspects if not stream.is_over and self._is_overdue(stream)])
+
+    async def _ask_all(self, suspects: Sequence[Stream], now: float) -> Mapping[str, int | None]:
+        symbols = sorted({stream.key.symbol for stream in suspects})
+        self._ask_s = now + (PROBE_S if len(symbols) <= MANY_SYMBOLS else PROBE_MANY_S)
+        tickers = await self._rest.tickers(symbols)
+        for ticker in tickers:
+            self._intake.take_statistics(ticker)
+        return {ticker.symbol: ticker.last_id for ticker in tickers}
+
+    async def _ask_next(self, asked: Sequence[Stream], now: float) -> Mapping[str, int | None]:
+        """Of one symbol, the one that has waited longest: between two questions the repair has its turn."""
+        symbol = min((stream.key.symbol for stream in asked), key=lambda symbol: self._asked_s.get(symbol, 0.0))
+        self._asked_s[symbol] = now
+        heads = await self._rest.heads([symbol])
+        for each, trade_id in heads.items():
+            self._intake.take_head(each, trade_id)
+        return heads
 
     def _compare(self, stream: Stream, last_id: int | None) -> None:
         now = time.monotonic()
@@ -277,6 +291,9 @@ class SilenceWatch(Part):
         known_id = stream.last_id
         if stream.key.channel == "trade" and stream.rhythm.has_spoken and not stream.strikes:
             known_id = self._intake.trades.due_id(stream.key.symbol) - 1
+        elif known_id is None and now < stream.ask_s:
+            # Something was done about it, which takes its time.
+            return
         elif known_id is None:
             # What was traded before must not count against the stream: only what comes from now on.
             stream.last_id = last_id

@@ -1,6 +1,6 @@
 """The trades of one symbol, oldest first, in columns: a few dozen bytes a trade, sums at the speed of C.
 
-Times never go back along the tape, so a moment and an id are both found by bisection. (On Binance a later id can
+Times never go back along the tape, so a moment and an id are both found by bisection. (On an exchange a later id can
 have an earlier time: `early_every` tells some trades so, on the streams and by REST alike.)
 """
 

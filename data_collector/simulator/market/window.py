@@ -103,7 +103,7 @@ class RollingWindow:
         """The 24-hour ticker at `now_ms`; call `advance` first."""
         tape = self._tape
         empty = self._count == 0
-        # Like Binance: it has no last price for a day without a trade, but the price before it.
+        # As on the first exchange: it has no last price for a day without a trade, but the price before it.
         last_price = 0 if empty else tape.prices[-1]
         first_id, open_price = (-1, 0) if empty else self._first()
         change = last_price - open_price

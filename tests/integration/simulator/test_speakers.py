@@ -304,3 +304,14 @@ async def test_state_counts_both(begin: Begin, session: aiohttp.ClientSession) -
     assert (state["connection_attempts"], len(state["connections"]), state["rest_requests"]) == (2, 2, 1)
     assert [each["number"] for each in state["connections"]] == [1, 2]
     assert not any(client.socket.closed for client in clients)
+
+
+async def test_bursts_can_be_prepared_in_any_words(begin: Begin, session: aiohttp.ClientSession) -> None:
+    simulator = await begin(speakers=[find_speaker("kraken")])
+    client = await dial(session, simulator)
+    await subscribe(client, "trade", SYMBOL, snapshot=False)
+
+    prepared = simulator.prepare_burst(SYMBOL, 500)
+    await simulator.send_prepared(prepared)
+
+    assert await trades(client, 500) == [told(trade) for trade in simulator.tape(SYMBOL)[-500:]]

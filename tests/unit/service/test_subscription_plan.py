@@ -18,6 +18,7 @@ from data_collector.service.subscription_plan import (
 )
 from data_collector.settings import load_settings
 from data_collector.venues.binance.venue import VENUE
+from tests.unit.pipeline.connections.answering import PlainCodec
 
 NARROW = structs.replace(VENUE, limits=structs.replace(VENUE.limits, streams_per_connection=3))
 TRADES = Subscriptions(("BTCUSDT", "ETHUSDT"), ("1m",), ("trade",))
@@ -83,6 +84,15 @@ def test_many_streams_take_many_messages_at_the_limit_of_the_exchange() -> None:
 
     # Five messages of 200 names and the check; four go out at once.
     assert (touched.control_messages, touched.seconds) == (6, 1.0)
+
+
+def test_exchange_that_does_not_tell_what_is_subscribed_is_not_asked() -> None:
+    venue = structs.replace(VENUE, codec=PlainCodec())
+    plans = plan_groups([], list(TRADES.every_key()), venue, lines_per_stream=1)
+
+    (touched,) = change_of(plans, trades(), TRADES, venue, SETTINGS).connections
+
+    assert touched.control_messages == 1
 
 
 def test_all_faults_of_a_wish_are_named_at_once() -> None:

@@ -47,7 +47,7 @@ def asked_of(
         more = " What came late stands in the tables that are read with revisions=True." if told == "late" else ""
         raise WrongQuestion(
             f"stream={stream!r} is none that makes a table: write stream:BTCUSDT, trades:BTCUSDT or gaps:BTCUSDT, "
-            f"with another exchange than {EXCHANGE} kraken:stream:BTC/USD.{more}"
+            f"with another exchange than {EXCHANGE} EXCHANGE:stream:SYMBOL.{more}"
         )
     kind = kinds[told]
     if closed_only and kind != "stream":

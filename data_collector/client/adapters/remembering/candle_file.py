@@ -59,7 +59,7 @@ class Header(Struct, frozen=True):
 
     @property
     def file_name(self) -> str:
-        """`BTCUSDT-1m.candles`; every embedding, and every exchange but Binance, has files of its own."""
+        """`BTCUSDT-1m.candles`; every embedding, and every exchange but the first, has files of its own."""
         exchange = "" if self.exchange == EXCHANGE else f"{self.exchange}-"
         # Some file systems do not tell 1m from 1M.
         interval = self.interval.replace("M", "month")

@@ -60,6 +60,7 @@ class BinanceStreams:
     def __init__(self, market: Market, settings: SimulatorSettings) -> None:
         self._market = market
         self._settings = settings
+        self.our_form = Form(combined=True)
         self.manners = Manners(
             connects_max=CONNECTS_MAX if settings.connects_max is None else settings.connects_max,
             connects_window_s=CONNECTS_WINDOW_S if settings.connects_window_s is None else settings.connects_window_s,

@@ -69,6 +69,7 @@ class KrakenStreams:
         self._pairs = {pair.name: pair for pair in map(pair_of, market.listings.values())}
         self._books: dict[str, tuple[Levels, Levels]] = {}
         """As last told, by stream."""
+        self.our_form = Form()
         self.manners = Manners(
             connects_max=CONNECTS_MAX if settings.connects_max is None else settings.connects_max,
             connects_window_s=CONNECTS_WINDOW_S if settings.connects_window_s is None else settings.connects_window_s,

@@ -40,13 +40,15 @@ class Scene:
         self.line._live = live
         self.lateness.look()
 
-    def bring(self, seconds: int, *, late_ms: float = 0.0) -> None:
-        """A message a second, each that late."""
+    def bring(self, seconds: int, *, late_ms: float = 0.0, several: bool = False) -> None:
+        """A message a second, each that late; with `several` records, or a single one."""
         for _ in range(seconds):
             self.now_s += 1.0
             live = self.line._live
             assert live is not None
-            live.socket._receive(trade(event_ms=int(NOON_MS + self.now_s * 1000 - late_ms)))
+            event_ms = int(NOON_MS + self.now_s * 1000 - late_ms)
+            newest, older = trade(event_ms=event_ms), trade(event_ms=event_ms - 60_000)
+            live.socket._receive([quote(), older, newest, quote()] if several else newest)
             self.lateness.look()
 
     def bring_quote(self) -> None:
@@ -85,6 +87,17 @@ async def test_message_without_a_time_is_no_sample_and_the_next_one_is(scene: Sc
     scene.bring(1, late_ms=LATE_MS + 1_000)
     scene.bring_quote()
     scene.bring(int(LATE_S), late_ms=LATE_MS + 1_000)
+
+    assert scene.renewals == 1
+
+
+async def test_newest_of_several_records_in_a_message_tells_how_late_it_is(scene: Scene) -> None:
+    """A snapshot of trades, for instance, holds old ones too."""
+    scene.bring(10)
+    scene.bring(10, several=True)
+    assert scene.renewals == 0
+
+    scene.bring(int(LATE_S) + 1, late_ms=LATE_MS + 1_000, several=True)
 
     assert scene.renewals == 1
 

@@ -41,13 +41,15 @@ class Pair:
             line._live = connected()
         self.twins = Twins(*self.lines)
 
-    def bring(self, line: int, *, late_ms: float = 0.0) -> None:
-        """A message that was sent `late_ms` ago comes in on a line."""
+    def bring(self, line: int, *, late_ms: float = 0.0, several: bool = False) -> None:
+        """A message that was sent `late_ms` ago comes in on a line; with `several` trades, or a single one."""
         live = self.lines[line]._live
         assert live is not None
         live.socket.last_message_ns = int(self.now_ms * 1e6)
         event_ms = int(self.now_ms - late_ms)
-        live.socket._receive(trade(event_ms=event_ms, received_ns=live.socket.last_message_ns))
+        newest = trade(event_ms=event_ms, received_ns=live.socket.last_message_ns)
+        older = trade(event_ms=event_ms - 5_000, received_ns=live.socket.last_message_ns)
+        live.socket._receive([older, newest] if several else newest)
 
     def bring_quote(self, line: int) -> None:
         """A message that tells no time."""
@@ -93,6 +95,15 @@ async def test_line_that_is_behind_is_replaced_where_quotes_come_first(pair: Pai
         pair.bring_quote(1)
         pair.bring(0)
         pair.bring(1, late_ms=300.0)
+        pair.compare()
+
+    assert pair.replaced == ["1B"]
+
+
+async def test_line_that_is_behind_is_replaced_where_several_trades_come_in_a_frame(pair: Pair) -> None:
+    for _ in range(12):
+        pair.bring(0, several=True)
+        pair.bring(1, late_ms=300.0, several=True)
         pair.compare()
 
     assert pair.replaced == ["1B"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from data_collector.model.errors import BadFrame
-from data_collector.model.records import Trade
+from data_collector.model.records import Record, Trade
+from data_collector.model.venue import Head
 from data_collector.pipeline.connections import overlap as module
 from data_collector.pipeline.connections.overlap import Overlap
 from data_collector.pipeline.connections.websocket import Received, Unreadable
-from tests.market import SYMBOL, kline, trade
+from tests.market import SYMBOL, kline, quote, trade
 
 
 class Reader:
@@ -100,3 +101,47 @@ def test_garbage_waits_like_anything_else(overlap: Overlap, reader: Reader) -> N
     overlap.give_up()
 
     assert reader.received[-1] is garbage
+
+
+def test_first_of_several_trades_in_a_frame_is_what_must_be_proven(overlap: Overlap, reader: Reader) -> None:
+    """The frame holds trades 103 and 104, and 100 to 102 have not come yet."""
+    frame: list[Record] = [trade(trade_id=103), trade(trade_id=104)]
+    overlap.receive(frame)
+    assert reader.received == []
+    assert not overlap.advance()
+
+    reader.due[SYMBOL] = 103
+    assert overlap.advance()
+
+    assert reader.received == [frame]
+    assert overlap.result == "overlap"
+
+
+def test_known_trade_at_the_head_of_a_frame_is_proof_of_the_rest(overlap: Overlap, reader: Reader) -> None:
+    frame: list[Record] = [quote(), trade(trade_id=99), trade(trade_id=100), trade(trade_id=101)]
+
+    overlap.receive(frame)
+
+    assert reader.received == [frame]
+    assert overlap.advance()
+
+
+def test_records_that_wait_are_bounded_and_not_frames(
+    overlap: Overlap, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HELD_MAX", 3)
+
+    overlap.receive([trade(trade_id=103), trade(trade_id=104), trade(trade_id=105)])
+
+    assert len(reader.received) == 1
+    assert overlap.result == "unproven"
+
+
+def test_head_waits_with_the_trades_that_it_names(overlap: Overlap, reader: Reader) -> None:
+    bring(overlap, 103)
+    overlap.receive(Head(SYMBOL, 103))
+    assert reader.received == []
+
+    overlap.give_up()
+
+    assert reader.received[-1] == Head(SYMBOL, 103)

@@ -12,12 +12,12 @@ from data_collector.model.errors import BadFrame
 from data_collector.model.gate import Verdict
 from data_collector.model.keys import UNKNOWN, Key
 from data_collector.model.records import Record, Ticker
-from data_collector.model.venue import Acknowledged, Closing
+from data_collector.model.venue import Acknowledged, Closing, Head
 from data_collector.pipeline.sequence.refusals import RAW_BYTES_MAX
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from data_collector.venues.binance.speaker.frames import encode
 from tests.market import NOON_MS, SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
-from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, rules, runs
+from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, gap_of, rules, runs
 
 
 def test_trade_ticker_and_kline_each_count_once(scene: Scene) -> None:
@@ -240,6 +240,56 @@ def test_unknown_kinds_are_counted_apart_and_are_no_messages(scene: Scene) -> No
 
     assert scene.counts == (0, 0, 0)
     assert scene.counters.value("data_collector_events_unknown_total") == 1
+
+
+def test_records_of_one_frame_count_like_those_of_many(scene: Scene) -> None:
+    """One of them is refused, one was not subscribed, one is a copy: the others pass."""
+    alone = Scene()
+    records: list[Record] = [
+        structs.replace(one, received_ns=5)
+        for one in (
+            trade(11), trade(12, price="-1"), trade(13), trade(11), kline(volume="-1"), kline(), quote(), ticker(),
+            trade(7, symbol="XRPUSDT"), kline(interval="5m"),
+        )
+    ]  # fmt: skip
+    for each in (scene, alone):
+        each.begin()
+    alone.send(*records)
+    scene.intake.receive(records)
+
+    assert scene.counts == alone.counts
+    assert scene.counters.samples() == alone.counters.samples()
+    for each in (scene, alone):
+        each.wait(ARBITRATION_S)
+    batches = scene.take(), alone.take()
+    for batch in batches:
+        assert runs(batch) == [(10, 2), (13, 1)]
+        assert [refused for run in batch.trades for refused in run.refused] == [12]
+        assert [(entry.kind, entry.symbol, rules(entry)) for entry in batch.side] == [
+            (entry.kind, entry.symbol, rules(entry)) for entry in batches[0].side
+        ]
+        assert (len(batch.newest), len(batch.klines)) == (len(batches[0].newest), len(batches[0].klines))
+
+
+def test_head_that_the_exchange_tells_beside_its_trades_shows_what_is_missing(scene: Scene) -> None:
+    scene.begin()
+
+    scene.intake.receive(Head(SYMBOL, 15))
+    for _ in range(3):
+        scene.now_s += 2.0
+        scene.intake.trades.look_at_heads()
+
+    assert gap_of(scene) == (11, 15)
+    assert scene.counts == (2, 2, 0)
+
+
+def test_head_that_jumps_or_is_of_another_symbol_is_not_believed(scene: Scene) -> None:
+    scene.begin()
+
+    scene.intake.receive(Head(SYMBOL, 10**12))
+    scene.intake.receive(Head("XRPUSDT", 5))
+
+    assert scene.sequence.reference_id == 10
 
 
 def test_control_replies_and_notices_go_back_to_the_line_uncounted(scene: Scene) -> None:
