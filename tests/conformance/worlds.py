@@ -89,9 +89,7 @@ def _written_as(trade: Trade, record: dict[str, object]) -> Trade:
         return structs.replace(trade, price=price, quantity=quantity)
     told_us = (datetime.fromisoformat(str(record["timestamp"])) - EPOCH) // timedelta(microseconds=1)
     assert abs(told_us - trade.time_ms * 1000 - trade.sub_ms_us) <= FLOAT_US
-    return structs.replace(
-        trade, price=price, quantity=quantity, time_ms=told_us // 1000, sub_ms_us=told_us % 1000
-    )
+    return structs.replace(trade, price=price, quantity=quantity, time_ms=told_us // 1000, sub_ms_us=told_us % 1000)
 
 
 def closed_klines(scene: Scene, symbol: str, interval: str) -> list[tuple[int, dict[str, object], str]]:
