@@ -20,7 +20,7 @@ from data_collector.client.terms.times import Time, now_ms
 class AsyncClient:
     """Reads one exchange. Several tasks of one event loop may use it; each has its own live streams.
 
-    `kraken:BTC/USD` is a symbol of another one, and `kraken:BTC/USD:1m` a series.
+    `EXCHANGE:SYMBOL` is a symbol of another one, and `EXCHANGE:SYMBOL:1m` a series.
     Methods raise `WrongQuestion` for what can never be answered, and `Away` while somebody does not answer.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pkgutil import resolve_name
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -259,6 +260,21 @@ class OpenRest(Protocol):
 
         `api_key` is sent only where an endpoint asks for one.
         """
+
+
+def opened_later(place: str) -> OpenRest:
+    """The client at `module:class`, imported when it is opened: most who know an exchange ask it nothing.
+
+    What speaks HTTP takes longer to import than all else of a venue.
+    """
+
+    def open_rest(
+        url: str, *, use_proxy: bool = False, counters: Counts | None = None, api_key: str | None = None
+    ) -> ExchangeApi:
+        made: ExchangeApi = resolve_name(place)(url, use_proxy=use_proxy, counters=counters, api_key=api_key)
+        return made
+
+    return open_rest
 
 
 class StreamLimits(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 import aiohttp
 import msgspec
@@ -38,6 +38,14 @@ Body = TypeVar("Body")
 Made = TypeVar("Made")
 
 
+class RestOptions(TypedDict, total=False):
+    """See `OpenRest`."""
+
+    use_proxy: bool
+    counters: Counts | None
+    api_key: str | None
+
+
 class BareStatus(VenueUnreachable):
     """A status that is final when it comes again and again, and may pass."""
 
@@ -52,15 +60,12 @@ class RestClient(ABC):
     key_header = ""
     """In which a key is sent, where an endpoint asks for one."""
 
-    def __init__(
-        self, url: str, budget: RestBudget, *, use_proxy: bool = False, counters: Counts | None = None,
-        api_key: str | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, url: str, budget: RestBudget, **options: Unpack[RestOptions]) -> None:
         self._base_url = url
         self._budget = budget
-        self._use_proxy = use_proxy
-        self._counters = Counters() if counters is None else counters
-        self._api_key = api_key
+        self._use_proxy = options.get("use_proxy", False)
+        self._counters = options.get("counters") or Counters()
+        self._api_key = options.get("api_key")
         self._keyed: set[str] = set()
         """Paths that have asked for a key."""
         self._unkeyed: dict[str, str] = {}

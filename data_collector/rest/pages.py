@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from data_collector.model.calendar import LENGTHS_MS
+from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinePage
@@ -38,6 +38,13 @@ def check_ids(asked: str, from_id: int, ids: Iterable[int]) -> None:
         if not before < trade_id < ID_BOUND:
             raise BadPage(f"{asked} came as {trade_id} after {before}")
         before = trade_id
+
+
+def clock_ms(time_ms: int) -> int:
+    """The exchange's clock, if it can be one."""
+    if not 0 < time_ms <= LATEST_MS:
+        raise BadPage(f"the exchange's clock was told as {time_ms} ms")
+    return time_ms
 
 
 def kline_page(asked: str, span: tuple[int, int], now_ms: int, rows: Iterable[Kline]) -> KlinePage:

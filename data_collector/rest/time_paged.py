@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Unpack
 
 from data_collector.model.errors import VenueRefused
-from data_collector.model.venue import Counts, TradePage, TradePlace
+from data_collector.model.venue import TradePage, TradePlace
 from data_collector.rest.budget import RestBudget
-from data_collector.rest.client import RestClient
+from data_collector.rest.client import RestClient, RestOptions
 from data_collector.rest.time_paging import MARGIN_NS, TimedPage, TradePlaces, trades_from
 
 NANOSECONDS_FROM = 10**18
@@ -21,11 +22,8 @@ TRADES_MAX = 1000
 class TimePagedRest(RestClient):
     """Makes all that is asked about trades of one question."""
 
-    def __init__(
-        self, url: str, budget: RestBudget, *, use_proxy: bool = False, counters: Counts | None = None,
-        api_key: str | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(url, budget, use_proxy=use_proxy, counters=counters, api_key=api_key)
+    def __init__(self, url: str, budget: RestBudget, **options: Unpack[RestOptions]) -> None:
+        super().__init__(url, budget, **options)
         self._places: dict[str, TradePlaces] = {}
 
     @abstractmethod

@@ -62,7 +62,7 @@ class Script:
 
     def hello(self) -> dict[str, object]:
         return {
-            "version": "0.0.0", "environment": "test", "service": "data-collector",
+            "version": "0.0.0", "environment": "test", "service": "data-collector", "exchange": "binance",
             "symbols": list(self.symbols), "intervals": list(INTERVALS), "control": self.control,
         }  # fmt: skip
 

@@ -83,6 +83,7 @@ def test_answers_and_panels_say_what_the_feed_says(page: Watched) -> None:
     assert "00000" not in page.text(row)
     page.expect_text("#completeness tr[data-symbol=ETHUSDT]", "proven")
     page.expect_text("#pipeline-title >> xpath=../..", "320/s")
+    page.expect_text("#exchange", "binance")
     page.expect_text("#stores", "not used")
     page.expect_text("#buffers", "2.0 KiB")
     page.expect_text("#tape", "Sell")

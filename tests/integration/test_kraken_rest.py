@@ -224,6 +224,13 @@ async def test_warning_is_no_error(kraken: Kraken) -> None:
     assert await kraken.rest.server_time_ms() == 1_616_336_594_500
 
 
+async def test_clock_that_can_be_none_is_no_answer(kraken: Kraken) -> None:
+    kraken.answers["Time"] = lambda _: {"unixtime": 10**15}
+
+    with pytest.raises(VenueUnreachable, match="clock was told as"):
+        await kraken.rest.server_time_ms()
+
+
 @pytest.mark.parametrize(
     "result",
     [

@@ -16,7 +16,8 @@ from data_collector.observe.counters import Counters
 from data_collector.rest.budget import PacedBudget
 from data_collector.simulator import RestFault, Simulator, SimulatorSettings
 from data_collector.venues.discovery import find_speaker
-from data_collector.venues.kraken.rest import PAUSE_S, KrakenRest
+from data_collector.venues.kraken.rest import KrakenRest
+from data_collector.venues.kraken.venue import PAUSE_S
 
 START_MS = 1_700_000_040_000
 MINUTE_MS = 60_000

@@ -81,7 +81,7 @@ class Memory:
     ) -> None:  # fmt: skip
         """`window` is in candles; `channels` are weights of close, range (high to low) and volume.
 
-        `kraken:BTC/USD` names the exchange too. Raises `WrongFile` where the file of that name is of something else.
+        `EXCHANGE:SYMBOL` names the exchange too. Raises `WrongFile` where the file of that name is of something else.
         """
         named, name = parted_symbol(symbol)
         self.key = klines_of(name, interval)

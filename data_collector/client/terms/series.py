@@ -1,4 +1,4 @@
-"""Which series are read: `BTCUSDT:1m`, `BTCUSDT:trades`; of another exchange than the client's `kraken:BTC/USD:1m`."""
+"""Which series are read: `BTCUSDT:1m`, `BTCUSDT:trades`; of another exchange than the client's `EXCHANGE:SYMBOL:1m`."""
 
 from __future__ import annotations
 

@@ -8,20 +8,21 @@ that has asked gets it, and no other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import msgspec
 from msgspec.structs import replace
 
 from data_collector.model.errors import VenueRefused
 from data_collector.model.records import Ticker
-from data_collector.model.venue import Counts, KlinePage, SymbolRules, TradePage, TradePlace, TradesRefused
+from data_collector.model.venue import KlinePage, SymbolRules, TradePage, TradePlace, TradesRefused
 from data_collector.rest.budget import WeightBudget
-from data_collector.rest.client import BareStatus, RestClient
+from data_collector.rest.client import BareStatus, RestClient, RestOptions
 from data_collector.rest.judging import ENDPOINT_STATUSES, Answer, Judgement, judged_by_status, page_told, shortened
 from data_collector.venues.binance import rest_pages as pages
-from data_collector.venues.binance.hints import HINT_451
 from data_collector.venues.binance.messages import ErrorBody
 from data_collector.venues.binance.rest_budget import SYMBOLS_PER_CALL, WEIGHT_PER_MINUTE, tickers_weight
+from data_collector.venues.binance.venue import HINT_451
 
 KEY_REFUSED = frozenset({-2014, -2015})
 """No key was sent, or one that is not taken."""
@@ -40,12 +41,9 @@ class BinanceRest(RestClient):
 
     key_header = "X-MBX-APIKEY"
 
-    def __init__(
-        self, url: str, *, use_proxy: bool = False, counters: Counts | None = None, budget: WeightBudget | None = None,
-        api_key: str | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, url: str, *, budget: WeightBudget | None = None, **options: Unpack[RestOptions]) -> None:
         self._weights = WeightBudget(WEIGHT_PER_MINUTE) if budget is None else budget
-        super().__init__(url, self._weights, use_proxy=use_proxy, counters=counters, api_key=api_key)
+        super().__init__(url, self._weights, **options)
         self._known_ms = 0
 
     def judge(self, path: str, answer: Answer) -> Judgement:

@@ -13,7 +13,16 @@ from msgspec import Struct
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.venue import KlinePage, SymbolRules
-from data_collector.rest.pages import CLOSED_MARGIN_MS, ID_BOUND, BadPage, check_ids, check_rows, kline_page, step_of
+from data_collector.rest.pages import (
+    CLOSED_MARGIN_MS,
+    ID_BOUND,
+    BadPage,
+    check_ids,
+    check_rows,
+    clock_ms,
+    kline_page,
+    step_of,
+)
 from data_collector.venues.binance.codec import MICROSECONDS_FROM, milliseconds
 
 ROWS_MAX = 1000
@@ -120,10 +129,7 @@ def symbols_of(listed: ExchangeInfo) -> dict[str, SymbolRules]:
 
 def server_time_of(row: TimeRow) -> int:
     """The exchange's clock in ms."""
-    time_ms = milliseconds(row.server_time)
-    if not 0 < time_ms < MICROSECONDS_FROM:
-        raise BadPage(f"the exchange's clock was told as {row.server_time}")
-    return time_ms
+    return clock_ms(milliseconds(row.server_time))
 
 
 def tickers_of(wanted: Collection[str], rows: Sequence[TickerRow]) -> list[Ticker]:

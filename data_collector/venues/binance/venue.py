@@ -5,23 +5,20 @@ from __future__ import annotations
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
 from data_collector.model.published import BulkFiles, PublishedFiles
-from data_collector.model.venue import Addresses, Cost, Counts, ExchangeApi, StreamLimits, Venue
+from data_collector.model.venue import Addresses, Cost, StreamLimits, Venue, opened_later
 from data_collector.venues.binance.bulk_names import FILES_URL
 from data_collector.venues.binance.codec import BinanceCodec
-from data_collector.venues.binance.hints import HINT_451
 from data_collector.venues.binance.rest_budget import listing_weight
 
-
-def _open_rest(
-    url: str, *, use_proxy: bool = False, counters: Counts | None = None, api_key: str | None = None
-) -> ExchangeApi:
-    # Most who know the exchange ask it nothing, and what asks takes longer to import than all else.
-    from data_collector.venues.binance.rest import BinanceRest  # noqa: PLC0415
-
-    return BinanceRest(url, use_proxy=use_proxy, counters=counters, api_key=api_key)
+HINT_451 = (
+    "Binance does not serve this place. From the United States set BINANCE_WS_URL=wss://stream.binance.us:9443 and "
+    "BINANCE_REST_URL=https://api.binance.us; elsewhere wss://data-stream.binance.vision and "
+    "https://data-api.binance.vision serve market data only"
+)
 
 
 def _open_bulk_files(place: str | None = None, *, use_proxy: bool = False) -> BulkFiles:
+    # As `opened_later`.
     from data_collector.venues.binance.bulk_files import BinanceBulkFiles  # noqa: PLC0415
 
     return BinanceBulkFiles(place, use_proxy=use_proxy)
@@ -45,7 +42,7 @@ VENUE = Venue(
     stream_path="/stream",
     codec=BinanceCodec(),
     calendar=UtcCalendar(),
-    open_rest=_open_rest,
+    open_rest=opened_later(f"{__package__}.rest:BinanceRest"),
     hint_451=HINT_451,
     cost=Cost(trades=25, klines=2, newest_klines=3, listing=listing_weight),
     published=PublishedFiles(url=FILES_URL, hosts=("binance.com", "data-api.binance.vision"), open=_open_bulk_files),

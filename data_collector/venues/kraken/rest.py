@@ -9,38 +9,31 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, Unpack
 
 import msgspec
 from msgspec import Struct
 
 from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS
 from data_collector.model.records import Ticker, Trade
-from data_collector.model.venue import Counts, KlinePage, SymbolRules
+from data_collector.model.venue import KlinePage, SymbolRules
+from data_collector.rest import pages
 from data_collector.rest.budget import PacedBudget, RestBudget
-from data_collector.rest.judging import Answer, Judgement, judged_by_status, page_told, shortened
-from data_collector.rest.pages import CLOSED_MARGIN_MS, BadPage, bare_kline, check_ids, check_rows, kline_page, step_of
+from data_collector.rest.client import RestOptions
+from data_collector.rest.judging import Answer, Judgement, Meaning, judged_by_status, page_told, shortened
 from data_collector.rest.time_paged import TimePagedRest
 from data_collector.rest.time_paging import TimedPage
+from data_collector.venues.kraken.venue import HINT_451, PAUSE_S
 
-HINT_451 = (
-    "Kraken does not serve this place. Run the collector where it does, or reach it through a proxy: set "
-    "HTTPS_PROXY and USE_PROXY=1"
-)
-
-PAUSE_S = 1.05
-"""One call a second is allowed to an address; two that were sent so may arrive a little closer."""
-
-RATE_LIMITED_S, LOCKOUT_S = 5.0, 900.0
-
-FINAL = ("EQuery:", "EGeneral:Invalid arguments", "EGeneral:Unknown method", "EGeneral:Permission denied")
-"""What never passes. All else may: the exchange is busy, restarts, or does not know."""
+ERRORS: tuple[tuple[str, Meaning, float | None], ...] = (
+    ("Rate limit exceeded", "limited", 5.0), ("Too many requests", "limited", 5.0),
+    ("Temporary lockout", "banned", 900.0), ("EQuery:", "refused", None), ("Invalid arguments", "refused", None),
+    ("Unknown method", "refused", None), ("Permission denied", "refused", None),
+)  # fmt: skip
+"""What they mean by a part of them, and the wait; all others pass: it is busy, restarts, or does not know."""
 
 FLOAT_US = 0.12
 """By so much the floats of times are off."""
-
-KLINES_MAX = 721
-"""The newest 720, and the one that runs."""
 
 PAIRS_MAX = 100
 """What a URL holds; of more the statistics of all are asked for."""
@@ -114,11 +107,8 @@ KlineRow = tuple[int, str, str, str, str, str, str, int]
 class KrakenRest(TimePagedRest):
     """The `ExchangeApi` of Kraken spot. Each call weighs 1."""
 
-    def __init__(
-        self, url: str, *, use_proxy: bool = False, counters: Counts | None = None, api_key: str | None = None,
-        budget: RestBudget | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(url, budget or PacedBudget(PAUSE_S), use_proxy=use_proxy, counters=counters, api_key=api_key)
+    def __init__(self, url: str, *, budget: RestBudget | None = None, **options: Unpack[RestOptions]) -> None:
+        super().__init__(url, budget or PacedBudget(PAUSE_S), **options)
         self._names: dict[str, tuple[str, ...]] = {}
         """By symbol: how it is asked for, and how answers may call it."""
         self._listing = asyncio.Lock()
@@ -151,7 +141,8 @@ class KrakenRest(TimePagedRest):
 
     async def server_time_ms(self) -> int:
         """It is told in whole seconds: the middle of one is as near as it can be had."""
-        return (await self._get("/0/public/Time", {}, 1, Answered[Clock])).result.unixtime * 1000 + 500
+        told_s = (await self._get("/0/public/Time", {}, 1, Answered[Clock])).result.unixtime
+        return self._trusted(lambda: pages.clock_ms(told_s * 1000 + 500))
 
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
@@ -184,21 +175,18 @@ class KrakenRest(TimePagedRest):
 
 
 def _judged(error: str) -> Judgement:
-    words, throttled = shortened(error), _THROTTLED_UNTIL.search(error)
+    throttled = _THROTTLED_UNTIL.search(error)
     if throttled is not None:
-        return Judgement("limited", words, max(0.0, int(throttled[1]) - time.time()))
-    if "Rate limit exceeded" in error or "Too many requests" in error:
-        return Judgement("limited", words, RATE_LIMITED_S)
-    if "Temporary lockout" in error:
-        return Judgement("banned", words, LOCKOUT_S)
-    return Judgement("refused" if error.startswith(FINAL) else "failed", words)
+        return Judgement("limited", shortened(error), max(0.0, int(throttled[1]) - time.time()))
+    meaning, wait_s = next(((meaning, wait_s) for part, meaning, wait_s in ERRORS if part in error), ("failed", None))
+    return Judgement(meaning, shortened(error), wait_s)
 
 
 def _rules(pair: Pair) -> SymbolRules:
     base, _, quote = pair.symbol.partition("/")
     status = "TRADING" if pair.status in TRADED_STATUSES else pair.status.upper()
-    tick_size = step_of(pair.tick_size) or step_of(f"1e-{pair.pair_decimals}")
-    return SymbolRules(pair.symbol, status, base, quote, tick_size, step_of(f"1e-{pair.lot_decimals}"))
+    tick_size = pages.step_of(pair.tick_size) or pages.step_of(f"1e-{pair.pair_decimals}")
+    return SymbolRules(pair.symbol, status, base, quote, tick_size, pages.step_of(f"1e-{pair.lot_decimals}"))
 
 
 def _ticker(symbol: str, row: TickerRow, time_ms: int) -> Ticker:
@@ -214,21 +202,21 @@ def _price(text: str) -> str | None:
     return text if text.strip("0.") else None
 
 
-def _rows(asked: str, result: Mapping[str, list[Row] | str | int], most: int) -> list[Row]:
+def _rows(asked: str, result: Mapping[str, list[Row] | str | int]) -> list[Row]:
     """They lie beside `last`, under some name of the pair."""
     found = next((rows for rows in result.values() if isinstance(rows, list)), None)
     if found is None:
-        raise BadPage(f"{asked} came without rows")
-    check_rows(asked, found, most)
+        raise pages.BadPage(f"{asked} came without rows")
     return found
 
 
 def _trades(symbol: str, count: int, result: Mapping[str, list[TradeRow] | str]) -> TimedPage:
     asked, last = f"trades of {symbol}", result.get("last")
-    rows = _rows(asked, result, count)
-    check_ids(asked, 0, (row[-1] for row in rows))
+    rows = _rows(asked, result)
+    pages.check_rows(asked, rows, count)
+    pages.check_ids(asked, 0, (row[-1] for row in rows))
     if not isinstance(last, str) or not _NANOSECONDS.fullmatch(last):
-        raise BadPage(f"{asked} end with {last!r}")
+        raise pages.BadPage(f"{asked} end with {last!r}")
     return TimedPage([_trade(symbol, *row) for row in rows], int(last), is_full=len(rows) == count)
 
 
@@ -242,12 +230,12 @@ def _trade(symbol: str, price: str, quantity: str, time_s: float, side: str, _: 
 def _klines(symbol: str, interval: str, span: tuple[int, int], result: Mapping[str, list[KlineRow] | int]) -> KlinePage:
     """Rows come of any age; `last` is the newest that is final, and after it one runs."""
     asked, last_s, step_ms = f"klines of {symbol} {interval}", result.get("last"), LENGTHS_MS[interval]
-    rows = _rows(asked, result, KLINES_MAX)
+    rows = _rows(asked, result)
     if not isinstance(last_s, int):
-        raise BadPage(f"{asked} end with {last_s!r}")
+        raise pages.BadPage(f"{asked} end with {last_s!r}")
     closed_ms = min(last_s * 1000 + step_ms, rows[-1][0] * 1000) if rows else 0
     within = (
-        bare_kline(symbol, interval, row[0] * 1000, row[1:5], volume=row[6], trades=row[7])
+        pages.bare_kline(symbol, interval, row[0] * 1000, row[1:5], volume=row[6], trades=row[7])
         for row in rows if span[0] <= row[0] * 1000 <= span[1]
     )  # fmt: skip
-    return kline_page(asked, span, closed_ms + CLOSED_MARGIN_MS, within)
+    return pages.kline_page(asked, span, closed_ms + pages.CLOSED_MARGIN_MS, within)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
-from data_collector.model.venue import Addresses, Cost, Reach, StreamLimits, Venue
+from data_collector.model.venue import Addresses, Cost, Reach, StreamLimits, Venue, opened_later
 from data_collector.venues.kraken.codec import KrakenCodec
-from data_collector.venues.kraken.rest import HINT_451, KrakenRest
+
+PAUSE_S = 1.05
+"""One call a second is allowed to an address; two that were sent so may arrive a little closer."""
+
+HINT_451 = (
+    "Kraken does not serve this place. Run the collector where it does, or reach it through a proxy: set "
+    "HTTPS_PROXY and USE_PROXY=1"
+)
 
 VENUE = Venue(
     name="kraken",
@@ -29,10 +36,11 @@ VENUE = Venue(
     stream_path="/v2",
     codec=KrakenCodec(),
     calendar=UtcCalendar(),
-    open_rest=KrakenRest,
+    read_symbol=lambda text: text.upper() if "/" in text else None,
+    open_rest=opened_later(f"{__package__}.rest:KrakenRest"),
     hint_451=HINT_451,
     klines="built",
     reach=Reach(trades_per_answer=1000, klines_per_answer=720, klines_kept=720),
-    # Half of a call a second is for what is not urgent.
-    cost=Cost(head=1, seconds_per_call=2.1),
+    # Listing is the symbols, the clock and the statistics; half of a call a second is for what is not urgent.
+    cost=Cost(listing=lambda symbols: 3, head=1, seconds_per_call=2 * PAUSE_S),
 )

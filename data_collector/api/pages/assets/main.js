@@ -60,6 +60,8 @@ function takeHello(event) {
   }
   const isNew = hello === null;
   hello = event;
+  byId("exchange").hidden = !event.exchange;
+  setText(byId("exchange"), event.exchange ?? "");
   byId("environment").hidden = false;
   setText(byId("environment"), event.environment);
   setText(byId("version"), `Data Collector ${event.version}.`);

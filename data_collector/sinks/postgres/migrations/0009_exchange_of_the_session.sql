@@ -1,4 +1,4 @@
--- A row that names no exchange is of the one that the session is for: `data-collector/kraken` is told by the name of the
+-- A row that names no exchange is of the one that the session is for: `data-collector/NAME` is told by the name of the
 -- application, which poolers carry along. Other sessions are for the first exchange, as ever.
 
 do $$
