@@ -97,7 +97,7 @@ class CandleBuilder:
         self.starts_ms = since_ms
 
     def restore(self, interval: str, parts: Sequence[Kline]) -> None:
-        """The running kline of a longer interval begins with these, which are whole and follow each other."""
+        """The running kline of a longer interval begins with these, which are whole, up to now."""
         if (running := self._sums.get(interval)) is None or not parts:
             return
         place = self._place(interval, parts[0].open_ms)

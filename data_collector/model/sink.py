@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from data_collector.model.channels import NewestRecord
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Origin, Sourced
+from data_collector.model.records import Kline, Origin, Sourced, Trade
 
 RecordSource = Literal["ws", "rest", "built"]
 """Where a record came from: the stream, the exchange's REST side, or trade ids that prove a kline without trades."""
@@ -214,6 +214,18 @@ class TradeTail(Struct, frozen=True):
     def place(self) -> tuple[int, int]:
         """Epoch and id: what comes later is larger."""
         return self.epoch, self.last_id
+
+
+class RunningKlines(Struct, frozen=True):
+    """What a store has of a symbol's running klines."""
+
+    since_ms: int
+    next_id: int
+    """The first trade from then on has this id."""
+    trades: list[Trade]
+    """All from then on, in order."""
+    parts: dict[str, list[Kline]]
+    """Closed klines that a longer one is made of until then; of an interval that is left out some are not here."""
 
 
 class EpochEnd(Struct, frozen=True):

@@ -29,6 +29,7 @@ from data_collector.service.epochs import EpochHome, Epochs
 from data_collector.service.lines import Lines, Wiring
 from data_collector.service.part import Part, spawner
 from data_collector.service.repairs import Repairs, SpoolHome
+from data_collector.service.restoring import restore
 from data_collector.service.resubscription import Resubscription, RunningParts
 from data_collector.service.storing import Storing
 from data_collector.service.validation import Validation
@@ -94,6 +95,8 @@ class Collection:
                 wanted = self.subscribed.current
                 cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
                 self.intake.klines.begin(cursors, was_filled=was_filled)
+                if (built := self.intake.klines.built) is not None:
+                    await restore(built, collected, cursors, sink, self._spool, self._venue)
                 break
             except SinkUnavailable as error:
                 structlog.get_logger().warning("store_awaited", reason=str(error))

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from data_collector.pipeline.repair import kline_building, kline_repair
 from data_collector.simulator import FrameFault
+from data_collector.simulator.control.actions import Reset
 from data_collector.simulator.control.faults import RestFault
 from data_collector.venues.binance.venue import VENUE
 from tests.integration.exactness import assert_updates_in_order, expected_kline, iso
@@ -28,6 +29,7 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kline_repair, "GRACE_S", 0.3)
     monkeypatch.setattr(kline_repair, "LOOK_S", 0.05)
     monkeypatch.setattr(kline_building, "BEAT_S", 0.02)
+    monkeypatch.setattr(kline_building, "ASK_S", 0.2)
 
 
 def closed(store: Store, symbol: str = SYMBOL, interval: str = "1m") -> list[dict[str, object]]:
@@ -67,21 +69,19 @@ def assert_exact(scene: Scene, symbol: str, interval: str = "1m") -> list[object
     return sources(scene.store, symbol, interval)
 
 
-def _holds_closed(scene: Scene, symbol: str, interval: str, timestamp: str) -> bool:
-    return timestamp in [record["timestamp"] for record in closed(scene.store, symbol, interval)]
-
-
 async def closed_until(scene: Scene, interval: str = "1m", *, before: int = 1) -> None:
     """The newest candle with trades, of those that are over, is stored; what comes next proves that it is whole."""
     await scene.trade(3_000)
     for symbol in SYMBOLS:
         last_ms = scene.simulator.closed_klines(symbol, interval)[-before].open_ms
-        is_stored = partial(_holds_closed, scene, symbol, interval, iso(last_ms, digits="seconds"))
+        wanted = iso(last_ms, digits="seconds")
         await until_async(
-            is_stored,
-            f"the close of {symbol} {interval} at {iso(last_ms)}",
-            deadline_s=15,
+            partial(has_closed, scene.store, symbol, interval, wanted), f"{symbol} {interval} {wanted}", deadline_s=15
         )
+
+
+def has_closed(store: Store, symbol: str, interval: str, timestamp: str) -> bool:
+    return any(record["timestamp"] == timestamp for record in closed(store, symbol, interval))
 
 
 async def minutes_pass(scene: Scene, count: int) -> None:
@@ -119,8 +119,10 @@ async def test_lost_doubled_and_reordered_trades_and_cut_connections_change_noth
         scene.simulator.faults.add(FrameFault(kind="reorder", stream="*@trade", rate=0.1, span=5))
         scene.simulator.faults.add(FrameFault(kind="drop", stream="*@trade", rate=0.1))
         await minutes_pass(scene, 3)
-        for connection in scene.simulator.connections():
-            connection.cut_off()
+        attempts = scene.attempts()
+        await scene.simulator.perform(Reset())
+        scene.simulator.advance(90_000)
+        await scene.subscribed(after_attempts=attempts)
         await minutes_pass(scene, 3)
         scene.simulator.faults.clear()
         await minutes_pass(scene, 1)
@@ -187,7 +189,7 @@ async def test_exchange_that_counts_otherwise_decides(store: Store, folder: Path
     early = structs.replace(DRIVEN, early_every=7)
     async with playing(store, folder, early, exchange=BUILT) as scene:
         await scene.subscribed()
-        await minutes_pass(scene, 60)
+        await minutes_pass(scene, 40)
         await closed_until(scene)
         truth = {
             record["timestamp"]: record for record in map(expected_kline, scene.simulator.closed_klines(SYMBOL, "1m"))
@@ -203,3 +205,44 @@ async def test_exchange_that_counts_otherwise_decides(store: Store, folder: Path
         await until_async(lambda: differ() == [], f"all klines to be those of the exchange: {differ()}")
         revised = [entry for symbol in SYMBOLS for entry in store.entries(f"late:{symbol}")]
         assert scene.counted("candle_checks_total", result="mismatch") == len(revised) > 0
+
+
+async def test_restart_goes_on_in_the_middle_of_every_kline(store: Store, folder: Path, tmp_path: Path) -> None:
+    """What happens while nobody collects is asked of the exchange; REST tells no kline."""
+    async with playing(store, folder, exchange=BUILT) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        await minutes_pass(scene, 12)
+        await closed_until(scene)
+        await scene.collector.stop()
+        scene.simulator.advance(100_000)
+        scene.simulator.faults.add(RestFault(path="/api/v3/klines", status=500))
+
+        async with playing(store, tmp_path / "second", beside=scene, exchange=BUILT) as second:
+            await second.subscribed()
+            await minutes_pass(second, 7)
+            await closed_until(second)
+            await closed_until(second, "5m")
+
+            for symbol in SYMBOLS:
+                assert set(assert_exact(second, symbol)) == {"built"}
+                assert set(assert_exact(second, symbol, "5m")) == {"built"}
+                assert len(closed(store, symbol, "5m")) >= 2
+
+
+async def test_store_that_was_wiped_is_filled_again(store: Store, folder: Path) -> None:
+    async with playing(store, folder, exchange=BUILT) as scene:
+        await scene.subscribed()
+        await minutes_pass(scene, 3)
+        await closed_until(scene)
+        before = closed(store)
+        store.ask("FLUSHALL")
+        store.ask("FUNCTION", "FLUSH")
+        await minutes_pass(scene, 2)
+        await closed_until(scene)
+
+        first = before[0]["timestamp"]
+        again = [record for record in closed(store) if str(record["timestamp"]) >= str(first)]
+        assert again[: len(before)] == before
+        assert len(again) > len(before)
+        assert set(assert_exact(scene, SYMBOL)) == {"rest", "built"}

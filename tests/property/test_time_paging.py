@@ -16,6 +16,7 @@ from data_collector.model.errors import VenueRefused
 from data_collector.model.records import Trade
 from data_collector.model.venue import TradePage, TradePlace, TradesRefused
 from data_collector.rest import time_paging
+from data_collector.rest.pages import BadPage
 from data_collector.rest.time_paging import TimedPage, TradePlaces, trades_from
 
 PAGE = 7
@@ -137,6 +138,28 @@ def test_place_that_is_not_true_costs_calls_and_loses_nothing(
 
     assert ids_of(page) == tape.expected(from_id, len(page.trades))
     assert page.trades or from_id > tape.head
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), steps.map(without_crowds), steps.map(without_crowds), st.integers(0, 10**13))
+def test_what_is_remembered_of_ids_that_began_anew_loses_nothing(
+    data: st.DataObject, steps_ns: list[int], later_ns: list[int], off_ns: int
+) -> None:
+    """It may cost one answer, after which all is forgotten."""
+    before, after, places = Tape(steps_ns), Tape([off_ns, *later_ns]), TradePlaces()
+
+    async def ask_all() -> None:
+        for _ in range(3):
+            await trades_from(before.ask, places, data.draw(st.integers(FIRST_ID, before.head)), None, 1_000)
+        from_id = data.draw(st.integers(FIRST_ID - 1, after.head + 3))
+        try:
+            page = await trades_from(after.ask, places, from_id, None, 1_000)
+        except BadPage:
+            page = await trades_from(after.ask, places, from_id, None, 1_000)
+        assert ids_of(page) == after.expected(from_id, len(page.trades))
+        assert page.trades or from_id > after.head
+
+    asyncio.run(ask_all())
 
 
 @pytest.mark.parametrize("inclusive", [False, True])

@@ -1,8 +1,8 @@
 """Has klines made of trades handed on in time, and asks the exchange for what proves that none of their trades lacks.
 
 Life cycle: the service makes one and runs it beside the repair of klines, where an exchange's streams close none. What
-ended and is followed by no trade is proven by the newest trade id, which streams tell, or the REST side: one symbol at
-a time. It raises nothing for an exchange that is away.
+ended and is followed by no trade is proven by the newest trade id, which streams tell, or the REST side. It raises
+nothing for an exchange that is away.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import VenueRefused, VenueUnreachable
-from data_collector.model.venue import ListingApi
+from data_collector.model.venue import ExchangeApi
 from data_collector.pipeline.repair.exchange_clock import ExchangeClock
 from data_collector.pipeline.sequence.built_klines import BuiltKlines
 from data_collector.pipeline.sequence.intake import Intake
@@ -27,18 +27,18 @@ SYMBOLS_PER_SLICE = 50
 PROOF_S = 2.0
 """A trade or a ticker normally comes so soon after the end of a kline; then the exchange is asked."""
 
-ASK_S = 2.0
-"""Between two questions: the repair of trades goes first."""
+ASK_S = 5.0
+"""Between two rounds of questions: the repair of trades goes first."""
 
-BOUNDARY_MS = 1_000
-"""Our idea of the exchange's clock is that exact."""
+ASKED_MAX = 2
+"""Symbols of one round; a question about the exchange's clock comes before."""
 
 
 class KlineBuilding:
     """Two tasks."""
 
     def __init__(
-        self, built: BuiltKlines, intake: Intake, rest: ListingApi, exchange_clock: ExchangeClock,
+        self, built: BuiltKlines, intake: Intake, rest: ExchangeApi, exchange_clock: ExchangeClock,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._built = built
@@ -76,22 +76,28 @@ class KlineBuilding:
             await self.ask()
 
     async def ask(self) -> None:
-        """One question, if something waits for its answer."""
+        """One round, if something waits for an answer."""
         now_ms = self._exchange_clock.now_ms()
         if not now_ms or self._clock() < self._blocked_until_s:
             return
         awaited = self._built.awaited(now_ms - int(PROOF_S * 1000))
         # Who was asked about longest ago is next.
-        symbol = min(awaited, key=lambda each: self._asked_s.get(each, -1.0), default=None)
-        if symbol is None:
+        asked = sorted(awaited, key=lambda each: self._asked_s.get(each, -1.0))[:ASKED_MAX]
+        if not asked:
             return
-        self._asked_s[symbol] = self._clock()
+        self._asked_s |= dict.fromkeys(asked, self._clock())
         try:
-            heads = await self._rest.heads([symbol])
+            time_ms = await self._rest.server_time_ms()
+            heads = await self._rest.heads(asked)
+            if not heads:
+                heads = {
+                    each.symbol: each.last_id for each in await self._rest.tickers(asked) if each.last_id is not None
+                }
         except (VenueUnreachable, VenueRefused) as error:
             retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
             self._blocked_until_s = self._clock() + self._backoff.next_delay_s(retry_after_s=retry_after_s)
             return
         self._backoff.reset()
-        if symbol in heads:
-            self._intake.take_head(symbol, heads[symbol], now_ms - BOUNDARY_MS)
+        for symbol, trade_id in heads.items():
+            if trade_id >= 0:
+                self._intake.take_head(symbol, trade_id, time_ms)

@@ -76,6 +76,11 @@ class BuiltKlines:
             if symbol in self._trades:
                 self._trades[symbol].minutes = MinuteVolumes()
 
+    def anchor(self, key: Key, open_ms: int) -> None:
+        """Klines of a series open then, among other times."""
+        if (builder := self.builders.get(key.symbol)) is not None:
+            builder.anchor(key.kline_interval, open_ms)
+
     def prove(self, symbol: str, trade_id: int, time_ms: int) -> None:
         """No trade with a later id happened before that time."""
         if (builder := self.builders.get(symbol)) is not None:

@@ -229,6 +229,8 @@ class KlineIntake:
             series = self.series.get(key)
             if series is not None:
                 self._rewind(series, due_ms)
+                if self.built is not None:
+                    self.built.anchor(key, due_ms)
 
     def go_back(self, behind: Behind) -> None:
         """The store lacks klines that it was given."""

@@ -2,10 +2,10 @@
 
 Every stream's cursor is sampled once a second. One that is silent for longer than its own rhythm allows, or has not
 spoken since the start, is asked about on the REST side, many symbols in one call where tickers name trades, else one
-after the other: when the exchange's last trade id does not move the stream is quiet, and nothing is done. When it moves
-and the stream does not speak, the stream is mute: it is subscribed to anew, and if that does not help, its connection
-is replaced (make before break). One whose records all are refused speaks: nothing is done, and the operator is told
-which rule it is.
+symbol after the other: when the exchange's last trade id does not move the stream is quiet, and nothing is done. When
+it moves and the stream does not speak, the stream is mute: it is subscribed to anew, and if that does not help, its
+connection is replaced (make before break). One whose records all are refused speaks: nothing is done, and the operator
+is told which rule it is.
 """
 
 from __future__ import annotations

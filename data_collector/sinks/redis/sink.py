@@ -112,7 +112,7 @@ class RedisSink:
 
         Returns what the store lacks, of each symbol that it lacks something of.
         """
-        connection = await self._connected()
+        connection = await self.connected()
         await self._claim(connection)
         self._behind.clear()
         calls = list(self._calls.calls(batch))
@@ -126,7 +126,7 @@ class RedisSink:
 
     async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail | None]:
         """What the store has of each symbol; see the protocol."""
-        connection = await self._connected()
+        connection = await self.connected()
         tails: dict[str, TradeTail | None] = {}
         for start in range(0, len(symbols), TAILS_PER_CALL):
             part = symbols[start : start + TAILS_PER_CALL]
@@ -146,30 +146,30 @@ class RedisSink:
 
         Raises `SinkUnavailable`.
         """
-        connection = await self._connected()
+        connection = await self.connected()
         replies = await connection.execute([("GET", self._keys.epoch_order(symbol)) for symbol in symbols])
         found = zip(symbols, map(str, replies), strict=True)
         return {symbol: int(epoch) for symbol, epoch in found if epoch.isdecimal()}
 
     async def end_of_epoch(self, symbol: str, epoch: int) -> EpochEnd:
         """What the store tells of an epoch that is over; not to be called beside `write`. Raises `SinkUnavailable`."""
-        return await end_of_epoch(await self._connected(), self._keys, symbol, epoch)
+        return await end_of_epoch(await self.connected(), self._keys, symbol, epoch)
 
     async def begin_channels(self, channels: Collection[Channel]) -> None:
         """They are written from now on. Raises `Misconfigured` where rights are missing, and `SinkUnavailable`."""
-        await check_rights(await self._connected(), self._keys.prefix, *with_rights(channels))
+        await check_rights(await self.connected(), self._keys.prefix, *with_rights(channels))
         self._channels.update(channels)
 
     async def groups(self, streams: Sequence[str]) -> list[GroupPlace]:
         """Where the groups of these streams stand; not to be called beside `write`. Raises `SinkUnavailable`."""
-        return await group_places(await self._connected(), streams)
+        return await group_places(await self.connected(), streams)
 
     async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str]) -> dict[Key, int]:
         """The open time that the store must get next, of each symbol and interval that it has closed klines of.
 
         Raises `SinkUnavailable`. To be called before the first `write` of a collection, not beside one.
         """
-        connection = await self._connected()
+        connection = await self.connected()
         replies = await connection.execute([("HMGET", self._keys.cursors(symbol), *intervals) for symbol in symbols])
         cursors: dict[Key, int] = {}
         for symbol, reply in zip(symbols, replies, strict=True):
@@ -181,7 +181,8 @@ class RedisSink:
                     cursors[Key("kline", symbol, interval)] = int(due)
         return cursors
 
-    async def _connected(self) -> StoreConnection:
+    async def connected(self) -> StoreConnection:
+        """The connection, made anew if it is lost; not to be used beside `write`. Raises `SinkUnavailable`."""
         if self._connection is None or not self._connection.is_open:
             self._counters.set("data_collector_store_up", 0)
             await self.open()
