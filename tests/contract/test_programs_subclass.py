@@ -125,7 +125,6 @@ def test_exchange_that_is_not_shipped_yet_is_a_clear_refusal() -> None:
     class GoxDataCollector(BinanceDataCollector):
         exchange = "mtgox"
 
-
     with pytest.raises(Misconfigured, match=r"no exchange named 'mtgox'.*binance"):
         GoxDataCollector()
 
