@@ -17,7 +17,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Source, Trade
-from data_collector.model.venue import TradePlace
+from data_collector.model.venue import TradePlace, Venue
 from data_collector.model.wire import open_time_text
 
 SETTLED_MS = 600_000
@@ -31,10 +31,8 @@ STEPS_AT_ONCE = 500_000
 
 SOURCE: Final[Source] = "rest"
 
-UNPROVEN_BEFORE = (
-    "the exchange neither gives what is missing before {what} nor proves that there is nothing; published files may "
-    "have it (`--source auto`)"
-)
+UNPROVEN_BEFORE = "the exchange neither gives what is missing before {what} nor proves that there is nothing"
+FILES_MAY = "; published files may have it (`--source auto`)"
 
 _NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
 
@@ -99,7 +97,7 @@ class KlineFeed:
         return self._first_ever
 
     def unproven_before(self, number: int) -> str:
-        return UNPROVEN_BEFORE.format(what=f"the candle of {open_time_text(number)}")
+        return unproven_before(self._ends.venue, f"the candle of {open_time_text(number)}")
 
     def is_settled(self, number: int) -> bool:
         return self.grid.following(number) + SETTLED_MS <= self._now_ms
@@ -161,7 +159,7 @@ class TradeFeed:
         return None
 
     def unproven_before(self, number: int) -> str:
-        return UNPROVEN_BEFORE.format(what=f"trade {number}")
+        return unproven_before(self._ends.venue, f"trade {number}")
 
     def is_settled(self, number: int) -> bool:
         # Later ids were told in the same answer, and ids are given out in order.
@@ -176,6 +174,11 @@ class TradeFeed:
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, last - first + 1, "absent") for first, last in ranges]
         await self._ends.store.put_gaps(self.series, gaps)
+
+
+def unproven_before(venue: Venue, what: str) -> str:
+    """Why something is not given, and what may bring it."""
+    return UNPROVEN_BEFORE.format(what=what) + (FILES_MAY if venue.published is not None else "")
 
 
 class Doubts:

@@ -9,10 +9,10 @@ import pytest
 from data_collector.model.venue import Venue
 from data_collector.venues.discovery import find_venue
 from tests.conformance.worlds import NAMES
-from tests.integration.conftest import folder, store_server
+from tests.integration.conftest import database, database_server, folder, store_server
 from tests.integration.store_reader import Store
 
-__all__ = ["folder", "store_server"]
+__all__ = ["database", "database_server", "folder", "store_server"]
 """Fixtures of the integration tests, which are used here too."""
 
 

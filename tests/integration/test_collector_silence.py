@@ -12,12 +12,14 @@ import pytest
 from msgspec import structs
 
 from data_collector.model.calendar import DAY_MS
+from data_collector.model.keys import Key
 from data_collector.model.records import Ticker
 from data_collector.service.watches import silence
 from data_collector.simulator import FrameFault, Simulator, SimulatorSettings
 from data_collector.simulator.control.actions import DropStream
 from data_collector.venues.binance.rest import BinanceRest
 from data_collector.venues.binance.speaker import SPEAKER
+from data_collector.venues.discovery import find_speaker, find_venue
 from tests.integration.scene import NO_HOLES, START_MS, SYMBOLS, Scene, playing, venue
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
@@ -44,22 +46,22 @@ async def scene(store: Store, folder: Path) -> AsyncIterator[Scene]:
         yield scene
 
 
-async def rhythm_is_known(scene: Scene) -> None:
+async def rhythm_is_known(scene: Scene, symbol: str = "BTCUSDT") -> None:
     """Wait for some seconds of trades; the first second may bring all that was traded while it started."""
     for _ in range(4):
         until_ms = scene.simulator.market.now_ms + 1_000
         await until_async(partial(_is_past, scene, until_ms), "a second", deadline_s=LEARNED_S)
-        await speaks_again(scene)
+        await speaks_again(scene, symbol)
 
 
 def _is_past(scene: Scene, time_ms: int) -> bool:
     return scene.simulator.market.now_ms > time_ms
 
 
-async def speaks_again(scene: Scene) -> None:
+async def speaks_again(scene: Scene, symbol: str = "BTCUSDT") -> None:
     """Wait until the trades that are made now are stored."""
-    newest = scene.simulator.tape("BTCUSDT")[-1].trade_id
-    await until_async(lambda: scene.store.tail_id("BTCUSDT") >= newest, "trades of now", deadline_s=LEARNED_S)
+    newest = scene.simulator.tape(symbol)[-1].trade_id
+    await until_async(lambda: scene.store.tail_id(symbol) >= newest, "trades of now", deadline_s=LEARNED_S)
 
 
 async def test_quiet_streams_are_left_alone(scene: Scene) -> None:
@@ -215,3 +217,23 @@ def capped(column: str, rule: str) -> dict[str, object]:
         "description": "It must be cheap.",
         "meta": {"rule_id": rule},
     }
+
+
+async def test_mute_trades_of_kraken_are_named_and_come_by_rest(store: Store, folder: Path) -> None:
+    """It pings nobody, its tickers name no trade, and REST answers once a second."""
+    kraken = find_venue("kraken")
+    store.prefix = kraken.key_prefix
+    simulator = Simulator(structs.replace(LIVE, symbols=("BTCUSD", "ETHUSD")), [find_speaker("kraken")])
+    async with playing(
+        store, folder, simulator=simulator, exchange=kraken, symbols=kraken.default_symbols, channels="trade"
+    ) as scene:
+        await rhythm_is_known(scene, "BTC/USD")
+        await until_async(lambda: scene.status.ready, "readiness", deadline_s=LEARNED_S)
+        name = kraken.codec.stream_name(Key("trade", "BTC/USD"))
+        scene.simulator.faults.add(FrameFault(kind="drop", stream=name))
+
+        mute = f"the exchange trades, and these streams are mute: {name}"
+        await until_async(lambda: mute in scene.status.reasons, "the mute stream", deadline_s=LEARNED_S)
+        for _ in range(2):
+            await speaks_again(scene, "BTC/USD")
+        assert scene.filled() > 100

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec import structs
+from pydantic import SecretStr
 
 from data_collector.cli.history.audit import audited
-from data_collector.cli.history.backfill import BackfillOptions, filled
+from data_collector.cli.history.backfill import BackfillOptions, filled, opened_rest
+from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.history.events import Ended, Event, Planned
 from data_collector.history.retrying import Stopping
-from data_collector.model.calendar import HOUR_MS, MINUTE_MS
+from data_collector.model.calendar import DAY_MS, HOUR_MS, MINUTE_MS
+from data_collector.model.errors import Misconfigured
+from data_collector.model.wire import json_text, trade_json
+from data_collector.service.certificate.certificate import ExchangeSource, Held, certify
 from data_collector.settings import Settings, load_settings
 from data_collector.simulator import Simulator, SimulatorSettings
 from data_collector.venues.discovery import find_speaker
 from data_collector.venues.kraken import rest
+from data_collector.venues.kraken.venue import VENUE
 from tests.integration.postgres_server import rows
+from tests.integration.store_reader import Store
 
 START_MS = 1_767_225_600_000
 HOURS = 20
@@ -112,3 +121,39 @@ async def test_audit_against_the_exchange_goes_as_far_as_it_tells(
     result = await audited(settings, wish, against_exchange=True, repair=False)
 
     assert result.equal, [check for check in result.checks if not check.is_clean]
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"source": "auto"}, "kraken publishes no files of its past; use --source rest"),
+        ({"files": "."}, "kraken publishes no files of its past; use --source rest"),
+        ({"symbols": "BTC/NONE"}, "the exchange does not list BTC/NONE.$"),
+    ],
+)
+async def test_what_the_exchange_does_not_have_is_told(settings: Settings, wish: dict[str, str], sentence: str) -> None:
+    options = structs.replace(BackfillOptions(SYMBOL, "1m", FROM), **wish)
+
+    with pytest.raises(Misconfigured, match=sentence):
+        await filled(settings, options, lambda event: None, Stopping())
+
+
+async def test_day_is_certified_by_rest(market: Simulator, store: Store, settings: Settings) -> None:
+    """No file is published; times in floats may lie in the millisecond beside that of the stream."""
+    before_ms = 0
+    for each in market.tape(MARKET):
+        before_ms = max(before_ms, each.time_ms)
+        kept = trade_json(structs.replace(each, symbol=SYMBOL), json_text(SYMBOL))
+        store.ask("XADD", f"kraken:trades:{SYMBOL}", f"{before_ms}-{each.trade_id}", "data", kept)
+    venue, url = VENUE, settings.rest_url
+    address = await find_store(settings=settings.model_copy(update={"redis_url": SecretStr(store.url)}))
+
+    async with opened_rest(venue, settings) as asked, opened(address) as connection:
+        held = Held(connection, address.masked, venue.store_keys)
+        made = await certify(
+            held, ExchangeSource(asked, url, None), SYMBOL, date(2025, 12, 31), made_by="a test",
+            differences_max=10, progress=lambda share, trades: None,
+        )  # fmt: skip
+
+    count = sum(START_MS - DAY_MS <= each.time_ms < START_MS for each in market.tape(MARKET))
+    assert (made.verdict, made.source, made.store_side.count) == ("equal", "rest", count)

@@ -172,7 +172,7 @@ async def _filling(
     check_retention(settings, series, span)
     unlisted = sorted({each.symbol for each in series if listed is None or each.symbol not in listed})
     if listed is not None and unlisted:
-        _judge_unlisted(unlisted, options.source)
+        _judge_unlisted(unlisted, venue, options.source)
     return Filling(
         structs.replace(ends, files=bulk_files, files_alone=frozenset(unlisted)), series, span,
         source=options.source, again=options.again, tell=tell, stopping=stopping, give_up_s=options.give_up_s,
@@ -203,22 +203,20 @@ def span_of(begin: str, end: str, now_ms: int) -> TimeSpan:
     return TimeSpan(from_ms, min(to_ms, now_ms), now_ms)
 
 
-def _judge_unlisted(symbols: Sequence[str], source: Source) -> None:
+def _judge_unlisted(symbols: Sequence[str], venue: Venue, source: Source) -> None:
     """Today's list says nothing of the past: the files of a symbol stay when it goes."""
     names = ", ".join(symbols)
     if source != "dumps":
-        raise Misconfigured(
-            f"--symbols: the exchange does not list {names}; of a symbol that it listed once, --source dumps takes the "
-            "published files."
-        )
+        cure = "; of a symbol that it listed once, --source dumps takes the published files" if venue.published else ""
+        raise Misconfigured(f"--symbols: the exchange does not list {names}{cure}.")
     typer.echo(f"The exchange does not list {names} now: the published files alone decide.", err=True)
 
 
 def bulk_files_of(settings: Settings, venue: Venue, source: Source, place: str | None) -> BulkFiles | None:
     """The published files that are to be used."""
-    if source == "rest":
-        return None
     published = venue.published
+    if source == "rest" and (place is None or published is not None):
+        return None
     if published is None:
         raise Misconfigured(f"{venue.name} publishes no files of its past; use --source rest.")
     if place is not None:

@@ -9,11 +9,11 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
-from data_collector.model.records import Trade
+from data_collector.model.records import Trade, same_moment
 
 CANONICAL = (
     "SHA-256 over one line per trade in the order of ids: trade_id,price,quantity,time_ms,is_buyer_maker; decimals "
@@ -91,23 +91,23 @@ async def compare(
     theirs_side, ours_side = _Reader(exchange, found.exchange), _Reader(store, found.store)
     theirs, ours = await theirs_side.next(), await ours_side.next()
     while theirs is not None or ours is not None:
-        if ours is None or (theirs is not None and theirs[0] < ours[0]):
+        if ours is None or (theirs is not None and theirs.trade.trade_id < ours.trade.trade_id):
             assert theirs is not None, "one of them is there"
             found.missing += 1
-            if found.store.count == 0 or (ours is not None and ours[0] == found.store.first_id):
+            if found.store.count == 0 or (ours is not None and ours.trade.trade_id == found.store.first_id):
                 found.missing_before_first += 1
             elif ours is None:
                 found.missing_after_last += 1
-            noted.add("missing", theirs[0])
+            noted.add("missing", theirs.trade.trade_id)
             theirs = await theirs_side.next()
-        elif theirs is None or ours[0] < theirs[0]:
+        elif theirs is None or ours.trade.trade_id < theirs.trade.trade_id:
             found.unknown_to_exchange += 1
-            noted.add("unknown_to_exchange", ours[0])
+            noted.add("unknown_to_exchange", ours.trade.trade_id)
             ours = await ours_side.next()
         else:
-            if theirs[1] != ours[1]:
+            if not theirs.agrees(ours):
                 found.differing += 1
-                noted.add("differs", theirs[0], theirs[1], ours[1])
+                noted.add("differs", theirs.trade.trade_id, theirs.line, ours.line)
             theirs, ours = await theirs_side.next(), await ours_side.next()
     return found
 
@@ -144,6 +144,20 @@ class _Differences:
             self._found.differences_left_out += 1
 
 
+class _Line(Struct, frozen=True):
+    """A trade of one side, and what is hashed of it."""
+
+    trade: Trade
+    line: str
+
+    def agrees(self, other: _Line) -> bool:
+        """Whether both sides tell the same: a time in floats may lie in the millisecond beside it."""
+        if self.line == other.line:
+            return True
+        same_time = structs.replace(other.trade, time_ms=self.trade.time_ms)
+        return same_moment(self.trade, other.trade) and canonical_line(same_time) == self.line
+
+
 class _Reader:
     """One side: its ids checked, its lines hashed."""
 
@@ -153,8 +167,8 @@ class _Reader:
         self._digest = hashlib.sha256()
         self._line = ""
 
-    async def next(self) -> tuple[int, str] | None:
-        """Id and canonical line; None at the end."""
+    async def next(self) -> _Line | None:
+        """The next one; None at the end."""
         side = self._side
         async for trade in self._trades:
             line = canonical_line(trade)
@@ -168,7 +182,7 @@ class _Reader:
             side.count += 1
             side.first_id = trade.trade_id if side.first_id is None else side.first_id
             side.last_id = trade.trade_id
-            return trade.trade_id, line
+            return _Line(trade, line)
         side.sha256 = self._digest.hexdigest()
         return None
 

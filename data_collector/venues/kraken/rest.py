@@ -23,7 +23,7 @@ from data_collector.rest.client import RestOptions
 from data_collector.rest.judging import Answer, Judgement, Meaning, judged_by_status, page_told, shortened
 from data_collector.rest.time_paged import TimePagedRest
 from data_collector.rest.time_paging import TimedPage
-from data_collector.venues.kraken.venue import HINT_451, PAUSE_S
+from data_collector.venues.kraken.venue import PAUSE_S
 
 ERRORS: tuple[tuple[str, Meaning, float | None], ...] = (
     ("Rate limit exceeded", "limited", 5.0), ("Too many requests", "limited", 5.0),
@@ -44,7 +44,6 @@ V1_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
 TRADED_STATUSES = frozenset({"online", "limit_only", "reduce_only"})
 
 Result = TypeVar("Result")
-Row = TypeVar("Row")
 
 _NANOSECONDS = re.compile(r"[0-9]{1,19}")
 _THROTTLED_UNTIL = re.compile(r"Throttled: *([0-9]{1,11})")
@@ -116,7 +115,7 @@ class KrakenRest(TimePagedRest):
     def judge(self, path: str, answer: Answer) -> Judgement:
         """Another status than 200 does not come from the exchange."""
         if answer.status != 200:
-            return judged_by_status(answer, page_told(answer.body), HINT_451)
+            return judged_by_status(answer, page_told(answer.body))
         try:
             told = msgspec.json.decode(answer.body, type=Errors).error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -190,29 +189,18 @@ def _rules(pair: Pair) -> SymbolRules:
 
 
 def _ticker(symbol: str, row: TickerRow, time_ms: int) -> Ticker:
+    texts = (row.p[1], row.c[0], row.b[0], row.a[0], row.h[1], row.l[1])
+    average, last, bid, ask, high, low = map(pages.price_of, texts)
     return Ticker(
-        symbol=symbol, weighted_avg_price=_price(row.p[1]), last_price=_price(row.c[0]), last_qty=row.c[1],
-        bid_price=_price(row.b[0]), bid_qty=row.b[2], ask_price=_price(row.a[0]), ask_qty=row.a[2],
-        high_price=_price(row.h[1]), low_price=_price(row.l[1]), volume=row.v[1], count=row.t[1], event_ms=time_ms,
+        symbol=symbol, weighted_avg_price=average, last_price=last, last_qty=row.c[1], bid_price=bid, bid_qty=row.b[2],
+        ask_price=ask, ask_qty=row.a[2], high_price=high, low_price=low, volume=row.v[1], count=row.t[1],
+        event_ms=time_ms,
     )  # fmt: skip
-
-
-def _price(text: str) -> str | None:
-    """0.00000 is written where there is none."""
-    return text if text.strip("0.") else None
-
-
-def _rows(asked: str, result: Mapping[str, list[Row] | str | int]) -> list[Row]:
-    """They lie beside `last`, under some name of the pair."""
-    found = next((rows for rows in result.values() if isinstance(rows, list)), None)
-    if found is None:
-        raise pages.BadPage(f"{asked} came without rows")
-    return found
 
 
 def _trades(symbol: str, count: int, result: Mapping[str, list[TradeRow] | str]) -> TimedPage:
     asked, last = f"trades of {symbol}", result.get("last")
-    rows = _rows(asked, result)
+    rows = pages.only_rows(asked, result)
     pages.check_rows(asked, rows, count)
     pages.check_ids(asked, 0, (row[-1] for row in rows))
     if not isinstance(last, str) or not _NANOSECONDS.fullmatch(last):
@@ -230,7 +218,7 @@ def _trade(symbol: str, price: str, quantity: str, time_s: float, side: str, _: 
 def _klines(symbol: str, interval: str, span: tuple[int, int], result: Mapping[str, list[KlineRow] | int]) -> KlinePage:
     """Rows come of any age; `last` is the newest that is final, and after it one runs."""
     asked, last_s, step_ms = f"klines of {symbol} {interval}", result.get("last"), LENGTHS_MS[interval]
-    rows = _rows(asked, result)
+    rows = pages.only_rows(asked, result)
     if not isinstance(last_s, int):
         raise pages.BadPage(f"{asked} end with {last_s!r}")
     closed_ms = min(last_s * 1000 + step_ms, rows[-1][0] * 1000) if rows else 0

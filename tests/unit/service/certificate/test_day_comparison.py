@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
+from msgspec import structs
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
@@ -116,3 +117,15 @@ async def test_missing_trades_get_the_reason_that_the_store_declares() -> None:
 
     (difference,) = found.differences
     assert (difference.count, difference.declared) == (6, {"refused": 2, "lost": 2})
+
+
+async def test_times_that_differ_by_what_a_float_leaves_are_equal() -> None:
+    """The stream tells microsecond 999 of one millisecond, and REST, in floats, 0 of the next."""
+    (ours,) = trades(1)
+    ours = structs.replace(ours, sub_ms_us=999)
+    theirs = structs.replace(ours, time_ms=ours.time_ms + 1, sub_ms_us=0)
+    later = structs.replace(theirs, sub_ms_us=5)
+
+    assert (await compared([theirs], [ours])).is_equal
+    assert not (await compared([later], [ours])).is_equal
+    assert not (await compared([structs.replace(theirs, price="1")], [ours])).is_equal

@@ -12,7 +12,7 @@ from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
 from data_collector.model.records import Quote
 from data_collector.model.venue import Acknowledged, Pulse, Refused, UnknownEvent
-from data_collector.venues.kraken.codec import SYMBOLS_PER_REQUEST, KrakenCodec
+from data_collector.venues.kraken.codec import KrakenCodec
 
 CODEC = KrakenCodec()
 TRADE = {
@@ -54,15 +54,6 @@ def test_one_request_a_channel_names_its_streams_and_symbols() -> None:
         "params": {"channel": "trade", "symbol": ["BTC/USD", "ETH/USD"], "snapshot": True},
         "req_id": 7,
     }
-
-
-def test_many_symbols_are_several_requests() -> None:
-    names = [f"trade:A{number}/USD" for number in range(2 * SYMBOLS_PER_REQUEST + 1)]
-
-    requests = CODEC.requests(names, 1, adds=True)
-
-    assert [request.number for request in requests] == [1, 2, 3]
-    assert [stream for request in requests for stream in request.streams] == names
 
 
 def test_a_book_is_given_up_with_the_depth_that_it_was_asked_for_with() -> None:
