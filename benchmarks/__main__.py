@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 
 from benchmarks import (
     abuse,
+    building,
     exactness,
     history,
     hour,
@@ -122,6 +123,7 @@ def _hour_trades(arguments: argparse.Namespace) -> int:
 PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = {
     "feed": feed,
     "exactness": lambda given: exactness.run(messages=given.messages, seconds=given.seconds),
+    "building": lambda given: building.run(messages=given.messages),
     "outage": lambda given: outage.run(trades=given.messages),
     "hour": lambda given: hour.run(trades=_hour_trades(given)),
     "recovery": lambda _: recovery.run(),

@@ -1,12 +1,16 @@
-"""The best levels of an order book, kept from what changes of it."""
+"""The best levels of order books, kept from what changes of them."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from decimal import Decimal
 
 Offer = tuple[str, str]
 """Price and quantity, with the exchange's digits."""
+
+Top = tuple[Offer, Offer]
+"""Best bid and best ask."""
 
 
 class Book:
@@ -20,7 +24,7 @@ class Book:
         self._asks: dict[Decimal, Offer] = {}
 
     @property
-    def top(self) -> tuple[Offer, Offer] | None:
+    def top(self) -> Top | None:
         """Best bid and best ask; None while one of them is missing."""
         if not self._bids or not self._asks:
             return None
@@ -61,3 +65,30 @@ class Book:
     def _digits(self, which: int, text: str) -> str:
         whole, _, part = text.partition(".")
         return (whole + part.ljust(self._decimals[which], "0")).lstrip("0")
+
+
+class Books:
+    """Those of one connection. Raises `ValueError` for a change that cannot be taken in."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._books: dict[str, Book] = {}
+
+    def begin(self, symbol: str) -> None:
+        """What comes next is all of it."""
+        self._books[symbol] = Book(self._depth)
+
+    def change(
+        self, symbol: str, bids: Iterable[Offer], asks: Iterable[Offer], *, time_us: int, checksum: int
+    ) -> tuple[int, Top] | None:
+        """Number and top, where the top is another than before; `checksum` is the CRC32 of its digits."""
+        book = self._books.get(symbol)
+        if book is None:
+            raise ValueError("the book has no snapshot")
+        before = book.top
+        book.change(bids, asks)
+        if zlib.crc32(book.digits.encode()) != checksum:
+            # Wrong from here on: it stays silent, and that brings a new snapshot.
+            del self._books[symbol]
+            raise ValueError("the checksum of the book is not ours")
+        return None if book.top is None or book.top == before else (book.number(time_us), book.top)

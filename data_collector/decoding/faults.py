@@ -1,4 +1,4 @@
-"""What is wrong with a frame, in the words of metrics."""
+"""Frames that are not as they should be, and those that nobody asked for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from contextlib import contextmanager
 import msgspec
 
 from data_collector.model.errors import BadFrame
+from data_collector.model.venue import UnknownEvent
+
+KIND_CHARACTERS_MAX = 64
+"""A kind is repeated in logs; the longest documented one has 14 characters."""
+
+
+def unknown(kind: str) -> UnknownEvent:
+    """A kind that is not read."""
+    return UnknownEvent(kind[:KIND_CHARACTERS_MAX])
 
 
 @contextmanager

@@ -328,6 +328,12 @@ class Cost(Struct, frozen=True):
     """How long one takes where several follow each other and the budget is not spent."""
 
 
+HINT_451 = (
+    "The exchange does not serve this place. Run the collector where it does, or reach it through a proxy: set "
+    "HTTPS_PROXY and USE_PROXY=1"
+)
+
+
 class Venue(Struct, frozen=True):
     """An exchange, as its folder exports it."""
 
@@ -345,12 +351,12 @@ class Venue(Struct, frozen=True):
     codec: Codec
     calendar: Calendar
     open_rest: OpenRest
-    hint_451: str
-    """What to do where the exchange does not serve the place (HTTP 451)."""
     read_symbol: Callable[[str], str | None] = str.upper
     """What a user wrote in the exchange's own form; None where it can be no symbol of it."""
     klines: Literal["streamed", "built"] = "streamed"
     """Built: its streams close none, and they are made from the trades."""
+    hint_451: str = HINT_451
+    """What to do where the exchange does not serve the place (HTTP 451)."""
     reach: Reach = Reach()
     cost: Cost = Cost()
     published: PublishedFiles | None = None

@@ -60,6 +60,8 @@ def _totals(snapshot: Snapshot) -> list[Sample]:
         Sample("data_collector_validation_errors_total", snapshot.validation_errors),
         Sample("data_collector_messages_in_flight", snapshot.messages_in_flight),
     ]
+    if snapshot.exchange is not None:
+        totals.append(Sample("data_collector_exchange_info", 1, {"exchange": snapshot.exchange}))
     if snapshot.last_message_seconds_ago is not None:
         totals.append(Sample("data_collector_last_message_seconds_ago", snapshot.last_message_seconds_ago))
     return totals

@@ -58,6 +58,7 @@ SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
 DROP_CHANNEL = Label("channel", "kline, quarantine, late")
 RULE = Label("rule", "an id of the validation rules")
 SEVERITY = Label("severity", "warning, info")
+EXCHANGE = Label("exchange", "its name")
 HEALTH = Label("status", "healthy, degraded, unhealthy")
 GROUP_STATE = Label("state", "at_risk (soon), lost (already)")
 GAP_REASON = Label("reason", "lost, refused, absent, skipped")
@@ -252,6 +253,7 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
         "Symbols whose trade ids seem to begin anew and of which nothing is stored until that is decided",
     ],
     Annotated[Literal["data_collector_health"], "1 for the status that /health tells, 0 for the others", HEALTH],
+    Annotated[Literal["data_collector_exchange_info"], "1 for the exchange that is collected", EXCHANGE],
     Annotated[Literal["data_collector_ready"], "1 while /health/ready is 200, else 0"],
     Annotated[
         Literal["data_collector_running"], "1 while records are collected; 0 when stopped, or when nothing answers"

@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from data_collector.model.venue import HINT_451
 from data_collector.observe.escaping import escaped
 
 ENDPOINT_STATUSES = frozenset({401, 404, 405, 410})
@@ -54,7 +55,7 @@ class Judgement(Struct, frozen=True):
     """Refused is every request of that kind."""
 
 
-def judged_by_status(answer: Answer, told: str, hint_451: str) -> Judgement:
+def judged_by_status(answer: Answer, told: str, hint_451: str = HINT_451) -> Judgement:
     """An answer that is in order or not by its status alone; `told` are the words that came with it."""
     status = answer.status
     words = f"HTTP {status}{told}"

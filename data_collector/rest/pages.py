@@ -5,7 +5,8 @@ Whether a record makes sense (prices, times, highs and lows) is the gate's busin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -21,8 +22,19 @@ CLOSED_MARGIN_MS = 1000
 """A kline whose end is younger may still change: the exchange's parts do not share one clock."""
 
 
+Row = TypeVar("Row")
+
+
 class BadPage(VenueUnreachable):
     """An answer that contradicts the question or itself; asking again may bring a better one."""
+
+
+def only_rows(asked: str, result: Mapping[str, list[Row] | str | int]) -> list[Row]:
+    """The one list, under whatever name, beside what is said of it."""
+    found = [rows for rows in result.values() if isinstance(rows, list)]
+    if len(found) != 1:
+        raise BadPage(f"{asked} came in {len(found)} lists")
+    return found[0]
 
 
 def check_rows(asked: str, rows: Sequence[object], limit: int) -> None:
@@ -79,6 +91,11 @@ def bare_kline(
         symbol, interval, open_ms, close_ms, *prices, volume, quote_volume=None, taker_buy_base_volume=None,
         taker_buy_quote_volume=None, trades=trades, is_closed=True, event_ms=close_ms + 1,
     )  # fmt: skip
+
+
+def price_of(text: str) -> str | None:
+    """None where zero says that there is none."""
+    return text if text.strip("0.") else None
 
 
 def step_of(text: str) -> float:

@@ -21,6 +21,7 @@ from data_collector.proxies import proxy_of
 from data_collector.service.part import Part, PartHealth, Spawn, names
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
+from data_collector.settings.fields import variable_of
 
 DIALS_PART = 0.9
 """Of the connection attempts that the exchange allows per address: others may share ours."""
@@ -77,7 +78,7 @@ class Lines(Part):
         self._counters.set("data_collector_connections", sum(line.down_s == 0.0 for line in lines))
         refused = refused_streams(lines)
         self._counters.set("data_collector_streams_refused", len(refused))
-        reasons = _down_reasons(lines) + refused_reasons(refused)
+        reasons = _down_reasons(lines) + refused_reasons(refused, self._wiring.symbols_setting)
         late = [(line.name, line.lag_s) for line in lines if line.lag_s]
         reasons += [
             f"line {name} brings messages {lag_s:.0f} s later than it did: the way to the exchange is too slow"
@@ -113,8 +114,8 @@ def refused_streams(lines: Iterable[Line]) -> dict[Key, RefusedStream]:
     return {key: refused for line in lines for key, refused in line.refused.items()}
 
 
-def refused_reasons(refused: Mapping[Key, RefusedStream]) -> list[str]:
-    """What an operator must know of it, in one sentence."""
+def refused_reasons(refused: Mapping[Key, RefusedStream], setting: str) -> list[str]:
+    """What an operator must know of it, in one sentence; `setting` names the symbols."""
     if not refused:
         return []
     units: dict[str, list[str]] = {}
@@ -125,7 +126,7 @@ def refused_reasons(refused: Mapping[Key, RefusedStream]) -> list[str]:
     again = "they are not asked for again before a restart, because each time it costs the connection"
     if not all(each.is_final for each in refused.values()):
         again = "they are asked for again every few minutes"
-    cure = "correct the symbol's name, or give it up (SYMBOLS, or a change of subscriptions)"
+    cure = f"correct the symbol's name, or give it up ({setting}, or a change of subscriptions)"
     return [f"the exchange refuses streams of {names(told)} ({words!r}); the others flow, and {again}: {cure}"]
 
 
@@ -137,6 +138,8 @@ class Wiring:
     ) -> None:
         """`extra` channels are subscribed to besides."""
         self._settings = settings
+        self.symbols_setting = variable_of("symbols", venue.name)
+        """What names the symbols at a start."""
         self._venue = venue
         self.extra = extra
         limits = venue.limits

@@ -290,7 +290,9 @@ class Resubscription:
             return [f"Connections that do not carry all of it yet: {late}."]
         added = {key for plan in plans for key in plan.added}
         refused = {key: each for key, each in refused_streams(touched).items() if key in added}
-        return [f"{reason[0].upper()}{reason[1:]}." for reason in refused_reasons(refused)]
+        return [
+            f"{reason[0].upper()}{reason[1:]}." for reason in refused_reasons(refused, self._wiring.symbols_setting)
+        ]
 
     def _groups(self, running: RunningParts, plans: Sequence[GroupPlan]) -> list[Group]:
         """The group of each plan, with the streams that it is to have."""

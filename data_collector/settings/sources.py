@@ -245,6 +245,8 @@ def _slips(names: Iterable[str], place: str, settings: Sequence[str]) -> list[st
     found = []
     for name in sorted(set(names) - set(known)):
         close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=_SIMILAR)
+        if name.upper() == f"{FIRST_EXCHANGE}_symbols".upper():
+            close = [variable_of("symbols", FIRST_EXCHANGE)]
         if close and len(name) <= 64:
             found.append(f"{name} in {place} is not a setting; did you mean {close[0]}?")
     return found

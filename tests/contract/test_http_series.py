@@ -356,6 +356,7 @@ async def test_rows_of_two_exchanges_are_not_mixed(
                 body=b'{"symbols": ["BTC/USD"], "exchange": "nowhere"}',
             ),
         ]  # fmt: skip
+        counted = service.get("/metrics/prometheus").text
         health, status, metrics = (service.get(path).json for path in ("/health", "/status", "/metrics"))
 
     close = "45180.10" if exchange == "binance" else "45180.20"
@@ -372,3 +373,4 @@ async def test_rows_of_two_exchanges_are_not_mixed(
     assert [order.status for order in orders] == [404, 404]
     assert (health["exchange"], status["exchange"], status["symbols"]) == (exchange, exchange, [symbol])
     assert metrics["symbols"] == [f"{prefix}{symbol}"]
+    assert f'data_collector_exchange_info{{exchange="{exchange}"}} 1.0' in counted

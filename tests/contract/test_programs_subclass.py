@@ -122,11 +122,11 @@ def test_fault_in_a_hook_is_told_without_local_variables_and_stops_nothing(tmp_p
 
 
 def test_exchange_that_is_not_shipped_yet_is_a_clear_refusal() -> None:
-    class KrakenDataCollector(BinanceDataCollector):
-        exchange = "kraken"
+    class GoxDataCollector(BinanceDataCollector):
+        exchange = "mtgox"
 
-    with pytest.raises(Misconfigured, match=r"no exchange named 'kraken'.*binance"):
-        KrakenDataCollector()
+    with pytest.raises(Misconfigured, match=r"no exchange named 'mtgox'.*binance"):
+        GoxDataCollector()
 
 
 async def test_facade_raises_what_keeps_it_from_collecting(tmp_path: Path, market: Exchange) -> None:

@@ -78,6 +78,25 @@ async def test_refusal_that_costs_the_connection_is_narrowed_down_over_the_next_
         assert "ETHUSDT (5m kline)" in reason
 
 
+async def test_refused_stream_that_speaks_all_the_same_is_refused_no_longer(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exchange refuses what is subscribed already, for instance, because its answer came too late."""
+    monkeypatch.setattr(refused_streams, "AGAIN_S", NEVER_S)
+    async with playing(store, folder, simulator=exchange(RefuseStreams(stream="ethusdt@trade"))) as scene:
+        await good_ones_flow(scene)
+        assert told(scene)
+
+        [connection] = scene.simulator.connections()
+        connection.subscribe(["ethusdt@trade"])
+
+        def is_given() -> bool:
+            scene.simulator.advance(200)
+            return not told(scene)
+
+        await until_async(is_given, "the end of the refusal")
+
+
 async def test_symbol_that_the_exchange_refuses_is_told_where_subscriptions_are_changed(
     store: Store, folder: Path
 ) -> None:

@@ -183,7 +183,7 @@ async def test_klines_are_those_that_are_over_and_prove_nothing_of_what_is_kept_
         ("EQuery:Unknown asset pair", "refused", True, None),
         ("EGeneral:Invalid arguments:since", "refused", True, None),
         ("EAPI:Rate limit exceeded", "limited", False, 5.0),
-        (f"EService: Throttled: {int(time.time()) + 3_600}", "limited", False, 3_600.0),
+        ("EService: Throttled: {in_an_hour}", "limited", False, 3_600.0),
         ("EService: Throttled: 7", "limited", False, 1.0),
         ("EGeneral:Temporary lockout", "banned", False, 900.0),
         ("EService:Unavailable", "failed", False, None),
@@ -196,7 +196,7 @@ async def test_errors_that_come_with_status_200(
     kraken: Kraken, error: str, outcome: str, wait_s: float | None, *, is_final: bool
 ) -> None:
     await kraken.rest.symbols()
-    kraken.errors = [error]
+    kraken.errors = [error.format(in_an_hour=int(time.time()) + 3_600)]
 
     with pytest.raises(VenueRefused if is_final else VenueUnreachable, match="was answered with E") as caught:
         await kraken.rest.trades("BTC/USD", 1)

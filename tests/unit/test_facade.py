@@ -220,6 +220,22 @@ def test_exchange_that_is_not_shipped_is_told() -> None:
         NowhereDataCollector()
 
 
+def test_subclass_of_another_exchange_dials_it_and_has_a_folder_and_keys_of_its_own() -> None:
+    class KrakenDataCollector(BinanceDataCollector):
+        exchange = "kraken"
+
+    collector = KrakenDataCollector()
+    settings, status = collector._service._settings, collector.status()
+
+    assert (settings.ws_url, settings.rest_url) == ("wss://ws.kraken.com", "https://api.kraken.com")
+    assert (status.symbols, status.key_prefix) == (["BTC/USD", "ETH/USD"], "kraken:")
+    assert str(status.folder).endswith("/var/kraken")
+    with pytest.raises(
+        Misconfigured, match=r"KRAKEN_SYMBOLS='BTCUSD': .* cannot be a symbol; write them as kraken does"
+    ):
+        KrakenDataCollector(symbols=["BTCUSD"])
+
+
 def test_users_own_venue_is_given_the_same_way() -> None:
     own = find_venue("binance")
 

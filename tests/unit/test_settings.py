@@ -246,13 +246,14 @@ def test_env_file_that_cannot_be_read_is_a_fault(content: bytes, tmp_path: Path)
 
 def test_misspelt_names_are_told_with_the_right_one(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
-    env_file.write_text("SYMBOL=BTCUSDT\nredis_uri=redis://h\nPOSTGRES_PASSWORD=x\n")
+    env_file.write_text("SYMBOL=BTCUSDT\nredis_uri=redis://h\nPOSTGRES_PASSWORD=x\nBINANCE_SYMBOLS=BTCUSDT\n")
 
     notices = load(env_file, INTERVAL="1m", PATH="/bin").notices
 
-    assert [notice.split(" ")[0] for notice in notices] == ["INTERVAL", "SYMBOL", "redis_uri"]
+    assert [notice.split(" ")[0] for notice in notices] == ["INTERVAL", "BINANCE_SYMBOLS", "SYMBOL", "redis_uri"]
     assert "did you mean SYMBOLS?" in notices[1]
-    assert "did you mean REDIS_URL?" in notices[2]
+    assert "did you mean SYMBOLS?" in notices[2]
+    assert "did you mean REDIS_URL?" in notices[3]
 
 
 def test_sample_keys_count_as_unset_and_are_told_once() -> None:

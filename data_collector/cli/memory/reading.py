@@ -36,7 +36,7 @@ def found_dsn(settings: Settings) -> str:
 def opened_client(settings: Settings, dsn: str) -> Iterator[Client]:
     """Without a database, history is asked of the HTTP side. Raises `Misconfigured` and `Unavailable`."""
     address = asyncio.run(find_store(settings=settings))
-    with Client(address.whole, api="" if dsn else None, database=dsn) as client:
+    with Client(address.whole, api="" if dsn else None, database=dsn, exchange=settings.exchange) as client:
         yield client
 
 

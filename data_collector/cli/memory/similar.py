@@ -31,7 +31,7 @@ def show_similar(
 ) -> None:  # fmt: skip
     """Raises `Misconfigured` and `Unavailable`."""
     asked = _horizons(horizons)
-    with named_ends(), Memory(folder_of(settings), symbol, interval, window) as memory:
+    with named_ends(), _memory(settings, symbol, interval, window) as memory:
         try:
             dsn = found_dsn(settings)
         except (Misconfigured, Unavailable):
@@ -48,6 +48,10 @@ def show_similar(
         print(msgspec.json.format(msgspec.json.encode(moments), indent=2).decode())
         return
     print_moments(memory, moments, Console())
+
+
+def _memory(settings: Settings, symbol: str, interval: str, window: int) -> Memory:
+    return Memory(folder_of(settings), symbol, interval, window, exchange=settings.exchange)
 
 
 def print_moments(memory: Memory, moments: Moments, console: Console) -> None:

@@ -37,7 +37,10 @@ def _keep(settings: Settings, symbols: Sequence[str], interval: str, window: int
         client = stack.enter_context(opened_client(settings, dsn))
         store = stack.enter_context(PgVectorStore(dsn, table))
         folder = folder_of(settings)
-        memories = [stack.enter_context(Memory(folder, symbol, interval, window)) for symbol in symbols]
+        memories = [
+            stack.enter_context(Memory(folder, symbol, interval, window, exchange=settings.exchange))
+            for symbol in symbols
+        ]
         for memory in memories:
             memory.fill(client, tell=progress_of(memory, "candles"))
         written = store.sync(*memories, tell=lambda memory, reached: progress_of(memory, "shapes")(reached))

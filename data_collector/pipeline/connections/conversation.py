@@ -75,11 +75,10 @@ class Conversation:
         """Ask for streams no longer."""
         given = [stream for stream in streams if stream not in self._refused.found]
         async with self._turn:
-            for request in self._requests(given, adds=False):
-                asked = await self._request(socket, request)
-                refusal = asked.first_refusal
-                if refusal is not None or asked.waiting:
-                    raise _refused(refusal)
+            asked = [await self._request(socket, request) for request in self._requests(given, adds=False)]
+        for each in asked:
+            if each.first_refusal is not None or each.waiting:
+                raise _refused(each.first_refusal)
 
     async def missing(self, socket: WebSocket, streams: Sequence[str]) -> list[str]:
         """Which of the streams the exchange says are not subscribed; none where it does not tell."""

@@ -111,6 +111,10 @@ class Line:
         """Its streams that the exchange will not give, and that it goes without."""
         return {self._keys[stream]: each for stream, each in self._refused.found.items()}
 
+    def accept(self, key: Key) -> None:
+        """The stream speaks, whatever the exchange has said of it."""
+        self._refused.accept([self._context.codec.stream_name(key)])
+
     def sample(self, take: Receive) -> None:
         """Show the next message to `take` too."""
         if self._live is not None:

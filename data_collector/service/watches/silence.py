@@ -227,7 +227,7 @@ class SilenceWatch(Part):
         """Samples every stream within `SAMPLE_S`, and gives those that keep silent."""
         streams = list(self._watched())
         if len(streams) < len(self._streams):
-            self._begin_later(self._refused_keys())
+            self._begin_refused(self._refused_keys())
         slices = max(1, -(-len(streams) // STREAMS_PER_SLICE))
         for number in range(slices):
             await asyncio.sleep(SAMPLE_S / slices)
@@ -244,12 +244,17 @@ class SilenceWatch(Part):
                 elif not stream.rhythm.has_spoken or now - stream.rhythm.heard_s > stream.rhythm.silence_max_s:
                     yield stream
 
-    def _begin_later(self, keys: Collection[Key]) -> None:
-        """Their time begins when the exchange gives them."""
+    def _begin_refused(self, keys: Collection[Key]) -> None:
+        """Their time begins when the exchange gives them; one that speaks is given."""
         now_s = time.monotonic()
         for stream in self._streams if keys else ():
-            if stream.key in keys:
-                stream.begun_s = stream.rhythm.heard_s = now_s
+            if stream.key not in keys:
+                continue
+            stream.begun_s = now_s
+            if self._has_spoken(stream, now_s):
+                for line in stream.group.lines:
+                    line.accept(stream.key)
+            stream.rhythm.heard_s = now_s
 
     async def _judge(self, suspects: Sequence[Stream]) -> None:
         now = time.monotonic()

@@ -11,11 +11,11 @@ from typing import TypeVar, assert_never
 
 import msgspec
 
-from data_collector.decoding.faults import told_as_bad_frames
+from data_collector.decoding.faults import told_as_bad_frames, unknown
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
-from data_collector.model.venue import Acknowledged, Closing, Event, Listed, Refused, Request, UnknownEvent
+from data_collector.model.venue import Acknowledged, Closing, Event, Listed, Refused, Request
 from data_collector.venues.binance.messages import (
     TIMES,
     AggregateTradeMessage,
@@ -37,9 +37,6 @@ STREAMS_PER_REQUEST = 200
 
 INVALID_REQUEST = 2
 """The code of a refusal of what was asked for: a badly formed name among the streams, though it does not tell which."""
-
-KIND_CHARACTERS_MAX = 64
-"""An event kind is repeated in logs; the longest documented one has 14 characters."""
 
 Rare = TypeVar("Rare", Ticker, MiniTicker, AggregateTrade, Quote)
 
@@ -120,9 +117,9 @@ class BinanceCodec:
         if outline.e is None:
             if _present(outline.u) and outline.s is not None:
                 return _made(Quote, self._book_ticker(payload), received_ns)
-            return UnknownEvent("no event kind")
+            return unknown("no event kind")
         if outline.e not in _KINDS:
-            return UnknownEvent(outline.e[:KIND_CHARACTERS_MAX])
+            return unknown(outline.e)
         try:
             return _record(self._message(payload), received_ns)
         except msgspec.ValidationError as error:

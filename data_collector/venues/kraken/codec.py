@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from operator import attrgetter
 
 import msgspec
 
-from data_collector.decoding.book import Book, Offer
-from data_collector.decoding.faults import told_as_bad_frames
+from data_collector.decoding.book import Books, Offer
+from data_collector.decoding.faults import told_as_bad_frames, unknown
 from data_collector.decoding.texts import microseconds, plain_digits
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
 from data_collector.model.records import Quote, Record, Ticker, Trade
-from data_collector.model.venue import Acknowledged, Event, Pulse, Refused, Request, UnknownEvent
-from data_collector.venues.kraken.messages import (
-    Books,
-    Heartbeat,
-    Item,
-    Level,
-    Outline,
-    TickerBody,
-    Tickers,
-    TradeBody,
-    Trades,
-)
-
-SYMBOLS_PER_REQUEST = 100
-"""No limit is documented; each is answered by a message of its own."""
-
-KIND_CHARACTERS_MAX = 64
-"""A kind is repeated in logs."""
+from data_collector.model.venue import Acknowledged, Event, Pulse, Refused, Request
+from data_collector.venues.kraken import messages
 
 DEPTH = 10
 """Levels of a book: the checksum is of so many."""
 
-_PARAMETERS: dict[str, dict[str, object]] = {
-    "trade": {"snapshot": True}, "ticker": {"event_trigger": "trades"}, "book": {"depth": DEPTH},
-}  # fmt: skip
+_PARAMETERS: dict[str, dict[str, object]] = {"trade": {"snapshot": True}, "book": {"depth": DEPTH}}
 
 
 class KrakenCodec:
     """The `Codec` of Kraken spot; of one connection where quotes are read, which books tell."""
 
     def __init__(self) -> None:
-        self._message = msgspec.json.Decoder(Trades | Tickers | Books | Heartbeat).decode
-        self._outline = msgspec.json.Decoder(Outline).decode
-        self._items = msgspec.json.Decoder(list[Item]).decode
-        self._books: dict[str, Book] = {}
+        self._message = msgspec.json.Decoder(messages.Trades | messages.Tickers | messages.BookMessage).decode
+        self._outline = msgspec.json.Decoder(messages.Outline).decode
+        self._items = msgspec.json.Decoder(list[messages.About]).decode
+        self._books = Books(DEPTH)
 
     def session(self) -> KrakenCodec:
         """Each connection begins its books with a snapshot."""
@@ -62,18 +43,15 @@ class KrakenCodec:
     def requests(self, streams: Sequence[str], number: int, *, adds: bool) -> list[Request]:
         """{"method":"subscribe","params":{"channel":"trade","symbol":["BTC/USD"],"snapshot":true},"req_id":7}"""
         requests: list[Request] = []
-        for channel in dict.fromkeys(stream.partition(":")[0] for stream in streams):
-            wanted = [stream for stream in streams if stream.startswith(f"{channel}:")]
-            for start in range(0, len(wanted), SYMBOLS_PER_REQUEST):
-                part = tuple(wanted[start : start + SYMBOLS_PER_REQUEST])
-                symbols = tuple(stream.partition(":")[2] for stream in part)
-                parameters = {"channel": channel, "symbol": symbols, **_PARAMETERS.get(channel, {})}
-                if not adds:
-                    parameters.pop("snapshot", None)
-                method = "subscribe" if adds else "unsubscribe"
-                at = number + len(requests)
-                frame = msgspec.json.encode({"method": method, "params": parameters, "req_id": at})
-                requests.append(Request(at, frame, part, symbols, adds))
+        for at, channel in enumerate(dict.fromkeys(stream.partition(":")[0] for stream in streams), number):
+            part = tuple(stream for stream in streams if stream.startswith(f"{channel}:"))
+            symbols = tuple(stream.partition(":")[2] for stream in part)
+            parameters = {"channel": channel, "symbol": symbols, **_PARAMETERS.get(channel, {})}
+            if not adds:
+                parameters.pop("snapshot", None)
+            method = "subscribe" if adds else "unsubscribe"
+            frame = msgspec.json.encode({"method": method, "params": parameters, "req_id": at})
+            requests.append(Request(at, frame, part, symbols, adds))
         return requests
 
     def survey(self, number: int) -> None:
@@ -87,13 +65,13 @@ class KrakenCodec:
         """One text frame; see the protocol."""
         try:
             message = self._message(frame)
-            if type(message) is Trades:
+            if type(message) is messages.Trades:
                 if len(message.data) == 1:
                     return _trade(message.data[0], received_ns)
                 return [_trade(body, received_ns) for body in sorted(message.data, key=_TRADE_ID)] or Pulse()
-            if type(message) is Tickers:
+            if type(message) is messages.Tickers:
                 return _ticker(message.data[0], received_ns)
-            return self._quote(message, received_ns) if type(message) is Books else Pulse()
+            return self._quote(message, received_ns)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             return self._decode_uncommon(frame, error)
 
@@ -101,64 +79,54 @@ class KrakenCodec:
         with told_as_bad_frames():
             outline = self._outline(frame)
             items = self._items(outline.data) if outline.channel in _KNOWN else []
-            if outline.channel == "status":
-                return _status(items)
-            if outline.channel in _KNOWN:
-                symbols = {item.symbol for item in items}
-                symbol = symbols.pop() if len(symbols) == 1 else None
-                message = f"A {outline.channel} message is not of the documented shape: {error}"
-                raise BadFrame(message, reason="wrong_shape", symbol=symbol) from error
-            return _other(outline)
+            if outline.channel not in _RECORDS:
+                return _event(outline, items)
+            symbols = {item.symbol for item in items}
+            symbol = symbols.pop() if len(symbols) == 1 else None
+            message = f"A {outline.channel} message is not of the documented shape: {error}"
+            raise BadFrame(message, reason="wrong_shape", symbol=symbol) from error
 
-    def _quote(self, message: Books, received_ns: int) -> Quote | Pulse:
+    def _quote(self, message: messages.BookMessage, received_ns: int) -> Quote | Pulse:
         body = message.data[0]
         if message.type == "snapshot":
-            self._books[body.symbol] = Book(DEPTH)
-        book = self._books.get(body.symbol)
-        if book is None:
-            raise ValueError("the book has no snapshot")
-        before = book.top
-        book.change(_offers(body.bids), _offers(body.asks))
-        if zlib.crc32(book.digits.encode()) != body.checksum:
-            # Wrong from here on: it stays silent, and that brings a new snapshot.
-            del self._books[body.symbol]
-            raise ValueError("the checksum of the book is not ours")
-        if book.top is None or book.top == before:
+            self._books.begin(body.symbol)
+        time_us = microseconds(body.timestamp) if body.timestamp else received_ns // 1000
+        bids, asks = _offers(body.bids), _offers(body.asks)
+        changed = self._books.change(body.symbol, bids, asks, time_us=time_us, checksum=body.checksum)
+        if changed is None:
             return Pulse()
-        (bid, bid_quantity), (ask, ask_quantity) = book.top
-        number = book.number(microseconds(body.timestamp) if body.timestamp else received_ns // 1000)
+        number, ((bid, bid_quantity), (ask, ask_quantity)) = changed
         return Quote(body.symbol, number, bid, bid_quantity, ask, ask_quantity, received_ns)
 
 
-_KNOWN = frozenset({"trade", "ticker", "book", "status"})
+_RECORDS = frozenset({"trade", "ticker", "book"})
+_KNOWN = _RECORDS | {"status"}
 _TRADE_ID = attrgetter("trade_id")
 
 
-def _status(items: Sequence[Item]) -> Event:
-    """Only `online` is nothing to tell: in `maintenance`, `cancel_only` and `post_only` nothing is matched."""
-    unusual = [item.system for item in items if item.system != "online"]
-    return UnknownEvent(f"status {unusual[0]}"[:KIND_CHARACTERS_MAX]) if unusual else Pulse()
-
-
-def _other(outline: Outline) -> Event:
-    kind = outline.channel or outline.method
-    if outline.channel is None and outline.method == "pong":
+def _event(outline: messages.Outline, items: Sequence[messages.About]) -> Event:
+    kind, about = outline.channel or outline.method, outline.result
+    if kind == "status" and (systems := [item.system for item in items if item.system != "online"]):
+        # In `maintenance`, `cancel_only` and `post_only` nothing is matched.
+        return unknown(f"status {systems[0]}")
+    if kind in {"status", "heartbeat", "pong"}:
         return Pulse()
     if outline.error is not None or outline.success is False:
-        return Refused(outline.req_id, outline.error or "no reason given", symbol=outline.symbol)
+        # What is wrong with a symbol is refused by its name; the rest is about the state of things.
+        words = outline.error or "no reason given"
+        return Refused(outline.req_id, words, symbol=outline.symbol, passes=outline.symbol is None)
     if outline.success:
-        about = outline.result
         return Acknowledged(outline.req_id, (f"{about.channel}:{about.symbol}",) if about.symbol else None)
     if kind is None:
         raise BadFrame("The frame is neither data nor a reply.", reason="wrong_shape")
-    return UnknownEvent(kind[:KIND_CHARACTERS_MAX])
+    return unknown(kind)
 
 
-def _offers(levels: Sequence[Level]) -> list[Offer]:
+def _offers(levels: Sequence[messages.Level]) -> list[Offer]:
     return [(plain_digits(level.price), plain_digits(level.qty)) for level in levels]
 
 
-def _trade(body: TradeBody, received_ns: int) -> Trade:
+def _trade(body: messages.TradeBody, received_ns: int) -> Trade:
     time_ms, sub_ms_us = divmod(microseconds(body.timestamp), 1000)
     return Trade(
         body.symbol, body.trade_id, plain_digits(body.price), plain_digits(body.qty), time_ms, time_ms,
@@ -166,7 +134,7 @@ def _trade(body: TradeBody, received_ns: int) -> Trade:
     )  # fmt: skip
 
 
-def _ticker(body: TickerBody, received_ns: int) -> Ticker:
+def _ticker(body: messages.TickerBody, received_ns: int) -> Ticker:
     fields = msgspec.structs.asdict(body)
     fields |= {name: plain_digits(value) for name, value in fields.items() if isinstance(value, msgspec.Raw)}
     fields |= {"event_ms": microseconds(body.timestamp) // 1000, "received_ns": received_ns}

@@ -1,7 +1,6 @@
-"""What Kraken's WebSocket v2 sends, as it stands on the wire.
+"""What Kraken's WebSocket v2 sends: https://docs.kraken.com/api/docs/websocket-v2/trade, and the pages beside it.
 
-https://docs.kraken.com/api/docs/websocket-v2/trade, and the pages beside it. Unknown fields are ignored. Prices and
-quantities are JSON numbers, and stay the bytes that came (`Raw`): a float loses their digits.
+Unknown fields are ignored. Prices and quantities are JSON numbers, and stay the bytes that came: a float loses digits.
 """
 
 from __future__ import annotations
@@ -11,24 +10,19 @@ from typing import Literal
 from msgspec import Raw, Struct, field
 
 
-class TradeBody(Struct, frozen=True, gc=False):
-    """{"symbol":"MATIC/USD","side":"sell","price":0.5117,"qty":40.0,"ord_type":"market","trade_id":4665906,
-    "timestamp":"2023-09-25T07:49:37.708706Z"}; `side` is the taker's
-    """
+class TradeBody(Struct, gc=False):
+    """{"symbol":"A/USD","side":"sell","price":0.5117,"qty":40.0,"trade_id":7,"timestamp":"2023-09-25T07:49:37.708706Z"}"""
 
     symbol: str
-    side: Literal["buy", "sell"]
+    side: Literal["buy", "sell"]  # the taker's
     price: Raw
     qty: Raw
     trade_id: int
     timestamp: str
 
 
-class TickerBody(Struct, frozen=True, gc=False):
-    """{"symbol":"BTC/USD","bid":83744.2,"bid_qty":0.56251979,"ask":83744.3,"ask_qty":0.00044780,"last":83744.3,
-    "volume":3156.84782110,"vwap":84174.6,"low":83163.6,"high":85247.4,"change":-429.3,"change_pct":-0.51,
-    "trades":135262,"timestamp":"2026-09-25T17:48:26.844359Z"}; `trades` is seen, and not documented
-    """
+class TickerBody(Struct, gc=False):
+    """{"symbol":"A/USD","bid":83744.2,"bid_qty":0.56,…,"change_pct":-0.51,"timestamp":"2026-09-25T17:48:26.844359Z"}"""
 
     symbol: str
     timestamp: str
@@ -43,79 +37,61 @@ class TickerBody(Struct, frozen=True, gc=False):
     high_price: Raw = field(name="high")
     price_change: Raw = field(name="change")
     price_change_percent: Raw = field(name="change_pct")
-    count: int | None = field(name="trades", default=None)
+    count: int | None = field(name="trades", default=None)  # seen, and not documented
 
 
-class Level(Struct, frozen=True, gc=False):
+class Level(Struct, gc=False):
     """{"price":0.5657,"qty":1098.3947558}: all that is offered at this price; nothing any more when it is 0"""
 
     price: Raw
     qty: Raw
 
 
-class BookBody(Struct, frozen=True, gc=False):
-    """{"symbol":"MATIC/USD","bids":[…],"asks":[],"checksum":2114181697,"timestamp":"2023-10-06T17:35:55.440295Z"}
-
-    Snapshots of 2023 have no timestamp.
-    """
+class BookBody(Struct, gc=False):
+    """{"symbol":"A/USD","bids":[…],"asks":[],"checksum":2114181697,"timestamp":"2023-10-06T17:35:55.440295Z"}"""
 
     symbol: str
     bids: list[Level]
     asks: list[Level]
     checksum: int
-    timestamp: str | None = None
+    timestamp: str | None = None  # snapshots of 2023 have none
 
 
-class Trades(Struct, frozen=True, gc=False, tag_field="channel", tag="trade"):
+class Trades(Struct, gc=False, tag_field="channel", tag="trade"):
     """{"channel":"trade","type":"update","data":[…]}; the snapshot has the newest 50"""
 
     data: list[TradeBody]
 
 
-class Tickers(Struct, frozen=True, gc=False, tag_field="channel", tag="ticker"):
+class Tickers(Struct, gc=False, tag_field="channel", tag="ticker"):
     """{"channel":"ticker","type":"update","data":[…]}: rolling 24 hours, on every trade"""
 
     data: tuple[TickerBody]
 
 
-class Books(Struct, frozen=True, gc=False, tag_field="channel", tag="book"):
+class BookMessage(Struct, gc=False, tag_field="channel", tag="book"):
     """{"channel":"book","type":"update","data":[…]}; the snapshot has every level"""
 
     type: Literal["snapshot", "update"]
     data: tuple[BookBody]
 
 
-class Heartbeat(Struct, frozen=True, gc=False, tag_field="channel", tag="heartbeat"):
-    """{"channel":"heartbeat"}, every second in which nothing else is sent"""
+class About(Struct):
+    """What tells whom items of `data` and answers are about; a status has {"system":"online","version":"2.0.10"}"""
 
-
-class Item(Struct, frozen=True):
-    """Of `data`, what tells whom it is about; and {"system":"online","version":"2.0.10"} of a status."""
-
+    channel: str | None = None
     symbol: str | None = None
     system: str | None = None
 
 
-class Subscription(Struct, frozen=True):
-    """What an answer agrees to: {"channel":"trade","snapshot":true,"symbol":"BTC/USD"}"""
-
-    channel: str = ""
-    symbol: str | None = None
-
-
-class Outline(Struct, frozen=True):
-    """Just enough of any other frame to tell what it is; every field may be missing (a Raw of no bytes).
-
-    {"method":"subscribe","req_id":7,"result":{"channel":"trade","snapshot":true,"symbol":"BTC/USD"},"success":true}
-    {"method":"subscribe","req_id":7,"error":"Currency pair not supported XBT/USD","success":false,"symbol":"XBT/USD"}
-    {"method":"pong","req_id":101}
-    """
+class Outline(Struct):
+    """{"method":"subscribe","req_id":7,"result":{"channel":"trade","symbol":"A/USD"},"success":true}, and any other"""
 
     channel: str | None = None
     data: Raw = Raw()
     method: str | None = None
     success: bool | None = None
-    result: Subscription = Subscription()
+    result: About = field(default_factory=About)
     error: str | None = None
     symbol: str | None = None
     req_id: int | str | None = None

@@ -23,7 +23,7 @@ from data_collector.rest.client import RestOptions
 from data_collector.rest.judging import Answer, Judgement, Meaning, judged_by_status, page_told, shortened
 from data_collector.rest.time_paged import TimePagedRest
 from data_collector.rest.time_paging import TimedPage
-from data_collector.venues.kraken.venue import HINT_451, PAUSE_S
+from data_collector.venues.kraken.venue import PAUSE_S
 
 ERRORS: tuple[tuple[str, Meaning, float | None], ...] = (
     ("Rate limit exceeded", "limited", 5.0), ("Too many requests", "limited", 5.0),
@@ -32,21 +32,11 @@ ERRORS: tuple[tuple[str, Meaning, float | None], ...] = (
 )  # fmt: skip
 """What they mean by a part of them, and the wait; all others pass: it is busy, restarts, or does not know."""
 
-FLOAT_US = 0.12
-"""By so much the floats of times are off."""
-
-PAIRS_MAX = 100
-"""What a URL holds; of more the statistics of all are asked for."""
-
 V1_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
 """The symbol list has names of the older protocol."""
 
-TRADED_STATUSES = frozenset({"online", "limit_only", "reduce_only"})
-
 Result = TypeVar("Result")
-Row = TypeVar("Row")
 
-_NANOSECONDS = re.compile(r"[0-9]{1,19}")
 _THROTTLED_UNTIL = re.compile(r"Throttled: *([0-9]{1,11})")
 
 
@@ -116,7 +106,7 @@ class KrakenRest(TimePagedRest):
     def judge(self, path: str, answer: Answer) -> Judgement:
         """Another status than 200 does not come from the exchange."""
         if answer.status != 200:
-            return judged_by_status(answer, page_told(answer.body), HINT_451)
+            return judged_by_status(answer, page_told(answer.body))
         try:
             told = msgspec.json.decode(answer.body, type=Errors).error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -134,7 +124,7 @@ class KrakenRest(TimePagedRest):
         """One call, and one for the clock: statistics tell no time."""
         known, time_ms = await self._listed(), await self.server_time_ms() // 1000 * 1000
         names = {symbol: known[symbol] for symbol in symbols if symbol in known}
-        query = {"pair": ",".join(each[0] for each in names.values())} if len(names) <= PAIRS_MAX else {}
+        query = {"pair": ",".join(each[0] for each in names.values())}
         rows = (await self._get("/0/public/Ticker", query, 1, Answered[dict[str, TickerRow]])).result if names else {}
         found = ((symbol, next((rows[name] for name in each if name in rows), None)) for symbol, each in names.items())
         return [_ticker(symbol, row, time_ms) for symbol, row in found if row is not None]
@@ -184,53 +174,42 @@ def _judged(error: str) -> Judgement:
 
 def _rules(pair: Pair) -> SymbolRules:
     base, _, quote = pair.symbol.partition("/")
-    status = "TRADING" if pair.status in TRADED_STATUSES else pair.status.upper()
+    status = "TRADING" if pair.status in {"online", "limit_only", "reduce_only"} else pair.status.upper()
     tick_size = pages.step_of(pair.tick_size) or pages.step_of(f"1e-{pair.pair_decimals}")
     return SymbolRules(pair.symbol, status, base, quote, tick_size, pages.step_of(f"1e-{pair.lot_decimals}"))
 
 
 def _ticker(symbol: str, row: TickerRow, time_ms: int) -> Ticker:
+    texts = (row.p[1], row.c[0], row.b[0], row.a[0], row.h[1], row.l[1])
+    average, last, bid, ask, high, low = map(pages.price_of, texts)
     return Ticker(
-        symbol=symbol, weighted_avg_price=_price(row.p[1]), last_price=_price(row.c[0]), last_qty=row.c[1],
-        bid_price=_price(row.b[0]), bid_qty=row.b[2], ask_price=_price(row.a[0]), ask_qty=row.a[2],
-        high_price=_price(row.h[1]), low_price=_price(row.l[1]), volume=row.v[1], count=row.t[1], event_ms=time_ms,
+        symbol=symbol, weighted_avg_price=average, last_price=last, last_qty=row.c[1], bid_price=bid, bid_qty=row.b[2],
+        ask_price=ask, ask_qty=row.a[2], high_price=high, low_price=low, volume=row.v[1], count=row.t[1],
+        event_ms=time_ms,
     )  # fmt: skip
-
-
-def _price(text: str) -> str | None:
-    """0.00000 is written where there is none."""
-    return text if text.strip("0.") else None
-
-
-def _rows(asked: str, result: Mapping[str, list[Row] | str | int]) -> list[Row]:
-    """They lie beside `last`, under some name of the pair."""
-    found = next((rows for rows in result.values() if isinstance(rows, list)), None)
-    if found is None:
-        raise pages.BadPage(f"{asked} came without rows")
-    return found
 
 
 def _trades(symbol: str, count: int, result: Mapping[str, list[TradeRow] | str]) -> TimedPage:
     asked, last = f"trades of {symbol}", result.get("last")
-    rows = _rows(asked, result)
+    rows = pages.only_rows(asked, result)
     pages.check_rows(asked, rows, count)
     pages.check_ids(asked, 0, (row[-1] for row in rows))
-    if not isinstance(last, str) or not _NANOSECONDS.fullmatch(last):
+    if not isinstance(last, str) or not last.isdecimal() or len(last) > 19:
         raise pages.BadPage(f"{asked} end with {last!r}")
     return TimedPage([_trade(symbol, *row) for row in rows], int(last), is_full=len(rows) == count)
 
 
 def _trade(symbol: str, price: str, quantity: str, time_s: float, side: str, _: str, __: str, trade_id: int) -> Trade:
-    # Finer digits are cut off, as on the stream; what the float has lost of them could be a whole microsecond.
+    # Finer digits are cut off, as on the stream; the float is off by up to 0.12 µs.
     second = int(time_s)
-    time_ms, sub_ms_us = divmod(second * 1_000_000 + int((time_s - second) * 1e6 + FLOAT_US), 1000)
+    time_ms, sub_ms_us = divmod(second * 1_000_000 + int((time_s - second) * 1e6 + 0.12), 1000)
     return Trade(symbol, trade_id, price, quantity, time_ms, time_ms, side == "s", sub_ms_us=sub_ms_us)
 
 
 def _klines(symbol: str, interval: str, span: tuple[int, int], result: Mapping[str, list[KlineRow] | int]) -> KlinePage:
     """Rows come of any age; `last` is the newest that is final, and after it one runs."""
     asked, last_s, step_ms = f"klines of {symbol} {interval}", result.get("last"), LENGTHS_MS[interval]
-    rows = _rows(asked, result)
+    rows = pages.only_rows(asked, result)
     if not isinstance(last_s, int):
         raise pages.BadPage(f"{asked} end with {last_s!r}")
     closed_ms = min(last_s * 1000 + step_ms, rows[-1][0] * 1000) if rows else 0

@@ -10,11 +10,6 @@ from data_collector.venues.kraken.codec import KrakenCodec
 PAUSE_S = 1.05
 """One call a second is allowed to an address; two that were sent so may arrive a little closer."""
 
-HINT_451 = (
-    "Kraken does not serve this place. Run the collector where it does, or reach it through a proxy: set "
-    "HTTPS_PROXY and USE_PROXY=1"
-)
-
 VENUE = Venue(
     name="kraken",
     key_prefix="kraken:",
@@ -38,7 +33,6 @@ VENUE = Venue(
     calendar=UtcCalendar(),
     read_symbol=lambda text: text.upper() if "/" in text else None,
     open_rest=opened_later(f"{__package__}.rest:KrakenRest"),
-    hint_451=HINT_451,
     klines="built",
     reach=Reach(trades_per_answer=1000, klines_per_answer=720, klines_kept=720),
     # Listing is the symbols, the clock and the statistics; half of a call a second is for what is not urgent.

@@ -70,6 +70,8 @@ class Habits(Struct, frozen=True):
     """Its refusals name the symbol."""
     passes: bool = False
     """What it refuses it refuses for now."""
+    gives_back: bool = True
+    """What is given up; else that is refused."""
     forgets: int = 0
     """So many of a request's answers it leaves out."""
     closes: bool = False
@@ -114,7 +116,7 @@ class Exchange:
         if not streams:
             return [Listed(told, tuple(self.subscribed))]
         self.asked.append(streams)
-        bad = [stream for stream in streams if stream in self.bad] if adds else []
+        bad = [stream for stream in streams if (stream in self.bad if adds else not self.habits.gives_back)]
         if bad and not self.habits.names:
             return [Refused(told, "a bad name", passes=self.habits.passes)]
         good = [stream for stream in streams if stream not in bad]

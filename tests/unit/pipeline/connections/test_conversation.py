@@ -214,6 +214,21 @@ async def test_refused_streams_are_neither_missing_nor_given_up() -> None:
     assert await scene.conversation.missing(scene.socket, STREAMS) == ["trade:A"]
 
 
+async def test_everything_is_given_up_though_some_of_it_was_not_subscribed() -> None:
+    """What is subscribed still cannot be asked for anew, where the exchange takes that for a mistake."""
+    scene = Scene()
+    scene.codec = PlainCodec(2)
+    scene.connect()
+    await scene.subscribe(STREAMS[:4])
+    scene.exchange.habits = Habits(way="stream", names=True, gives_back=False)
+
+    with pytest.raises(VenueUnreachable, match="refused"):
+        await scene.conversation.unsubscribe(scene.socket, STREAMS[:4])
+
+    assert scene.exchange.asked[-2:] == [STREAMS[:2], STREAMS[2:4]]
+    assert not scene.refused.found
+
+
 async def test_line_with_nothing_but_refused_streams_asks_for_all_of_them() -> None:
     scene = Scene(STREAMS)
     await scene.subscribe()
