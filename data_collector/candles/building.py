@@ -74,6 +74,11 @@ class CandleBuilder:
         return self._base
 
     @property
+    def has_begun(self) -> bool:
+        """Whether trades are known from some time on."""
+        return self.starts_ms < NEVER
+
+    @property
     def is_fresh(self) -> bool:
         """Whether nothing is known yet."""
         return self.starts_ms == NEVER and self.settled_ms < 0
@@ -100,7 +105,7 @@ class CandleBuilder:
         """The running kline of a longer interval begins with these, which are whole, up to now."""
         if (running := self._sums.get(interval)) is None or not parts:
             return
-        place = self._place(interval, parts[0].open_ms)
+        place = self.place(interval, parts[0].open_ms)
         candles = [self._candle_of(part) for part in parts]
         if place is None or any(candle is None for candle in candles):
             return
@@ -207,7 +212,7 @@ class CandleBuilder:
         self._told_id = self.last_id
         found: list[Kline] = []
         for name, running in self._sums.items():
-            open_ms = self._place(name, newest_ms)
+            open_ms = self.place(name, newest_ms)
             if open_ms is None or not self._is_whole(open_ms, running):
                 continue
             next_open_ms = self._calendar.next_open_ms(name, open_ms)
@@ -279,7 +284,7 @@ class CandleBuilder:
             for name, running in self._sums.items():
                 if running.candle is not None and running.next_open_ms <= open_ms:
                     running.end()
-                if running.candle is None and (place := self._place(name, open_ms)) is not None:
+                if running.candle is None and (place := self.place(name, open_ms)) is not None:
                     starts_ms = max(self.starts_ms, running.since_ms)
                     is_whole = candle.is_whole if name == self._base else place >= starts_ms
                     running.open(Candle(place, is_whole=is_whole), self._calendar.next_open_ms(name, place))
@@ -294,7 +299,8 @@ class CandleBuilder:
             self.doubtful = {time_ms for time_ms in self.doubtful if time_ms >= min(oldest_ms, until_ms - DAY_MS)}
             self.borders = {time_ms for time_ms in self.borders if time_ms >= until_ms - DAY_MS}
 
-    def _place(self, interval: str, time_ms: int) -> int | None:
+    def place(self, interval: str, time_ms: int) -> int | None:
+        """When the kline of that time opened; None where only the exchange can tell."""
         anchor_ms = self._anchors.get(interval)
         step_ms = self._calendar.next_open_ms(interval, 0)
         if anchor_ms is None and step_ms > DAY_MS and not interval.endswith("M"):

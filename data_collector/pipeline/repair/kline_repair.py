@@ -33,6 +33,9 @@ GRACE_S = 5.0
 BUILT_GRACE_S = 60.0
 """All trades of a kline are here, and only a later one is waited for, or the exchange's newest id."""
 
+FIRST_S = 30.0
+"""A kline of which trades are missing is the first of a series, and REST does not tell it: then the next one is."""
+
 LOOK_S = 0.5
 """How often series are looked at."""
 
@@ -187,8 +190,12 @@ class KlineRepair:
     def _give_up(self, now: float, now_ms: int) -> None:
         for key, hole in list(self._holes.items()):
             series = self._klines.series[key]
+            held_ms = series.first_held_ms
             if now >= hole.next_s and series.pass_refused() is not None:
                 # No good copy of what was refused has come.
+                self._klines.release(series)
+            elif series.is_beginning and held_ms is not None and now - hole.overdue_s >= FIRST_S:
+                series.begin_at(held_ms)
                 self._klines.release(series)
             elif now - max(hole.overdue_s, hole.answered_s) >= GAP_DEADLINE_S:
                 old_ms = self._open_at(series, now_ms - int(GAP_DEADLINE_S * 1000))

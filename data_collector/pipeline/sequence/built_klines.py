@@ -1,4 +1,4 @@
-"""Klines of an exchange that closes none: made of the trades that pass (docs/decisions/0022-built-klines.md).
+"""Klines of an exchange that closes none: made of the trades that pass (docs/decisions/0023-built-klines.md).
 
 Life cycle: the kline intake makes one where they are wanted; each symbol has a builder, to which its trade sequence
 adds what passes. `beat` is called about twice a second (`pipeline.repair.kline_building`): it hands on what is over and
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from data_collector.candles.building import NEVER, CandleBuilder
-from data_collector.model.calendar import LENGTHS_MS, Calendar
+from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS, Calendar
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.pipeline.sequence.minutes import MinuteVolumes
@@ -36,6 +36,9 @@ class KlineTaker(Protocol):
 
     def compare(self, kline: Kline) -> None:
         """REST is to tell what it has of a closed one."""
+
+    def begin_at(self, series: KlineSeries, open_ms: int) -> None:
+        """A new series begins with the kline that opened then."""
 
     def release(self, series: KlineSeries) -> None:
         """Put what can follow now."""
@@ -113,6 +116,8 @@ class BuiltKlines:
         builder = self.builders.get(symbol)
         if builder is None:
             return
+        if builder.has_begun:
+            self._begin(builder, now_ms)
         shortest = self._intervals[symbol][0]
         for kline in builder.close(now_ms, self._trades[symbol].next_id):
             number = kline.open_ms // (kline.close_ms + 1 - kline.open_ms)
@@ -129,6 +134,20 @@ class BuiltKlines:
         builder.missed.clear()
         for running in builder.running(now_ms) if with_open else ():
             self._klines.take_running(running)
+
+    def unanchored(self) -> list[Key]:
+        """Series of which only the exchange can tell when their klines open."""
+        keys = (series.key for symbol in self.builders for series in self._series(symbol) if series.due_ms < 0)
+        return [key for key in keys if self.builders[key.symbol].place(key.kline_interval, 0) is None]
+
+    def _begin(self, builder: CandleBuilder, now_ms: int) -> None:
+        """Series longer than a minute begin with the running kline; REST tells that one, if it lacks trades."""
+        for series in self._series(builder.symbol):
+            interval = series.key.kline_interval
+            if series.due_ms < 0 and LENGTHS_MS.get(interval, NEVER) > MINUTE_MS:
+                place_ms = builder.place(interval, now_ms)
+                if place_ms is not None:
+                    self._klines.begin_at(series, place_ms)
 
     def _series(self, symbol: str) -> Iterator[KlineSeries]:
         for interval in self._intervals[symbol]:

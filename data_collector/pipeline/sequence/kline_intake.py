@@ -71,6 +71,8 @@ class KlineIntake:
         self._lost: set[Key] = set()
         self.begun: list[Kline] = []
         """First closed kline of each series that began: what lies before it may be fetched for charts."""
+        self._beginning: set[Key] = set()
+        """Series that are to begin with a certain kline."""
         self.resumed: set[Key] = set()
         """Series whose due time the store told: what it lacks is missing, and not only late."""
         self.doubtful: list[Kline] = []
@@ -93,6 +95,7 @@ class KlineIntake:
         self._counted_ms.pop(key, None)
         self.resumed.discard(key)
         self._lost.discard(key)
+        self._beginning.discard(key)
         if self.built is not None:
             self.built.remove(key)
 
@@ -223,6 +226,15 @@ class KlineIntake:
         self._lost = {key for key, series in self.series.items() if was_filled and series.due_ms < 0} - set(cursors)
         self.resume(cursors)
 
+    def begin_at(self, series: KlineSeries, open_ms: int) -> None:
+        """A new series begins with the kline that opened then."""
+        series.begin_at(open_ms)
+        if series.key in self._lost:
+            self._lost.discard(series.key)
+            self._rewind(series, None)
+        else:
+            self._beginning.add(series.key)
+
     def resume(self, cursors: Mapping[Key, int]) -> None:
         """The open time that the store must get next, of series that are added while others go on."""
         for key, due_ms in cursors.items():
@@ -339,6 +351,9 @@ class KlineIntake:
             # The store lost it, and gets it again.
             return
         self._counted_ms[key] = kline.open_ms
+        if key in self._beginning:
+            self._beginning.discard(key)
+            self.begun.append(kline)
         self._counters.add("data_collector_klines_closed_total", source=update.source)
         for gap in update.gaps:
             if gap.reason == "refused":

@@ -205,6 +205,15 @@ class KlineSeries:
             return None
         return self.pass_over(self._calendar.next_open_ms(self._interval, self.due_ms), "refused", rules)
 
+    def begin_at(self, open_ms: int) -> None:
+        """Nothing of it is stored yet: the kline that opens then is its first."""
+        self.due_ms = open_ms
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether nothing of it is stored, and the first one is awaited."""
+        return self._starts and self.due_ms >= 0
+
     def begin_anew(self, since_ms: int) -> None:
         """The store has nothing any more: it gets what is remembered, and what is missing before, from `since_ms` on.
 
