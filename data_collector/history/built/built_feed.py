@@ -67,8 +67,7 @@ class BuiltKlineFeed(KlineFeed):
         if self._making is None or not self._making.goes_on_at(position):
             ends, limit = self._ends, self._ends.venue.reach.trades_per_answer
             walk = TradeWalk(self.series.symbol, ends.rest, ends.held, limit, self._now_ms)
-            self._making = KlineMaking(self.series, ends.calendar, walk)
-            await self._making.begin(position)
+            self._making = KlineMaking(self.series, ends.calendar, walk, position)
         klines = await self._making.go_on(last)
         return self._answer(klines, is_full=not self._making.is_over)
 
