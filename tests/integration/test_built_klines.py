@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.pipeline.repair import kline_building, kline_repair
+from data_collector.pipeline.sequence import built_klines
 from data_collector.simulator import FrameFault
 from data_collector.simulator.control.actions import Reset
 from data_collector.simulator.control.faults import RestFault
@@ -30,6 +31,7 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kline_repair, "LOOK_S", 0.05)
     monkeypatch.setattr(kline_building, "BEAT_S", 0.02)
     monkeypatch.setattr(kline_building, "ASK_S", 0.2)
+    monkeypatch.setattr(built_klines, "BEGIN_BACK_MS", 3_600_000)
 
 
 def closed(store: Store, symbol: str = SYMBOL, interval: str = "1m") -> list[dict[str, object]]:
