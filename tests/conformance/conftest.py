@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from data_collector.model.venue import Venue
+from data_collector.rest.budget import PacedBudget
 from data_collector.venues.discovery import find_venue
 from tests.conformance.worlds import NAMES
 from tests.integration.conftest import database, database_server, folder, store_server
@@ -21,6 +22,17 @@ def venue(request: pytest.FixtureRequest) -> Venue:
     """Each of them."""
     assert isinstance(request.param, str)
     return find_venue(request.param)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between REST calls are short: the market waits for us, and `market_of` does not mind."""
+    begin = PacedBudget.__init__
+
+    def begin_hurried(budget: PacedBudget, pause_s: float) -> None:
+        begin(budget, pause_s / 50)
+
+    monkeypatch.setattr(PacedBudget, "__init__", begin_hurried)
 
 
 @pytest.fixture

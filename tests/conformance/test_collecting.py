@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from data_collector.model.venue import Venue
 from data_collector.simulator import EqualTimes, FrameFault, RestFault
-from data_collector.simulator.control.actions import Close, SetStatus
+from data_collector.simulator.control.actions import Close
 from tests.conformance.worlds import (
     MINUTE_MS,
     assert_klines_exact,
@@ -17,12 +19,15 @@ from tests.conformance.worlds import (
     stream,
     symbols_of,
 )
+from tests.integration.scene import Scene
 from tests.integration.store_reader import Store
+
+pytestmark = pytest.mark.usefixtures("hurried")
 
 
 async def test_all_that_closes_with_a_month_is_the_markets(store: Store, folder: Path, venue: Venue) -> None:
-    """Every interval, over the end of a month, which is the end of a week, of a day and of all hours."""
-    intervals = [interval for interval in venue.intervals if interval != "3d"]
+    """Over the end of a month, which is the end of a day and of all hours; weeks end on a day of the exchange's own."""
+    intervals = [one for one in venue.intervals if one not in {"1s", "3d", "1w"}]
     async with collecting(venue, store, folder, market_of(venue), intervals=intervals) as scene:
         await scene.subscribed()
         for _ in range(5):
@@ -33,38 +38,52 @@ async def test_all_that_closes_with_a_month_is_the_markets(store: Store, folder:
         assert_klines_exact(scene, venue, intervals)
         scene.assert_counts_add_up()
         assert scene.status.validation_errors == 0
+        assert all(key.startswith(venue.key_prefix) for key in store.keys("*"))
 
 
 async def test_disturbed_streams_are_stored_exactly(store: Store, folder: Path, venue: Venue) -> None:
-    """Frames twice, out of order, left out and cut off; quiet minutes; REST away for a while."""
+    """Frames twice, out of order, left out and cut off; minutes without trades; REST away for a while."""
     first = symbols_of(venue)[0]
-    async with collecting(venue, store, folder, market_of(venue, early_every=11)) as scene:
-        await scene.subscribed()
-        await scene.trade(MINUTE_MS)
+    trades = stream(venue, "trade", first)
+    async with collecting(venue, store, folder, market_of(venue, trades_per_s=0.03)) as scene:
         faults = scene.simulator.faults
-        trades = stream(venue, "trade", first)
+        await scene.subscribed()
+        await minute(scene, first, 100)
         faults.add(FrameFault(kind="duplicate", stream=trades, rate=0.2))
         faults.add(FrameFault(kind="reorder", stream=trades, rate=0.2, span=3))
         faults.add(FrameFault(kind="drop", stream=trades, rate=0.05))
         faults.add(EqualTimes(rate=0.9))
-        await scene.trade(2 * MINUTE_MS)
+        await minute(scene, first, 300)
         faults.clear()
+        await settled(scene)
         faults.add(RestFault(status=500))
         faults.add(FrameFault(kind="drop", stream=trades, count=5))
-        scene.simulator.advance(MINUTE_MS)
+        await minute(scene, first, 30)
         faults.clear()
-        await scene.settled()
+        await settled(scene)
         attempts = scene.attempts()
         await scene.simulator.perform(Close(code=1001))
-        scene.simulator.advance(20_000)
+        await minute(scene, first, 20)
         await scene.subscribed(after_attempts=attempts)
-        await scene.trade()
-        await scene.simulator.perform(SetStatus(symbol=first, status="BREAK"))
-        scene.simulator.advance(3 * MINUTE_MS)
-        await scene.simulator.perform(SetStatus(symbol=first, status="TRADING"))
-        await scene.trade(MINUTE_MS)
+        await settled(scene)
+        scene.simulator.advance(5 * MINUTE_MS)
+        await settled(scene)
         await klines_settled(scene, venue)
 
         assert_trades_exact(scene)
         assert_klines_exact(scene, venue)
         scene.assert_counts_add_up()
+
+
+async def minute(scene: Scene, symbol: str, trades: int) -> None:
+    """With so many trades."""
+    for _ in range(4):
+        await scene.simulator.burst(symbol, trades // 4)
+        scene.simulator.advance(MINUTE_MS // 4)
+
+
+async def settled(scene: Scene) -> None:
+    """After one more trade of each, by which any hole is seen."""
+    for symbol in scene.symbols:
+        await scene.simulator.burst(symbol, 1)
+    await scene.settled()

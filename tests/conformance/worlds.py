@@ -47,7 +47,9 @@ def market_of(venue: Venue, **changes: object) -> Simulator:
     """One that stands still, three minutes before a month ends. All of its past is on the tape."""
     speaker = find_speaker(venue.name)
     listed = tuple(speaker.market_symbol(symbol) for symbol in symbols_of(venue))
-    plain = SimulatorSettings(driven=True, start_ms=ENDS_MS - 3 * MINUTE_MS, symbols=listed, history_trades=2_000)
+    plain = SimulatorSettings(
+        driven=True, start_ms=ENDS_MS - 3 * MINUTE_MS, symbols=listed, history_trades=2_000, enforce_limits=False
+    )
     return Simulator(structs.replace(plain, **changes), [speaker])
 
 

@@ -20,9 +20,10 @@ from data_collector.cli.doctor.doctor import check_validation
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import Settings, load_settings
+from data_collector.settings.fields import variable_of
 from data_collector.simulator import RefuseStreams, Simulator, SimulatorSettings
 from data_collector.venues.binance.speaker import SPEAKER
-from data_collector.venues.discovery import find_venue
+from data_collector.venues.discovery import find_speaker, find_venue, venue_names
 from tests.integration.command import embedded_store, finished, put
 
 VENUE = find_venue("binance")
@@ -142,6 +143,23 @@ async def test_streams_are_asked_for_a_subscription_and_a_refusal_is_told() -> N
     assert (taken.state, "answers a subscription in" in taken.seen) == ("ok", True)
     assert (refused.state, refused.cure) == ("fail", "Correct SYMBOLS.")
     assert "refuses the trades of BTCUSDT: not that one" in refused.seen
+
+
+@pytest.mark.parametrize("name", venue_names())
+async def test_every_exchange_is_asked_in_its_own_words(name: str) -> None:
+    venue, speaker = find_venue(name), find_speaker(name)
+    listed = tuple(map(speaker.market_symbol, venue.default_symbols))
+    simulator = Simulator(SimulatorSettings(symbols=listed, history_trades=10), [speaker])
+    await simulator.start()
+    try:
+        urls = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}
+        there = load_settings({variable_of(field, name): url for field, url in urls.items()}, None, exchange=name)
+        findings = await check_exchange(there, venue)
+    finally:
+        await simulator.stop()
+
+    assert states(findings) == dict.fromkeys(("exchange", "clock", "symbols", "streams"), "ok")
+    assert ("what keeps it open" in findings[-1].seen) == (venue.limits.keepalive_s is not None)
 
 
 async def test_clock_that_is_far_off_is_told() -> None:

@@ -99,7 +99,7 @@ async def test_pages_that_follow_each_other_are_the_whole_tape(market: Simulator
     )
 
 
-@pytest.mark.parametrize("interval", ["1m", "5m"])
+@pytest.mark.parametrize("interval", ["1m", "5m", "1h"])
 async def test_klines_are_those_of_the_market_as_far_as_they_are_kept(
     market: Simulator, rest: KrakenRest, interval: str
 ) -> None:

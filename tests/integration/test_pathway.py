@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import json_text, kline_json, trade_json
@@ -85,13 +86,13 @@ def started(store: Store, folder: Path, *words: str | Path) -> Iterator[subproce
             process.kill()
 
 
-def write(store: Store, *records: Kline | Trade) -> None:
+def write(store: Store, *records: Kline | Trade, candles: str = CANDLES) -> None:
     for record in records:
         if isinstance(record, Kline):
-            store.ask("XADD", CANDLES, "*", "data", kline_json(record, json_text(SYMBOL)))
+            store.ask("XADD", candles, "*", "data", kline_json(record, json_text(record.symbol)))
         else:
             entry_id = f"{record.time_ms}-{record.trade_id}"
-            store.ask("XADD", TRADES, entry_id, "data", trade_json(record, json_text(SYMBOL)))
+            store.ask("XADD", TRADES, entry_id, "data", trade_json(record, json_text(record.symbol)))
 
 
 def prices(folder: Path) -> list[tuple[str, float, float]]:
@@ -104,16 +105,29 @@ def prices(folder: Path) -> list[tuple[str, float, float]]:
     return sorted(rows.elements())
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_program_of_the_docs_follows_the_candles(store: Store, tmp_path: Path, python: Path, program: str) -> None:
-    """It may be started before the collector has written anything."""
-    log = tmp_path / "log.txt"
+@pytest.mark.parametrize(
+    ("program", "candles"),
+    [*((program, CANDLES) for program in PROGRAMS), (PROGRAMS[0], "kraken:stream:BTC/USD")],
+)
+def test_program_of_the_docs_follows_the_candles(
+    store: Store, tmp_path: Path, python: Path, program: str, candles: str
+) -> None:
+    """It may be started before the collector has written anything; another exchange is named by the key."""
+    log, program = tmp_path / "log.txt", program.replace(CANDLES, candles)
+    symbol = candles.rpartition(":")[2]
+    records = [
+        structs.replace(each, symbol=symbol)
+        for each in (
+            kline(0, closed=False), kline(0), kline(1, closed=False, close="45190.10"),
+            kline(1, close="45200.00", volume="0.00000001"),
+        )
+    ]  # fmt: skip
     with started(store, tmp_path, python, "-c", program) as running:
         until(lambda: "it is empty" in log.read_text(), "that nothing is there", output=log.read_text)
-        write(store, kline(0, closed=False), kline(0), kline(1, closed=False, close="45190.10"))
+        write(store, *records[:3], candles=candles)
         until(lambda: len(prices(tmp_path)) == 2, "two candles", output=log.read_text)
-        write(store, kline(1, close="45200.00", volume="0.00000001"))
-        wanted = [(SYMBOL, 45180.5, 123.456), (SYMBOL, 45200.0, 0.00000001)]
+        write(store, records[3], candles=candles)
+        wanted = [(symbol, 45180.5, 123.456), (symbol, 45200.0, 0.00000001)]
         until(lambda: prices(tmp_path) == wanted, "the closed one", output=lambda: str(prices(tmp_path)))
         running.send_signal(signal.SIGTERM)
 

@@ -112,7 +112,9 @@ def _event(outline: messages.Outline, items: Sequence[messages.About]) -> Event:
     if kind in {"status", "heartbeat", "pong"}:
         return Pulse()
     if outline.error is not None or outline.success is False:
-        return Refused(outline.req_id, outline.error or "no reason given", symbol=outline.symbol)
+        # What is wrong with a symbol is refused by its name; the rest is about the state of things.
+        words = outline.error or "no reason given"
+        return Refused(outline.req_id, words, symbol=outline.symbol, passes=outline.symbol is None)
     if outline.success:
         return Acknowledged(outline.req_id, (f"{about.channel}:{about.symbol}",) if about.symbol else None)
     if kind is None:

@@ -32,20 +32,11 @@ ERRORS: tuple[tuple[str, Meaning, float | None], ...] = (
 )  # fmt: skip
 """What they mean by a part of them, and the wait; all others pass: it is busy, restarts, or does not know."""
 
-FLOAT_US = 0.12
-"""By so much the floats of times are off."""
-
-PAIRS_MAX = 100
-"""What a URL holds; of more the statistics of all are asked for."""
-
 V1_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
 """The symbol list has names of the older protocol."""
 
-TRADED_STATUSES = frozenset({"online", "limit_only", "reduce_only"})
-
 Result = TypeVar("Result")
 
-_NANOSECONDS = re.compile(r"[0-9]{1,19}")
 _THROTTLED_UNTIL = re.compile(r"Throttled: *([0-9]{1,11})")
 
 
@@ -133,7 +124,7 @@ class KrakenRest(TimePagedRest):
         """One call, and one for the clock: statistics tell no time."""
         known, time_ms = await self._listed(), await self.server_time_ms() // 1000 * 1000
         names = {symbol: known[symbol] for symbol in symbols if symbol in known}
-        query = {"pair": ",".join(each[0] for each in names.values())} if len(names) <= PAIRS_MAX else {}
+        query = {"pair": ",".join(each[0] for each in names.values())}
         rows = (await self._get("/0/public/Ticker", query, 1, Answered[dict[str, TickerRow]])).result if names else {}
         found = ((symbol, next((rows[name] for name in each if name in rows), None)) for symbol, each in names.items())
         return [_ticker(symbol, row, time_ms) for symbol, row in found if row is not None]
@@ -183,7 +174,7 @@ def _judged(error: str) -> Judgement:
 
 def _rules(pair: Pair) -> SymbolRules:
     base, _, quote = pair.symbol.partition("/")
-    status = "TRADING" if pair.status in TRADED_STATUSES else pair.status.upper()
+    status = "TRADING" if pair.status in {"online", "limit_only", "reduce_only"} else pair.status.upper()
     tick_size = pages.step_of(pair.tick_size) or pages.step_of(f"1e-{pair.pair_decimals}")
     return SymbolRules(pair.symbol, status, base, quote, tick_size, pages.step_of(f"1e-{pair.lot_decimals}"))
 
@@ -203,15 +194,15 @@ def _trades(symbol: str, count: int, result: Mapping[str, list[TradeRow] | str])
     rows = pages.only_rows(asked, result)
     pages.check_rows(asked, rows, count)
     pages.check_ids(asked, 0, (row[-1] for row in rows))
-    if not isinstance(last, str) or not _NANOSECONDS.fullmatch(last):
+    if not isinstance(last, str) or not last.isdecimal() or len(last) > 19:
         raise pages.BadPage(f"{asked} end with {last!r}")
     return TimedPage([_trade(symbol, *row) for row in rows], int(last), is_full=len(rows) == count)
 
 
 def _trade(symbol: str, price: str, quantity: str, time_s: float, side: str, _: str, __: str, trade_id: int) -> Trade:
-    # Finer digits are cut off, as on the stream; what the float has lost of them could be a whole microsecond.
+    # Finer digits are cut off, as on the stream; the float is off by up to 0.12 µs.
     second = int(time_s)
-    time_ms, sub_ms_us = divmod(second * 1_000_000 + int((time_s - second) * 1e6 + FLOAT_US), 1000)
+    time_ms, sub_ms_us = divmod(second * 1_000_000 + int((time_s - second) * 1e6 + 0.12), 1000)
     return Trade(symbol, trade_id, price, quantity, time_ms, time_ms, side == "s", sub_ms_us=sub_ms_us)
 
 
