@@ -157,13 +157,15 @@ class BuiltKlines:
 
         Some exchanges begin with their newest trades, which may be days old.
         """
-        new = [series for series in self._series(builder.symbol) if series.due_ms < 0]
-        if len(new) == len(self._intervals[builder.symbol]) and not self._begun_ms[builder.symbol]:
-            self._begun_ms[builder.symbol] = max(builder.starts_ms, now_ms - BEGIN_BACK_MS) // MINUTE_MS * MINUTE_MS
+        symbol, begins_ms = builder.symbol, now_ms
+        new = [series for series in self._series(symbol) if series.due_ms < 0]
+        if len(new) == len(self._intervals[symbol]) and not self._begun_ms[symbol]:
+            begins_ms = max(builder.starts_ms, now_ms - BEGIN_BACK_MS)
+            self._begun_ms[symbol] = begins_ms // MINUTE_MS * MINUTE_MS
         for series in new:
             interval = series.key.kline_interval
             if LENGTHS_MS.get(interval, NEVER) > MINUTE_MS:
-                place_ms = builder.place(interval, self._begun_ms[builder.symbol] or now_ms)
+                place_ms = builder.place(interval, begins_ms)
                 if place_ms is not None:
                     self._klines.begin_at(series, place_ms)
 
