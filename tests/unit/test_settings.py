@@ -266,7 +266,8 @@ def test_sample_keys_count_as_unset_and_are_told_once() -> None:
 def test_exchange_has_variables_and_defaults_of_its_own() -> None:
     defaults = load_settings({}, None, exchange=OTHER)
     variables_of_other = {
-        "OTHER_SYMBOLS": "xbt/eur", "OTHER_WS_URL": "ws://h:1", "OTHER_REST_URL": "http://h:2", "OTHER_API_KEY": CANARY,
+        "OTHER_SYMBOLS": "xbt/eur,other:XBT/EUR", "OTHER_WS_URL": "ws://h:1", "OTHER_REST_URL": "http://h:2",
+        "OTHER_API_KEY": CANARY,
     }  # fmt: skip
     settings = load_settings(variables_of_other, None, exchange=OTHER)
 
