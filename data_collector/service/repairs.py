@@ -180,8 +180,8 @@ def unclosed_reasons(unclosed: Sequence[Key], *, are_built: bool = False) -> lis
         else "updates have come for two intervals: the exchange, or a proxy before it, sends no closing frames"
     )
     reason = (
-        f"no kline of {labels} has closed, although {cause}; no closed kline of these series is stored, and `data-collector backfill` "
-        "alone can bring them, to PostgreSQL"
+        f"no kline of {labels} has closed, although {cause}; no closed kline of these series is stored, and "
+        "`data-collector backfill` alone can bring them, to PostgreSQL"
     )
     return [reason]
 
