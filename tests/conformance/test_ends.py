@@ -86,12 +86,13 @@ def collector(venue: Venue, market: Market, folder: Path) -> Iterator[subprocess
 
 
 @pytest.mark.slow
-async def test_killed_collector_goes_on_where_it_was(store: Store, folder: Path, venue: Venue) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=[pytest.mark.long, pytest.mark.timeout(600)])])
+async def test_killed_collector_goes_on_where_it_was(store: Store, folder: Path, venue: Venue, kills: int) -> None:
     """Killed in the middle of a minute; the next one brings what was missed, and the minute is whole."""
     market = Market(market_of(venue, trades_per_s=0.5), store, symbols_of(venue))
     await market.simulator.start()
     try:
-        for _ in range(3):
+        for _ in range(kills):
             with collector(venue, market, folder):
                 await until_async(lambda: len(market.simulator.connections()) == 1, "a connection")
                 await until_async(lambda: any(one.streams for one in market.simulator.connections()), "streams")

@@ -135,7 +135,7 @@ async def test_collectors_of_one_market_store_the_same(stores: Store, tmp_path: 
         for scene in scenes:
             await scene.subscribed()
         streams = [stream(venue, "trade", symbol_at(venue, MARKETS[0])) for venue in venues]
-        for _ in range(3):
+        for _ in range(2):
             await disturbed(simulator, scenes, streams)
         simulator.advance(6 * MINUTE_MS)
         await both_settled(scenes)
