@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from data_collector.model.calendar import LENGTHS_MS
 from data_collector.model.records import Kline
 from data_collector.pipeline.repair import kline_building, kline_repair
 from data_collector.pipeline.sequence import built_klines
@@ -75,7 +76,7 @@ def assert_all_of(store: Store, symbol: str, interval: str, klines: Sequence[Kli
     """Every open time from the first to the last once, with the market's numbers; where they are from."""
     records = closed(store, symbol, interval)
     assert records
-    length_s = 60 if interval == "1m" else 300
+    length_s = LENGTHS_MS[interval] // 1000
     places = [datetime.fromisoformat(str(record["timestamp"])).timestamp() // length_s for record in records]
     assert places == [places[0] + number for number in range(len(places))]
     truth = {record["timestamp"]: record for record in map(expected_kline, klines)}
@@ -225,8 +226,14 @@ async def test_exchange_that_counts_otherwise_decides(store: Store, folder: Path
             ]
 
         await until_async(lambda: differ() == [], f"all klines to be those of the exchange: {differ()}")
-        revised = [entry for symbol in SYMBOLS for entry in store.entries(f"late:{symbol}")]
-        assert scene.counted("candle_checks_total", result="mismatch") == len(revised) > 0
+        await until_async(
+            lambda: (
+                sum(store.length(f"late:{symbol}") for symbol in SYMBOLS)
+                == scene.counted("candle_checks_total", result="mismatch")
+                > 0
+            ),
+            "all revisions",
+        )
 
 
 async def test_restart_goes_on_in_the_middle_of_every_kline(store: Store, folder: Path, tmp_path: Path) -> None:
@@ -268,6 +275,29 @@ async def test_store_that_was_wiped_is_filled_again(store: Store, folder: Path) 
         assert again[: len(before)] == before
         assert len(again) > len(before)
         assert set(assert_exact(scene, SYMBOL)) == {"rest", "built"}
+
+
+async def test_intervals_and_channels_change_while_klines_are_built(store: Store, folder: Path) -> None:
+    async with playing(store, folder, exchange=BUILT, channels="kline") as scene:
+        await scene.subscribed()
+        await minutes_pass(scene, 3)
+        await closed_until(scene)
+        assert {kind for key in store.keys("trades:*") for kind in [key.partition(":")[0]]} == {"trades"}
+
+        changed = await scene.collector.change_subscriptions(intervals=["1m", "3m"])
+        assert (changed.added, changed.removed, changed.channels) == ([], [], ["kline", "trade"])
+        await minutes_pass(scene, 7)
+        await closed_until(scene)
+        await closed_until(scene, "3m")
+        assert set(assert_exact(scene, SYMBOL)) == {"built"}
+        assert "built" in assert_exact(scene, SYMBOL, "3m")
+        count = len(closed(store, interval="5m"))
+
+        changed = await scene.collector.change_subscriptions(channels=["ticker", "trade"])
+        assert changed.channels == ["trade", "ticker"]
+        length = store.length(f"stream:{SYMBOL}")
+        await minutes_pass(scene, 6)
+        assert (store.length(f"stream:{SYMBOL}"), len(closed(store, interval="5m"))) == (length, count)
 
 
 @pytest.mark.slow

@@ -279,6 +279,18 @@ def test_exchange_has_variables_and_defaults_of_its_own() -> None:
     assert settings.notices == ()
 
 
+def test_klines_that_are_made_of_trades_bring_trades_with_them() -> None:
+    built = structs.replace(OTHER, klines="built")
+
+    settings = load_settings({"CHANNELS": "kline,ticker"}, None, exchange=built)
+
+    assert settings.channels == ("kline", "ticker", "trade")
+    assert settings.notices == ("CHANNELS: other's klines are made of trades, so trades are collected too.",)
+    for channels in ("kline,trade", "ticker"):
+        assert load_settings({"CHANNELS": channels}, None, exchange=built).notices == ()
+        assert load_settings({"CHANNELS": "kline"}, None, exchange=OTHER).notices == ()
+
+
 def test_symbol_is_held_against_the_form_of_its_exchange() -> None:
     with pytest.raises(Misconfigured, match=r"OTHER_SYMBOLS='BTCUSD': 'BTCUSD' .* as other does.*: BTC/USD,ETH/USD"):
         load_settings({"OTHER_SYMBOLS": "BTCUSD"}, None, exchange=OTHER)
