@@ -37,3 +37,10 @@ def text_of(units: int, decimals: int, least: int) -> str:
     places = f"{fraction:0{decimals}d}" if decimals else ""
     kept = places[:least] + places[least:].rstrip("0")
     return f"{whole}.{kept}" if kept else str(whole)
+
+
+def exact_units(text: str, decimals: int) -> int:
+    """A number that the step is known to hold."""
+    fitted = units_of(text, decimals, 2 * DECIMALS_MAX)
+    assert fitted is not None, "it was looked at"
+    return fitted[0]
