@@ -30,9 +30,9 @@ class CandleBuilder:
     """See the module."""
 
     __slots__ = (
-        "_anchors", "_base", "_base_ms", "_calendar", "_candle", "_from_ms", "_head_id", "_head_ms", "_lacking", "_now_ms",
-        "_pending", "_price_decimals", "_price_text", "_price_units", "_quantity_decimals", "_sums", "_told_id",
-        "_until_ms", "borders", "doubtful", "last_id", "missed", "settled_ms", "starts_ms", "symbol",
+        "_anchors", "_base", "_base_ms", "_calendar", "_candle", "_from_ms", "_head_id", "_head_ms", "_lacking",
+        "_now_ms", "_pending", "_price_decimals", "_price_text", "_price_units", "_quantity_decimals", "_sums",
+        "_told_id", "_until_ms", "borders", "doubtful", "last_id", "missed", "settled_ms", "starts_ms", "symbol",
     )  # fmt: skip
 
     def __init__(self, symbol: str, calendar: Calendar, intervals: Iterable[str] = ()) -> None:
@@ -235,6 +235,11 @@ class CandleBuilder:
         return running is not None and self._is_whole(open_ms, running)
 
     @property
+    def newest_ms(self) -> int:
+        """When the kline of the newest trade opened; 0 while there is none."""
+        return self._from_ms
+
+    @property
     def next_end_ms(self) -> int | None:
         """When the first kline ends that has trades and is not settled."""
         return min(self._pending) + self._base_ms if self._pending else None
@@ -292,20 +297,15 @@ class CandleBuilder:
         if forgotten_ms >= 0:
             self.starts_ms = max(self.starts_ms, forgotten_ms + self._base_ms)
         for running in self._sums.values():
-            if running.candle is not None and running.candle.open_ms <= time_ms < running.next_open_ms:
-                running.candle.is_whole = False
+            running.miss(time_ms)
 
     def _settle(self, until_ms: int) -> None:
-        for open_ms in sorted(self._pending):
-            if open_ms + self._base_ms > until_ms:
-                break
+        for open_ms in sorted(each for each in self._pending if each + self._base_ms <= until_ms):
             candle = self._pending.pop(open_ms)
             if candle is self._candle:
-                # What comes of its time now has missed it.
                 self._until_ms = self._from_ms
             for name, running in self._sums.items():
-                if running.candle is not None and running.next_open_ms <= open_ms:
-                    running.end()
+                running.end_by(open_ms)
                 if running.candle is None and (place := self.place(name, open_ms)) is not None:
                     next_open_ms = self._calendar.next_open_ms(name, place)
                     is_whole = candle.is_whole if name == self._base else self._knows_all(place, next_open_ms, running)
@@ -313,8 +313,7 @@ class CandleBuilder:
                 if running.candle is not None:
                     running.candle.take(candle)
         for running in self._sums.values():
-            if running.candle is not None and running.next_open_ms <= until_ms:
-                running.end()
+            running.end_by(until_ms)
         self.settled_ms = max(self.settled_ms, until_ms)
         if self.doubtful or self.borders:
             oldest_ms = min((each.candle.open_ms for each in self._sums.values() if each.candle), default=until_ms)
@@ -358,9 +357,8 @@ class CandleBuilder:
         return units
 
     def _scale(self, price: int, quantity: int) -> None:
-        sums = [running.candle for running in self._sums.values() if running.candle is not None]
-        over = [candle for running in self._sums.values() for candle, _ in running.over]
-        for candle in {id(each): each for each in (*self._pending.values(), self._candle, *sums, *over)}.values():
+        sums = [candle for running in self._sums.values() for candle in running.candles]
+        for candle in {id(each): each for each in (*self._pending.values(), self._candle, *sums)}.values():
             candle.scale(price, quantity)
 
     def _kline(self, interval: str, candle: Candle, next_open_ms: int, event_ms: int, *, is_closed: bool) -> Kline:

@@ -134,8 +134,20 @@ class Sum:
         """It begins with this."""
         self.candle, self.next_open_ms = candle, next_open_ms
 
-    def end(self) -> None:
-        """It is over, and given if it is whole."""
-        if self.candle is not None and self.candle.is_whole and self.candle.count:
+    @property
+    def candles(self) -> list[Candle]:
+        """The one that runs, and those that have ended."""
+        return [*([] if self.candle is None else [self.candle]), *(candle for candle, _ in self.over)]
+
+    def miss(self, time_ms: int) -> None:
+        """A trade of that time is lacking."""
+        if self.candle is not None and self.candle.open_ms <= time_ms < self.next_open_ms:
+            self.candle.is_whole = False
+
+    def end_by(self, time_ms: int) -> None:
+        """Where it ended until then it is over, and given if it is whole."""
+        if self.candle is None or self.next_open_ms > time_ms:
+            return
+        if self.candle.is_whole and self.candle.count:
             self.over.append((self.candle, self.next_open_ms))
         self.candle = None

@@ -141,7 +141,12 @@ class Repairs(Part):
         ready = is_repaired(gaps) and oldest_debt_s(self._outlet) <= GAP_TOLERATED_S and not unclosed
         refusals = sorted(self._of_trades.refusals | self._of_klines.refusals)
         refused = [f"the exchange will not give what is missing: {refusal}" for refusal in refusals[:NAMES_SHOWN]]
-        reasons = gap_reasons(gaps) + unclosed_reasons(unclosed) + _debt_reasons(self._outlet) + refused
+        reasons = (
+            gap_reasons(gaps)
+            + unclosed_reasons(unclosed, are_built=self._building is not None)
+            + _debt_reasons(self._outlet)
+            + refused
+        )
         return PartHealth(reasons, ready=ready)
 
 
@@ -164,15 +169,19 @@ def gap_reasons(gaps: GapsStatus) -> list[str]:
     return reasons
 
 
-def unclosed_reasons(unclosed: Sequence[Key]) -> list[str]:
+def unclosed_reasons(unclosed: Sequence[Key], *, are_built: bool = False) -> list[str]:
     """What never closes, and so is not stored."""
     if not unclosed:
         return []
     labels = names([key.label for key in unclosed])
+    cause = (
+        "trades have come for two intervals: some are missing in each"
+        if are_built
+        else "updates have come for two intervals: the exchange, or a proxy before it, sends no closing frames"
+    )
     reason = (
-        f"no kline of {labels} has closed, although updates have come for two intervals: the exchange, or a proxy "
-        "before it, sends no closing frames; no closed kline of these series is stored, and `data-collector backfill` "
-        "alone can bring them, to PostgreSQL"
+        f"no kline of {labels} has closed, although {cause}; no closed kline of these series is stored, and "
+        "`data-collector backfill` alone can bring them, to PostgreSQL"
     )
     return [reason]
 

@@ -91,6 +91,8 @@ def test_minute_before_the_first_trade_is_not_given(scene: BuiltScene) -> None:
 
 
 def test_longer_kline_that_lacks_a_trade_is_not_taken_for_one_without_any(scene: BuiltScene) -> None:
+    hours = scene.intake.klines.series[Key("kline", SYMBOL, "1h")]
+    scene.intake.klines.begin({hours.key: NOON_MS})
     scene.trade(5)
     scene.built.prove(SYMBOL, scene.next_id - 1, NOON_MS + 65_000)
     assert scene.beat(66) == [(0, "built")]
@@ -100,7 +102,7 @@ def test_longer_kline_that_lacks_a_trade_is_not_taken_for_one_without_any(scene:
     scene.built.beat(SYMBOL, NOON_MS + 7_310_000, with_open=False)
 
     assert [each for each in scene.closed() if each.interval == "1h"] == []
-    assert scene.intake.klines.series[Key("kline", SYMBOL, "1h")].due_ms == NOON_MS
+    assert hours.due_ms == NOON_MS
 
 
 def test_open_klines_come_of_what_is_whole_so_far(scene: BuiltScene) -> None:
@@ -296,3 +298,19 @@ def test_interval_that_is_added_begins_with_the_running_kline(scene: BuiltScene)
     scene.intake.klines.remove(Key("kline", SYMBOL, "5m"))
     scene.trade(125)
     assert scene.beat(130) == [(1, "built")]
+
+
+async def test_series_that_never_closes_although_trades_come_is_told(scene: BuiltScene) -> None:
+    """A trade is lost in every minute, and REST does not say where klines open."""
+    scene.beat(-5)
+    for second in range(5, 245, 30):
+        scene.trade(second, ids=2)
+        scene.intake.trades.pass_over(scene.sequence, scene.next_id - 2, "lost")
+        scene.intake.trades.release(scene.sequence)
+        scene.beat(second + 1)
+        assert scene.repair.unclosed == ([Key("kline", SYMBOL, "1m")] if second > 180 else [])
+
+    for second in (250, 310, 370):
+        scene.trade(second)
+        scene.beat(second + 1)
+    assert scene.repair.unclosed == []
