@@ -91,6 +91,21 @@ def test_minute_before_the_first_trade_is_not_given(scene: BuiltScene) -> None:
     assert scene.beat(70) == [(0, "built")]
 
 
+def test_longer_kline_that_lacks_a_trade_is_not_taken_for_one_without_any(scene: BuiltScene) -> None:
+    hours = scene.intake.klines.series[Key("kline", SYMBOL, "1h")]
+    scene.intake.klines.begin({hours.key: NOON_MS})
+    scene.trade(5)
+    scene.built.prove(SYMBOL, scene.next_id - 1, NOON_MS + 65_000)
+    assert scene.beat(66) == [(0, "built")]
+    for second in (50, 70, 3_700, 7_300):
+        scene.trade(second)
+
+    scene.built.beat(SYMBOL, NOON_MS + 7_310_000, with_open=False)
+
+    assert [each for each in scene.closed() if each.interval == "1h"] == []
+    assert hours.due_ms == NOON_MS
+
+
 def test_open_klines_come_of_what_is_whole_so_far(scene: BuiltScene) -> None:
     scene.beat(-5)
     scene.trade(5)
