@@ -244,9 +244,9 @@ class CandleBuilder:
         """When the first kline ends that has trades and is not settled."""
         return min(self._pending) + self._base_ms if self._pending else None
 
-    def quiet_until_ms(self, due_ms: int) -> int:
-        """What opens from `due_ms` on, ends until then and was not given had no trade."""
-        return self._lacking.first_ms(due_ms, self.settled_ms)
+    def quiet_ms(self, interval: str, due_ms: int) -> tuple[int, int]:
+        """What opens from `due_ms` and the first of these on, ends until the second, and was not given had no trade."""
+        return max(self.starts_ms, self._sums[interval].since_ms), self._lacking.first_ms(due_ms, self.settled_ms)
 
     def is_doubtful(self, open_ms: int, next_open_ms: int) -> bool:
         """Whether the exchange may count a kline otherwise."""

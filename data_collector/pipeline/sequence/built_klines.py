@@ -149,9 +149,9 @@ class BuiltKlines:
             is_doubtful = is_sample or builder.is_doubtful(kline.open_ms, kline.close_ms + 1)
             self._klines.take_built(kline, is_doubtful=is_doubtful)
         for series in self._series(symbol):
-            quiet_ms = builder.quiet_until_ms(series.due_ms)
-            if builder.starts_ms <= series.due_ms < series.end_ms <= quiet_ms:
-                series.leave_quiet(builder.starts_ms, quiet_ms)
+            from_ms, until_ms = builder.quiet_ms(series.key.kline_interval, series.due_ms)
+            if from_ms <= series.due_ms < series.end_ms <= until_ms:
+                series.leave_quiet(from_ms, until_ms)
                 self._klines.release(series)
             for missed_ms in builder.missed:
                 if (closed := series.closed_around(missed_ms)) is not None:

@@ -38,7 +38,7 @@ def test_trade_that_comes_after_its_minute_was_given_is_missed() -> None:
     assert builder.missed == [NOON_MS, NOON_MS]
     assert told(builder.close(NOON_MS + 400_000, 6)) == [("1m", 1, 1)]
     assert not builder.has_all_of("5m", NOON_MS)
-    assert builder.quiet_until_ms(NOON_MS) == NOON_MS
+    assert builder.quiet_ms("5m", NOON_MS) == (NOON_MS, NOON_MS)
 
 
 def test_trade_of_a_minute_that_was_taken_for_quiet_keeps_longer_klines_back() -> None:
@@ -50,7 +50,7 @@ def test_trade_of_a_minute_that_was_taken_for_quiet_keeps_longer_klines_back() -
         builder.add(traded(trade_id, second))
 
     assert told(builder.close(LATER_MS + 60_000, 5)) == [("1m", 2, 1), ("1m", 5, 1), ("5m", 5, 1)]
-    assert builder.quiet_until_ms(NOON_MS + MINUTE_MS) == builder.settled_ms
+    assert builder.quiet_ms("1m", NOON_MS + MINUTE_MS) == (NOON_MS, builder.settled_ms)
 
 
 def test_more_minutes_than_are_kept_are_no_minutes_of_which_all_is_known() -> None:
@@ -64,4 +64,16 @@ def test_more_minutes_than_are_kept_are_no_minutes_of_which_all_is_known() -> No
 
     assert len(builder.missed) == minutes
     assert builder.starts_ms == NOON_MS + MINUTE_MS
-    assert builder.quiet_until_ms(NOON_MS + MINUTE_MS) == NOON_MS + MINUTE_MS
+    assert builder.quiet_ms("1m", NOON_MS + MINUTE_MS)[1] == NOON_MS + MINUTE_MS
+
+
+def test_interval_that_is_added_while_its_kline_runs_takes_it_for_no_quiet_one() -> None:
+    builder = builder_of("1m")
+    builder.add(traded(1, 10))
+    builder.use(["1m", "5m"], NOON_MS + 90_000)
+
+    for trade_id, second in ((2, 130), (3, 310)):
+        builder.add(traded(trade_id, second))
+
+    assert told(builder.close(LATER_MS, 4)) == [("1m", 0, 1), ("1m", 2, 1)]
+    assert builder.quiet_ms("5m", NOON_MS)[0] == NOON_MS + 90_000

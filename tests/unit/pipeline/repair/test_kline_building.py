@@ -95,15 +95,36 @@ def test_longer_kline_that_lacks_a_trade_is_not_taken_for_one_without_any(scene:
     hours = scene.intake.klines.series[Key("kline", SYMBOL, "1h")]
     scene.intake.klines.begin({hours.key: NOON_MS})
     scene.trade(5)
-    scene.built.prove(SYMBOL, scene.next_id - 1, NOON_MS + 65_000)
-    assert scene.beat(66) == [(0, "built")]
-    for second in (50, 70, 3_700, 7_300):
+    scene.trade(3_605)
+    scene.built.prove(SYMBOL, scene.next_id - 1, NOON_MS + 3_665_000)
+    scene.beat(3_666)
+    for second in (3_650, 3_670, 7_205, 7_270):
         scene.trade(second)
 
-    scene.built.beat(SYMBOL, NOON_MS + 7_310_000, with_open=False)
+    scene.built.beat(SYMBOL, NOON_MS + 7_271_000, with_open=False)
 
-    assert [each for each in scene.closed() if each.interval == "1h"] == []
-    assert hours.due_ms == NOON_MS
+    assert [(each.open_ms, each.trades) for each in scene.closed() if each.interval == "1h"] == []
+    assert hours.due_ms == NOON_MS + 60 * MINUTE_MS
+
+
+def test_interval_that_is_added_again_has_no_quiet_kline_that_was_traded_in(scene: BuiltScene) -> None:
+    """Its kline runs when it is added: what was traded in it before is not known."""
+    key = Key("kline", SYMBOL, "1h")
+    scene.trade(5)
+    scene.intake.klines.remove(key)
+    scene.trade(3_605)
+    scene.beat(3_700)
+    scene.intake.klines.add(key)
+    scene.intake.klines.begin({key: NOON_MS})
+    hours = scene.intake.klines.series[key]
+    scene.intake.klines.take_told(hours, kline(0, interval="1h", trades=1))
+    assert hours.due_ms == NOON_MS + 60 * MINUTE_MS
+    for second in (7_205, 7_270):
+        scene.trade(second)
+
+    scene.built.beat(SYMBOL, NOON_MS + 7_271_000, with_open=False)
+
+    assert hours.due_ms == NOON_MS + 60 * MINUTE_MS
 
 
 def test_open_klines_come_of_what_is_whole_so_far(scene: BuiltScene) -> None:
