@@ -349,3 +349,16 @@ async def test_minute_that_an_id_closed_and_a_trade_followed_is_not_asked_about(
 
     # One minute of an hour is compared in any case.
     assert [each.open_ms for each in scene.intake.klines.doubtful] == [NOON_MS]
+
+
+@pytest.mark.parametrize(("last", "compared"), [(119.9, []), (119.97, [1])])
+async def test_minute_whose_last_trade_may_be_told_early_is_compared(
+    scene: BuiltScene, last: float, compared: list[int]
+) -> None:
+    """The exchange may count a trade at the border in the next minute, and none that follows shows it."""
+    for second in (5, 65, last, 121):
+        scene.trade(second)
+    scene.beat(123)
+
+    doubtful = [(each.open_ms - NOON_MS) // MINUTE_MS for each in scene.intake.klines.doubtful]
+    assert doubtful == [0, *compared]
