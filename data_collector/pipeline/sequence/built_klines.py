@@ -21,6 +21,9 @@ from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 COMPARED_EVERY = 60
 """One of so many klines of the shortest interval is compared with REST's, also where nothing is doubtful."""
 
+BORDER_MS = 50
+"""A kline whose last trade is so near its end is compared too: one that is told a little early is the next kline's."""
+
 TOLD_WITHIN_MS = 30_000
 """What a newest id has proven, and no trade has followed for so long, is compared too: the id may be an old one."""
 
@@ -146,7 +149,8 @@ class BuiltKlines:
                 continue
             number = kline.open_ms // (kline.close_ms + 1 - kline.open_ms)
             is_sample = kline.interval == shortest and number % COMPARED_EVERY == 0
-            is_doubtful = is_sample or builder.is_doubtful(kline.open_ms, kline.close_ms + 1)
+            is_odd = is_sample or self._ends_late(kline)
+            is_doubtful = is_odd or builder.is_doubtful(kline.open_ms, kline.close_ms + 1)
             self._klines.take_built(kline, is_doubtful=is_doubtful)
         for series in self._series(symbol):
             from_ms, until_ms = builder.quiet_ms(series.key.kline_interval, series.due_ms)
@@ -160,6 +164,10 @@ class BuiltKlines:
         self._compare_untold(self._klines.series[Key("kline", symbol, shortest)], builder, now_ms)
         for running in builder.running(now_ms) if with_open else ():
             self._klines.take_running(running)
+
+    def _ends_late(self, kline: Kline) -> bool:
+        last = self._trades[kline.symbol].known(kline.last_trade_id)
+        return last is not None and kline.close_ms - last.time_ms < BORDER_MS
 
     def _compare_untold(self, series: KlineSeries, builder: CandleBuilder, now_ms: int) -> None:
         symbol = series.key.symbol

@@ -235,6 +235,25 @@ async def test_newest_id_is_asked_for_where_no_trade_follows(scene: BuiltScene) 
     assert scene.beat(131) == [(1, "built")]
 
 
+async def test_kline_that_ran_when_its_interval_was_added_again_is_told_by_rest(scene: BuiltScene) -> None:
+    """Its first trades were summed up for nobody: it is not given, and no kline without a trade either."""
+    key = Key("kline", SYMBOL, "1h")
+    before = kline(-60, interval="1h", received_ns=0, first_trade_id=-1, last_trade_id=-1)
+    scene.intake.klines.remove(key)
+    for second in range(5, 1_800, 10):
+        scene.trade(second)
+    scene.intake.klines.add(key)
+    scene.intake.klines.resume({key: before.open_ms})
+    scene.intake.klines.take_told(scene.intake.klines.series[key], before)
+    for second in range(1_805, 3_700, 10):
+        scene.trade(second)
+    scene.built.beat(SYMBOL, NOON_MS + 3_700_000, with_open=True)
+
+    hours = [each for each in scene.closed() if each.interval == "1h"]
+    assert [(each.open_ms, each.trades) for each in hours] == [(before.open_ms, before.trades)]
+    assert not scene.built.makes(scene.intake.klines.series[key])
+
+
 async def test_kline_that_a_rule_refuses_is_no_quiet_one(scene: BuiltScene) -> None:
     """Its place is explained, and not filled with zeros."""
     scene.trade(5)
@@ -366,3 +385,16 @@ async def test_minute_that_an_id_closed_and_a_trade_followed_is_not_asked_about(
 
     # One minute of an hour is compared in any case.
     assert [each.open_ms for each in scene.intake.klines.doubtful] == [NOON_MS]
+
+
+@pytest.mark.parametrize(("last", "compared"), [(119.9, []), (119.97, [1])])
+async def test_minute_whose_last_trade_may_be_told_early_is_compared(
+    scene: BuiltScene, last: float, compared: list[int]
+) -> None:
+    """The exchange may count a trade at the border in the next minute, and none that follows shows it."""
+    for second in (5, 65, last, 121):
+        scene.trade(second)
+    scene.beat(123)
+
+    doubtful = [(each.open_ms - NOON_MS) // MINUTE_MS for each in scene.intake.klines.doubtful]
+    assert doubtful == [0, *compared]
