@@ -84,11 +84,10 @@ class KlineIntake:
 
     def add(self, key: Key) -> None:
         """A series is collected from now on; its symbol has a queue in the outlet."""
-        now_ms = self._tally.exchange_ms()
-        self.series[key] = KlineSeries(key, self.calendar, self._check, now_ms)
+        self.series[key] = KlineSeries(key, self.calendar, self._check)
         self._counted_ms[key] = -1
         if self.built is not None:
-            self.built.add(key, now_ms)
+            self.built.add(key, self._tally.exchange_ms())
 
     def remove(self, key: Key) -> None:
         """A series is collected no longer; what was released waits in the outlet."""

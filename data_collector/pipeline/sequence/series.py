@@ -58,7 +58,7 @@ class KlineSeries:
         "_trusted_ms", "due_ms", "event_ms", "first_ms", "key", "open_ms",
     )  # fmt: skip
 
-    def __init__(self, key: Key, calendar: Calendar, check: Check, since_ms: int = 0) -> None:
+    def __init__(self, key: Key, calendar: Calendar, check: Check) -> None:
         self.key = key
         self.due_ms = -1
         """The open time that must close next; -1 before the first closed kline."""
@@ -78,8 +78,8 @@ class KlineSeries:
         """The last open time up to which trade ids alone decide, because REST does not answer."""
         self._quiet_from_ms = self._quiet_until_ms = -1
         """Klines in between that have not come had no trade."""
-        self._quiet_after_ms = since_ms - 1
-        """Only those that open later: the others came and are here no more, or opened before anybody looked."""
+        self._quiet_after_ms = -1
+        """Only those that open later: the others came, and are here no more."""
         self._starts = True
         """Whether the next closed kline may begin the series in the store."""
         self._newest: Kline | None = None
