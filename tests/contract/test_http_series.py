@@ -55,13 +55,20 @@ def snapshot_of(address: str | None) -> Snapshot:
 @contextmanager
 def told(service: HttpService, address: str, snapshot: Snapshot) -> Iterator[None]:
     """The collector says this of itself meanwhile."""
+    usual = snapshot_of(address)
     write_snapshot(service.folder, snapshot)
-    until(lambda: service.get("/status").json["redis_url"] == snapshot.redis_url or None)
+    until(lambda: says(service, snapshot))
     try:
         yield
     finally:
-        write_snapshot(service.folder, snapshot_of(address))
-        until(lambda: service.get("/status").json["redis_url"] is not None or None)
+        write_snapshot(service.folder, usual)
+        until(lambda: says(service, usual))
+
+
+def says(service: HttpService, snapshot: Snapshot) -> bool | None:
+    """Whether the service has heard of it; None while it has not."""
+    status = service.get("/status").json
+    return (status["redis_url"], status["exchange"]) == (snapshot.redis_url, snapshot.exchange or EXCHANGE) or None
 
 
 @asynccontextmanager
