@@ -67,7 +67,9 @@ def kill_a_writer(folder: Path, next_id: int, *, lines: int) -> int:
     command = [sys.executable, "-c", WRITER, str(folder), str(next_id)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
-        told = [line for line, _ in zip(writer.stdout, range(lines), strict=False)]
+        # A disk may take its time for the first ones.
+        named = (line for line in writer.stdout if line.strip().isdecimal())
+        told = [line for line, _ in zip(named, range(lines), strict=False)]
         writer.send_signal(signal.SIGKILL)
         told += writer.stdout.read().splitlines()
     # The last line may be cut.
