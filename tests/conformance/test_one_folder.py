@@ -55,11 +55,10 @@ def test_copy_talks_as_a_venue(copied: Path) -> None:
     conforms(copied, CHEAP)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("marks", ["not slow and not long", pytest.param("", marks=pytest.mark.long)])
-def test_copy_does_all_that_a_venue_does(copied: Path, marks: str) -> None:
-    conforms(copied, "tests/conformance", "-m", marks)
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+def test_copy_does_all_that_a_venue_does(copied: Path) -> None:
+    conforms(copied, "tests/conformance")
 
 
 def test_commands_know_the_copy_and_its_settings(copied: Path, tmp_path: Path) -> None:
