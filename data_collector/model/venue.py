@@ -291,8 +291,6 @@ class StreamLimits(Struct, frozen=True):
     """After this time the exchange closes the connection."""
     keepalive_s: float | None = None
     """How often `Codec.keepalive` must be sent, whatever else is; None where nothing must be."""
-    subscribe_within_s: float | None = None
-    """The exchange closes a connection that has asked for nothing within this time."""
 
 
 class Addresses(Struct, frozen=True):
