@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from data_collector.model.calendar import LENGTHS_MS
 from data_collector.model.records import Kline, Trade
 from tests.integration.store_reader import Store, parsed
+from tests.market import SYMBOL
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -123,3 +125,32 @@ def assert_latest_is_newest(store: Store, symbol: str, tape: Sequence[Trade]) ->
     assert latest["symbol"] == symbol
     assert latest["price"] == tape[-1].price
     assert float(latest["volume"]) > 0
+
+
+def closed(store: Store, symbol: str = SYMBOL, interval: str = "1m") -> list[dict[str, object]]:
+    """The closed klines of the stream, with the fields beside the record."""
+    return [
+        parsed(entry["fields"]["data"]) | {name: text for name, text in entry["fields"].items() if name != "data"}
+        for entry in store.entries(f"stream:{symbol}")
+        if f'"interval":"{interval}"' in entry["fields"]["data"] and '"is_closed":true' in entry["fields"]["data"]
+    ]
+
+
+def assert_all_of(store: Store, symbol: str, interval: str, klines: Sequence[Kline]) -> set[object]:
+    """Every open time from the first to the last once, with the market's numbers; where they are from."""
+    records = closed(store, symbol, interval)
+    assert records
+    length_s = LENGTHS_MS[interval] // 1000
+    places = [datetime.fromisoformat(str(record["timestamp"])).timestamp() // length_s for record in records]
+    assert places == [places[0] + number for number in range(len(places))]
+    truth = {record["timestamp"]: record for record in map(expected_kline, klines)}
+    for record in records:
+        plain = {name: value for name, value in record.items() if name not in {"src", "check", "warnings"}}
+        if plain["trades"]:
+            assert plain == truth[plain["timestamp"]]
+        else:
+            assert plain["timestamp"] not in truth
+            assert plain["open"] == plain["high"] == plain["low"] == plain["close"]
+            assert float(str(plain["volume"])) == float(str(plain["quote_volume"])) == 0
+    assert store.gaps(symbol, "kline") == []
+    return {record.get("src", "ws") for record in records}

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from data_collector.model.calendar import LENGTHS_MS
-from data_collector.model.records import Kline
 from data_collector.pipeline.repair import kline_building, kline_repair
 from data_collector.pipeline.sequence import built_klines
 from data_collector.simulator import FrameFault
 from data_collector.simulator.control.actions import Reset
 from data_collector.simulator.control.faults import RestFault
 from data_collector.venues.binance.venue import VENUE
-from tests.integration.exactness import assert_updates_in_order, expected_kline, iso
+from tests.integration.exactness import assert_all_of, assert_updates_in_order, closed, expected_kline, iso
 from tests.integration.processes import CollectorProcess, Exchange, collecting
 from tests.integration.scene import DRIVEN, SYMBOLS, Scene, playing
 from tests.integration.store_reader import Store, parsed
@@ -37,15 +33,6 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kline_building, "BEAT_S", 0.02)
     monkeypatch.setattr(kline_building, "ASK_S", 0.2)
     monkeypatch.setattr(built_klines, "BEGIN_BACK_MS", 3_600_000)
-
-
-def closed(store: Store, symbol: str = SYMBOL, interval: str = "1m") -> list[dict[str, object]]:
-    """The closed klines of the stream, with the fields beside the record."""
-    return [
-        parsed(entry["fields"]["data"]) | {name: text for name, text in entry["fields"].items() if name != "data"}
-        for entry in store.entries(f"stream:{symbol}")
-        if f'"interval":"{interval}"' in entry["fields"]["data"] and '"is_closed":true' in entry["fields"]["data"]
-    ]
 
 
 PROGRAM = """
@@ -70,26 +57,6 @@ def assert_exact(scene: Scene, symbol: str, interval: str = "1m") -> list[object
     every = [record for record in scene.store.records(f"stream:{symbol}") if record["interval"] == interval]
     assert_updates_in_order(every)
     return sources(scene.store, symbol, interval)
-
-
-def assert_all_of(store: Store, symbol: str, interval: str, klines: Sequence[Kline]) -> set[object]:
-    """Every open time from the first to the last once, with the market's numbers; where they are from."""
-    records = closed(store, symbol, interval)
-    assert records
-    length_s = LENGTHS_MS[interval] // 1000
-    places = [datetime.fromisoformat(str(record["timestamp"])).timestamp() // length_s for record in records]
-    assert places == [places[0] + number for number in range(len(places))]
-    truth = {record["timestamp"]: record for record in map(expected_kline, klines)}
-    for record in records:
-        plain = {name: value for name, value in record.items() if name not in {"src", "check", "warnings"}}
-        if plain["trades"]:
-            assert plain == truth[plain["timestamp"]]
-        else:
-            assert plain["timestamp"] not in truth
-            assert plain["open"] == plain["high"] == plain["low"] == plain["close"]
-            assert float(str(plain["volume"])) == float(str(plain["quote_volume"])) == 0
-    assert store.gaps(symbol, "kline") == []
-    return {record.get("src", "ws") for record in records}
 
 
 async def closed_until(scene: Scene, interval: str = "1m", *, before: int = 1) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from msgspec import structs
 from data_collector.pipeline.repair import kline_repair
 from data_collector.simulator import FrameFault
 from data_collector.simulator.control.faults import RestFault
-from tests.integration.exactness import expected_kline, iso
+from tests.integration.exactness import assert_all_of, closed, expected_kline, iso
 from tests.integration.scene import DRIVEN, Scene, playing
 from tests.integration.store_reader import Store, parsed
 from tests.integration.waiting import until_async
@@ -39,33 +38,13 @@ async def scene(store: Store, folder: Path) -> AsyncIterator[Scene]:
         yield scene
 
 
-def closed(store: Store, symbol: str = SYMBOL) -> list[dict[str, object]]:
-    """The closed 1m klines of the stream, with the fields beside the record."""
-    return [
-        parsed(entry["fields"]["data"]) | {name: text for name, text in entry["fields"].items() if name != "data"}
-        for entry in store.entries(f"stream:{symbol}")
-        if '"interval":"1m"' in entry["fields"]["data"] and '"is_closed":true' in entry["fields"]["data"]
-    ]
-
-
 def sources(store: Store) -> list[object]:
     return [record.get("src", "ws") for record in closed(store)]
 
 
 def assert_exact(scene: Scene, symbol: str = SYMBOL) -> None:
     """Every open time from the first to the last once, with the exchange's numbers; nothing is declared."""
-    records = closed(scene.store, symbol)
-    minutes = [datetime.fromisoformat(str(record["timestamp"])).timestamp() // 60 for record in records]
-    assert minutes == [minutes[0] + number for number in range(len(minutes))]
-    truth = {record["timestamp"]: record for record in map(expected_kline, scene.simulator.closed_klines(symbol, "1m"))}
-    for record in records:
-        plain = {name: value for name, value in record.items() if name not in {"src", "check", "warnings"}}
-        if plain["trades"]:
-            assert plain == truth[plain["timestamp"]]
-        else:
-            assert plain["timestamp"] not in truth
-            assert plain["open"] == plain["high"] == plain["low"] == plain["close"]
-    assert scene.store.gaps(symbol, "kline") == []
+    assert_all_of(scene.store, symbol, "1m", scene.simulator.closed_klines(symbol, "1m"))
 
 
 async def test_closing_frame_that_never_comes_is_fetched(scene: Scene) -> None:
