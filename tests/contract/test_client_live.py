@@ -331,6 +331,7 @@ async def test_poll_waits_for_items_and_not_for_what_else_comes(client: Client, 
 
         writer.start()
         batch = await asyncio.to_thread(live.poll, 30)
+        await asyncio.to_thread(writer.join)
 
     assert told((batch or pytest.fail("a live stream has no end")).items) == [("1m", 1)]
     with pytest.raises(WrongQuestion, match="timeout_s=inf"):

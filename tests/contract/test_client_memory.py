@@ -177,10 +177,12 @@ def test_command_names_the_market_of_its_file(
         memory._candles.join(ELSEWHERE)
         memory.take([candle(0, 1.0, 1.0, 1.0, 1.0)])
 
+    before = signal.getsignal(signal.SIGTERM)
     for words in (["similar", SYMBOL], ["--vectors", "--symbols", SYMBOL]):
         ended = CliRunner().invoke(command_line(["memory"]), ["memory", *words])
         assert isinstance(ended.exception, Misconfigured)
         assert f"holds candles of {ELSEWHERE}, and" in str(ended.exception)
+        assert signal.getsignal(signal.SIGTERM) is before
 
 
 async def test_live_candles_follow_upon_history_without_a_seam(

@@ -22,17 +22,19 @@ INTERRUPTED = 130
 
 def keep_vectors(settings: Settings, symbols: Sequence[str], interval: str, window: int, table: str) -> None:
     """Until Ctrl-C or SIGTERM, which lose nothing. Raises `Misconfigured` and `Unavailable`."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with named_ends():
             _keep(settings, symbols, interval, window, table)
     except KeyboardInterrupt:
         typer.echo("Stopped. The same command goes on from here.", err=True)
         raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _keep(settings: Settings, symbols: Sequence[str], interval: str, window: int, table: str) -> None:
     dsn = found_dsn(settings)
-    signal.signal(signal.SIGTERM, _interrupt)
     with ExitStack() as stack:
         client = stack.enter_context(opened_client(settings, dsn))
         store = stack.enter_context(PgVectorStore(dsn, table))
