@@ -82,9 +82,8 @@ class KlineFeed:
 
         numbers = sorted([*(row.open_ms for row in rows), *places])
         proven = (page.proven_from_ms, page.proven_to_ms)
-        return AnsweredRows(
-            numbers, len(page.klines) >= self._ends.venue.reach.klines_per_answer, proven, store, places
-        )
+        is_full = page.told_to_ms(self._ends.venue.reach.klines_per_answer) is not None
+        return AnsweredRows(numbers, is_full, proven, store, places)
 
     async def first_ever(self) -> int | None:
         if self._first_ever is None:

@@ -242,8 +242,8 @@ class KlineRepair:
             elif place not in whole:
                 # The exchange's own oddity: in place of a kline it has something else.
                 self._klines.set_aside(series, row, place)
-        is_full = len(rows) >= self._rows_max
-        series.leave_to_rest(min(rows[-1].open_ms, last_ms) if is_full else last_ms)
+        told_ms = page.told_to_ms(self._rows_max)
+        series.leave_to_rest(last_ms if told_ms is None else min(told_ms, last_ms))
         if series.due_ms != due_ms:
             more = series.due_ms < until_ms
             self._holes[series.key] = DueKline(series.due_ms, self._clock(), 0.0 if more else GRACE_S)
