@@ -13,24 +13,18 @@ from msgspec import Raw, Struct
 
 from data_collector.decoding.texts import plain_digits
 from data_collector.model.calendar import LENGTHS_MS
-from data_collector.model.errors import VenueUnreachable
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.model.venue import TRADING, KlinePage, SymbolRules, TradePage, TradePlace
+from data_collector.model.venue import TRADING, KlinePage, SymbolRules
 from data_collector.rest import pages
 from data_collector.rest.budget import PacedBudget, RestBudget
-from data_collector.rest.client import RestClient, RestOptions
+from data_collector.rest.client import RestOptions
+from data_collector.rest.id_paged import IdPagedRest
 from data_collector.rest.judging import ENDPOINT_STATUSES, Answer, Judgement, judged_by_status, page_told, shortened
 from data_collector.venues.coinbase.codec import trade
 from data_collector.venues.coinbase.messages import TradeBody
 from data_collector.venues.coinbase.venue import PAUSE_S, VENUE
 
-TRADES_MAX, KLINES_MAX = VENUE.reach.trades_per_answer, VENUE.reach.klines_per_answer
-
-LAUNCH_MS = 1_420_070_400_000
-"""2015: no trade is older, and ids begin with 1."""
-
-CALLS_MAX = 80
-"""Of a search; one of a thousand million ids takes some twenty."""
+KLINES_MAX = VENUE.reach.klines_per_answer
 
 
 class ErrorBody(Struct):
@@ -74,16 +68,13 @@ KlineRow = tuple[int, Raw, Raw, Raw, Raw, Raw]
 """Open time in s, low, high, open, close, volume."""
 
 
-class CoinbaseRest(RestClient):
+class CoinbaseRest(IdPagedRest):
     """The `ExchangeApi` of Coinbase Exchange. Each call weighs 1."""
 
     def __init__(self, url: str, *, budget: RestBudget | None = None, **options: Unpack[RestOptions]) -> None:
         super().__init__(url, budget or PacedBudget(PAUSE_S), **options)
         self._known_ms = 0
         """The clock, when it was asked for last."""
-        self._newest: dict[str, int] = {}
-        """By symbol: the newest trade id when it was told last."""
-        self._first: dict[str, Trade] = {}
 
     def judge(self, path: str, answer: Answer) -> Judgement:
         """What the exchange says of a question stands in its own error; without one it is not the exchange's."""
@@ -113,11 +104,6 @@ class CoinbaseRest(RestClient):
 
         return list((await self._of_each(symbols, ask)).values())
 
-    async def heads(self, symbols: Sequence[str]) -> dict[str, int]:
-        """One call a symbol; one that is refused has none."""
-        found = await self._of_each(symbols, lambda symbol: self._page(symbol, None, count=1, urgent=True))
-        return {symbol: page[-1].trade_id for symbol, page in found.items() if page}
-
     async def server_time_ms(self) -> int:
         """One call."""
         return await self._time_ms(urgent=True)
@@ -144,87 +130,16 @@ class CoinbaseRest(RestClient):
         reaches_ms = reach_ms if reach_ms < min(last_ms, self._known_ms) else None
         return self._trusted(lambda: _klines(symbol, interval, (first_ms, until_ms), self._known_ms, rows, reaches_ms))
 
-    async def trades(
-        self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
-    ) -> TradePage:
-        """One call where later ones were told before, else the newest ones first. More where ids have large holes."""
-        high_id = self._newest.get(symbol, -1) + 1
-        above: list[Trade] = []
-        if from_id + TRADES_MAX > high_id:
-            above = await self._page(symbol, None, urgent=urgent)
-            if not above or above[0].trade_id <= from_id:
-                found = [trade for trade in above if trade.trade_id >= from_id]
-                return TradePage(found[:limit], reaches_head=len(found) <= limit)
-            high_id = above[0].trade_id
-        low_id, until_id = from_id, min(from_id + TRADES_MAX, high_id)
-        for _ in range(CALLS_MAX):
-            # Something is at `high_id`, or right below where `above` is empty; nothing from `from_id` to `low_id`.
-            page = await self._page(symbol, until_id, urgent=urgent)
-            found = [trade for trade in page if trade.trade_id >= low_id]
-            if found and page[0].trade_id <= low_id:
-                return TradePage(found[:limit], reaches_head=False)
-            if found:
-                high_id, above = found[0].trade_id, found
-            elif until_id < high_id:
-                low_id = until_id
-            elif above:
-                return TradePage(above[:limit], reaches_head=False)
-            else:
-                del self._newest[symbol]
-                break
-            until_id = high_id if high_id - low_id <= TRADES_MAX else (low_id + high_id) // 2
-        raise VenueUnreachable(f"trade {from_id} of {symbol} is not told, nor what comes after it")
-
-    async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
-        """Found by halves, as trades are not told by their times: some ten calls."""
-        page = await self._page(symbol, None, urgent=urgent)
-        if not page or page[-1].time_ms < since_ms:
-            return None
-        low_id, low_ms, high, until_id = 0, LAUNCH_MS, page[-1], page[-1].trade_id + 1
-        for number in range(CALLS_MAX):
-            if not page or page[-1].time_ms < since_ms:
-                if until_id == high.trade_id:
-                    return high.trade_id
-                low_id, low_ms = (page[-1].trade_id, page[-1].time_ms) if page else (until_id - 1, low_ms)
-            elif page[0].time_ms < since_ms:
-                return next(trade.trade_id for trade in page if trade.time_ms >= since_ms)
-            else:
-                high = page[0]
-            until_id = _between(low_id, low_ms, high, since_ms, by_time=number % 2 == 0)
-            page = await self._page(symbol, until_id, urgent=urgent)
-        raise VenueUnreachable(f"the first trade of {symbol} since {since_ms} was not found in {CALLS_MAX} answers")
-
-    async def first_trade_ms(self, symbol: str) -> int | None:
-        """Found once."""
-        if symbol not in self._first:
-            first_id = await self.first_trade_id(symbol, 0)
-            if first_id is None:
-                return None
-            (self._first[symbol],) = await self._page(symbol, first_id + 1, count=1)
-        return self._first[symbol].time_ms
-
-    async def newest_trade_id(self, symbol: str) -> int | None:
-        """One call."""
-        page = await self._page(symbol, None, count=1)
-        return page[-1].trade_id if page else None
-
     async def _time_ms(self, *, urgent: bool) -> int:
         told_s = (await self._get("/time", {}, 1, Clock, urgent=urgent)).epoch
         self._known_ms = self._trusted(lambda: pages.clock_ms(round(told_s * 1000)))
         return self._known_ms
 
-    async def _page(
-        self, symbol: str, until_id: int | None, *, count: int = TRADES_MAX, urgent: bool = False
-    ) -> list[Trade]:
-        """The newest ones, or the newest that are older than an id, rising."""
-        if until_id is not None and until_id <= 0:
-            return []
+    async def trades_below(self, symbol: str, until_id: int | None, count: int, *, urgent: bool) -> list[Trade]:
+        """One call."""
         query = {"limit": str(count)} if until_id is None else {"limit": str(count), "after": str(until_id)}
         rows = await self._get(f"/products/{symbol}/trades", query, 1, list[TradeBody], urgent=urgent)
-        page = self._trusted(lambda: _trades(symbol, until_id, count, rows))
-        if until_id is None:
-            self._newest[symbol] = page[-1].trade_id if page else -1
-        return page
+        return self._trusted(lambda: _trades(symbol, until_id, count, rows))
 
 
 def _words_of(body: bytes) -> str:
@@ -254,17 +169,6 @@ def _trades(symbol: str, until_id: int | None, count: int, rows: Sequence[TradeB
     if page and until_id is not None and page[-1].trade_id >= until_id:
         raise pages.BadPage(f"{asked} older than {until_id} came with {page[-1].trade_id}")
     return page
-
-
-def _between(low_id: int, low_ms: int, high: Trade, since_ms: int, *, by_time: bool) -> int:
-    """Below which id to look next: half way, or where the time would be if all trades were as far apart."""
-    width = high.trade_id - low_id
-    if width <= TRADES_MAX:
-        return high.trade_id
-    part = width // 2
-    if by_time and high.time_ms > low_ms:
-        part = width * (since_ms - low_ms) // (high.time_ms - low_ms) + TRADES_MAX // 2
-    return low_id + min(max(part, TRADES_MAX // 2), width - 1)
 
 
 def _klines(
