@@ -94,7 +94,7 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str) ->
         store=snapshot.redis_url,
         database=_database(snapshot),
         history=_history(snapshot),
-        exchange=f"{settings.exchange} at {settings.ws_url}, {settings.rest_url}",
+        exchange=f"{settings.ws_url}, {settings.rest_url}  ({settings.exchange})",
         exchanges="" if settings.exchange == FIRST_EXCHANGE else f" EXCHANGES={settings.exchange}",
         validation=_validation(settings),
         symbols=f"{shown} and {more} more" if more > 0 else shown,

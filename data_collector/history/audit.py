@@ -7,11 +7,11 @@ from functools import partial
 
 from msgspec import Struct
 
+from data_collector.history.built.making import StoredSums
 from data_collector.history.comparison import (
     AbsentRows,
     Check,
     FaultyRows,
-    KlineMaker,
     RefusedRows,
     SeriesAudit,
     by_id,
@@ -260,18 +260,14 @@ class DatabaseAudit:
         return page, whole, odd, told_ms
 
     async def _klines_against_trades(self, found: SeriesAudit, span: Reach) -> Check:
-        symbol, interval = found.series.symbol, found.series.kline_interval
-        check = Check(found.series.label, "own trades")
-        maker = KlineMaker(symbol, interval, self._ends.calendar.next_open_ms(interval, 0))
-        made: dict[int, Kline] = {}
+        symbol, check = found.series.symbol, Check(found.series.label, "own trades")
+        maker = StoredSums(found.series, self._ends.calendar)
         ids = await self._ends.held.trade_span(symbol)
         position = 0 if ids is None else ids[0]
         while ids is not None and position <= ids[1]:
             trades = await self._ends.held.trades_by_id(symbol, position, ids[1], ROWS_PER_READ)
-            for trade in trades:
-                made.update((kline.open_ms, kline) for kline in maker.take(trade) if span[0] <= kline.open_ms < span[1])
+            made = {each.open_ms: each for each in maker.take(trades) if span[0] <= each.open_ms < span[1]}
             await self._compare_made(check, found, made)
-            made.clear()
             position = trades[-1].trade_id + 1 if trades else ids[1] + 1
         return check
 

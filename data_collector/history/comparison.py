@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct, field
@@ -24,9 +23,6 @@ CONTRADICTING = "; validation refused that one ({rules}), so the stored row, whi
 
 SAME_TIME_MS = 1_000
 """A trade that two sides tell with times further apart is not the same one."""
-
-EARLY_MS = 1_000
-"""The exchange's times go back now and then by less: a kline is known to be over when a trade is that much later."""
 
 Range = tuple[int, int]
 """Closed."""
@@ -290,70 +286,3 @@ def brief(row: Kline | Trade) -> str:
 
 def _trades_told(count: int | None) -> str:
     return "" if count is None else f" in {count} trades"
-
-
-class _Sums(Struct):
-    """The trades of one kline so far, in the order of ids."""
-
-    open: str
-    high: Decimal
-    low: Decimal
-    close: str
-    volume: Decimal
-    count: int
-
-
-class KlineMaker:
-    """Takes trades in the order of ids and gives the klines that lie whole within a run of ids without holes.
-
-    A kline is whole when the run has a trade before it and a trade after it.
-    """
-
-    def __init__(self, symbol: str, interval: str, step_ms: int) -> None:
-        self._symbol = symbol
-        self._interval = interval
-        self._step_ms = step_ms
-        self._sums: dict[int, _Sums] = {}
-        self._last_id: int | None = None
-        self._due: int | None = None
-        """The next kline to be given; None before the run's first kline is known."""
-
-    def take(self, trade: Trade) -> Iterator[Kline]:
-        """One trade; yields what is over then."""
-        if self._last_id is None or trade.trade_id != self._last_id + 1:
-            self._sums.clear()
-            # What happened before the run's first trade is not known, so its kline is not whole.
-            self._due = self._open_of(trade.time_ms + EARLY_MS) + self._step_ms
-        self._last_id = trade.trade_id
-        self._add(trade)
-        while self._due is not None and (after := self._due + self._step_ms) + EARLY_MS <= trade.time_ms:
-            yield self._kline(self._due, after)
-            self._due = after
-
-    def _add(self, trade: Trade) -> None:
-        open_ms = self._open_of(trade.time_ms)
-        price, quantity = Decimal(trade.price), Decimal(trade.quantity)
-        sums = self._sums.get(open_ms)
-        if sums is None:
-            self._sums[open_ms] = _Sums(trade.price, price, price, trade.price, quantity, 1)
-            return
-        sums.high, sums.low, sums.close = max(sums.high, price), min(sums.low, price), trade.price
-        sums.volume += quantity
-        sums.count += 1
-
-    def _kline(self, open_ms: int, after_ms: int) -> Kline:
-        for early in [each for each in self._sums if each < open_ms]:
-            del self._sums[early]
-        sums = self._sums.pop(open_ms, None)
-        if sums is None:
-            # Its prices are those of a kline before it, which need not be here.
-            sums = _Sums("0", Decimal(0), Decimal(0), "0", Decimal(0), 0)
-        return Kline(
-            self._symbol, self._interval, open_ms, after_ms - 1, open=sums.open, high=str(sums.high),
-            low=str(sums.low), close=sums.close, volume=str(sums.volume), quote_volume=None,
-            taker_buy_base_volume=None, taker_buy_quote_volume=None, trades=sums.count, is_closed=True,
-            event_ms=after_ms,
-        )  # fmt: skip
-
-    def _open_of(self, time_ms: int) -> int:
-        return time_ms // self._step_ms * self._step_ms

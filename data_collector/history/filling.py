@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from data_collector.history.backfill import Backfill
 from data_collector.history.bounds import FileBounds, RestBounds, demand_same_life
-from data_collector.history.built.built_feed import BuiltKlineFeed, base_of, in_order_of_making
+from data_collector.history.built.built_feed import BuiltKlineFeed, in_order_of_making
 from data_collector.history.events import Ended, Outcome, Planned, SeriesEnded, SeriesPlanned, Tell
 from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
@@ -189,7 +189,7 @@ class Filling:
         if series.channel == "trade":
             return TradeFeed(series, self._ends, bounds)
         if self._builds:
-            return BuiltKlineFeed(series, self._ends, bounds, self._span.now_ms, base_of(series, every))
+            return BuiltKlineFeed(series, self._ends, bounds, self._span.now_ms, every)
         return KlineFeed(series, self._ends, bounds, self._span.now_ms)
 
 

@@ -151,7 +151,7 @@ Row = TypeVar("Row", Kline, Trade)
 
 
 Source = Literal["ws", "rest", "built", "file"]
-"""The exchange's stream, its REST side, trade ids that prove a kline without trades, published files."""
+"""The exchange's stream, its REST side, our trades or what their ids prove, published files."""
 
 
 class Origin(Struct, frozen=True):

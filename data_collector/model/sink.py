@@ -13,7 +13,7 @@ from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Sourced, Trade
 
 RecordSource = Literal["ws", "rest", "built"]
-"""Where a record came from: the stream, the exchange's REST side, or trade ids that prove a kline without trades."""
+"""Where a record came from: the stream, the exchange's REST side, or our trades and what their ids prove."""
 
 
 def epoch_fields(epoch: int) -> tuple[str, ...]:

@@ -165,7 +165,7 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_kline_revisions_total"], "Closed klines that changed after they were stored"],
     Annotated[
         Literal["data_collector_candle_checks_total"],
-        "Closed 1m klines compared with our own trades",
+        "Closed 1m klines compared with our own trades, built ones with REST's",
         Label("result", "ok, mismatch, unchecked"),
     ],
     Annotated[Literal["data_collector_gap_records_total"], "Records inside declared ranges", CHANNEL, GAP_REASON],

@@ -82,7 +82,7 @@ def _chosen(text: str, exchange: str | Venue | None, faults: list[str]) -> Venue
         name = texts.exchange(given) if given.strip() else FIRST_EXCHANGE
         return find_venue(name)
     except (ValueError, Misconfigured) as error:
-        origin = f"EXCHANGES={shown(given)}" if exchange is None else shown(given)
+        origin = f"EXCHANGES={shown(given)}" if exchange is None else f"--exchange={shown(given)}"
         faults.append(f"{origin}: {error}")
         return find_venue(FIRST_EXCHANGE)
 

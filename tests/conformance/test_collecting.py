@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from data_collector.model.calendar import LENGTHS_MS
 from data_collector.model.venue import Venue
 from data_collector.simulator import EqualTimes, FrameFault, RestFault
 from data_collector.simulator.control.actions import Close
@@ -27,13 +26,8 @@ pytestmark = pytest.mark.usefixtures("hurried")
 
 
 async def test_all_that_closes_with_a_month_is_the_markets(store: Store, folder: Path, venue: Venue) -> None:
-    """Every interval, over the end of a month, which is the end of a week, of a day and of all hours.
-
-    Where klines are built, those begin that have all of their trades in what a new connection is told.
-    """
-    intervals = [one for one in venue.intervals if one not in {"1s", "3d"}]
-    if venue.klines == "built":
-        intervals = [one for one in intervals if LENGTHS_MS[one] <= 15 * MINUTE_MS]
+    """Over the end of a month, which is the end of a day and of all hours; weeks end on a day of the exchange's own."""
+    intervals = [one for one in venue.intervals if one not in {"1s", "3d", "1w"}]
     async with collecting(venue, store, folder, market_of(venue), intervals=intervals) as scene:
         await scene.subscribed()
         for _ in range(5):

@@ -1,139 +1,166 @@
-"""What every venue says to its exchange, heard by the folder's own speaker: all streams come, whatever is refused."""
+"""A venue's codec talks with the venue's own other end: all that is asked for is given or refused by name."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from data_collector.model.channels import key_of
 from data_collector.model.keys import Key
 from data_collector.model.records import Record
-from data_collector.model.subscriptions import Subscriptions
-from data_collector.model.venue import Venue
-from data_collector.observe.counters import Counters
-from data_collector.pipeline.connections.governor import Governor
-from data_collector.pipeline.connections.line import Line, LineContext
-from data_collector.pipeline.connections.transport import Address, Resolver
-from data_collector.pipeline.connections.websocket import Received
-from data_collector.simulator import RefuseStreams, Simulator, SimulatorSettings
-from data_collector.venues.discovery import find_speaker, find_venue, venue_names
+from data_collector.model.venue import Acknowledged, Event, Pulse, Refused, Request, Venue
+from data_collector.simulator import RefuseStreams
+from data_collector.simulator.speaker import Form, StreamSpeaker
+from data_collector.venues.discovery import find_speaker
+from tests.conformance.worlds import collecting, market_of, stream, symbols_of
+from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
 
-KEEPALIVE_S = 0.25
-SILENCE_S = 1.0
-"""What takes a minute there takes a second here."""
-
-VENUES = [pytest.param(find_venue(name), id=name) for name in venue_names()]
+pytestmark = pytest.mark.usefixtures("hurried")
 
 
-class Talk:
-    """A line of a venue, and the exchange that it talks to."""
-
-    def __init__(self, venue: Venue, simulator: Simulator) -> None:
-        self.simulator = simulator
-        self.counters = Counters()
-        self.heard: dict[Key, int] = {}
-        """Records of each stream."""
-        self.keys = list(_subscriptions(venue).every_key())
-        limits = venue.limits
-        if limits.keepalive_s is not None:
-            limits = structs.replace(limits, keepalive_s=KEEPALIVE_S)
-        context = LineContext(
-            Address(simulator.ws_url + venue.stream_path), venue.codec, limits, self._receive, lambda _: -1,
-            Governor(100, 1.0), Resolver(self.counters).connect, self.counters,
-        )  # fmt: skip
-        self.line = Line("1", self.keys, context)
-
-    def _receive(self, received: Received) -> None:
-        for record in received if isinstance(received, list) else [received]:
-            if isinstance(record, Record):
-                self.heard[key_of(record)] = self.heard.get(key_of(record), 0) + 1
-
-    async def speaks(self, symbol: str) -> None:
-        """Every stream of the symbol brings something from now on."""
-        self.heard.clear()
-        wanted = [key for key in self.keys if key.symbol == symbol]
-
-        def all_heard() -> bool:
-            self.simulator.advance(500)
-            return all(self.heard.get(key) for key in wanted)
-
-        await until_async(all_heard, f"a word of each of {wanted}")
+def unframed(frame: bytes) -> bytes:
+    """The text of a WebSocket frame that nothing masks."""
+    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
 
 
-def _subscriptions(venue: Venue) -> Subscriptions:
-    channels = [channel for channel in venue.channels if channel != "kline" or venue.klines == "streamed"]
-    return Subscriptions(venue.default_symbols[:2], venue.intervals[:2], tuple(channels))
+class Listener:
+    """A client on the stream side that keeps what it is told."""
+
+    def __init__(self, venue: Venue, spoken: StreamSpeaker, refused: str = "") -> None:
+        self.form = Form()
+        self.told: list[Event] = []
+        self._codec = venue.codec.session()
+        self._spoken = spoken
+        self._streams: dict[str, None] = {}
+        self._refused = refused
+        spoken.greet(venue.stream_path.encode(), self)
+
+    @property
+    def streams(self) -> Iterable[str]:
+        return list(self._streams)
+
+    def has_room(self, streams: Sequence[str]) -> bool:
+        return True
+
+    def subscribe(self, streams: Sequence[str]) -> None:
+        self._streams |= dict.fromkeys(streams)
+
+    def drop_stream(self, stream: str) -> None:
+        self._streams.pop(stream, None)
+
+    def refusal(self, stream: str) -> RefuseStreams | None:
+        return RefuseStreams(stream=stream) if stream == self._refused else None
+
+    def send_text(self, payload: bytes) -> None:
+        decoded = self._codec.decode(payload, 1)
+        self.told += decoded if isinstance(decoded, list) else [decoded]
+
+    def tell(self, stream: str, payloads: Sequence[bytes]) -> None:
+        for payload in payloads:
+            self.send_text(unframed(self._spoken.text(stream, payload, self.form)))
+
+    def close(self, code: int, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def say(self, text: bytes) -> list[Event]:
+        """What is answered."""
+        self.told.clear()
+        self._spoken.hear(text, self)
+        return list(self.told)
 
 
-@asynccontextmanager
-async def talking(venue: Venue, *faults: RefuseStreams) -> AsyncIterator[Talk]:
-    simulator = Simulator(SimulatorSettings(driven=True, silence_s=SILENCE_S), [find_speaker(venue.name)])
-    for fault in faults:
-        simulator.faults.add(fault)
-    await simulator.start()
-    talk = Talk(venue, simulator)
-    running = asyncio.create_task(talk.line.run())
-    try:
-        await asyncio.wait((running, asyncio.create_task(talk.line.complete.wait())), return_when="FIRST_COMPLETED")
-        assert not running.done(), running.exception()
-        yield talk
-    finally:
-        running.cancel()
-        await asyncio.wait((running,))
-        await simulator.stop()
+def listener(venue: Venue, refused: str = "") -> Listener:
+    market = market_of(venue)
+    speaker = find_speaker(venue.name)
+    return Listener(venue, speaker.open_streams(market.market, market.settings), refused)
 
 
-def refusals(venue: Venue, symbol: str) -> Iterator[RefuseStreams]:
-    for key in _subscriptions(venue).every_key():
-        if key.symbol == symbol:
-            yield RefuseStreams(stream=venue.codec.stream_name(key))
+def names_of(venue: Venue) -> list[str]:
+    """Every stream of two symbols that a collector of everything asks for."""
+    channels = [channel for channel in venue.channels if channel != "kline"]
+    keys = [Key(channel, symbol) for symbol in symbols_of(venue) for channel in channels]
+    if venue.klines == "streamed":
+        keys += [Key("kline", symbol, interval) for symbol in symbols_of(venue) for interval in venue.intervals]
+    return [venue.codec.stream_name(key) for key in keys]
 
 
-@pytest.mark.parametrize("venue", VENUES)
-async def test_every_stream_is_acknowledged_and_speaks(venue: Venue) -> None:
-    async with talking(venue) as talk:
-        assert not talk.line.refused
-        for symbol in venue.default_symbols[:2]:
-            await talk.speaks(symbol)
+def given(request: Request, answers: Iterable[Event]) -> set[str]:
+    """The streams of a request that answers agree to."""
+    agreed = [answer for answer in answers if isinstance(answer, Acknowledged) and answer.number == request.number]
+    return {name for answer in agreed for name in (request.streams if answer.streams is None else answer.streams)}
 
 
-@pytest.mark.parametrize("venue", VENUES)
-async def test_refused_symbol_is_known_and_the_others_speak(venue: Venue) -> None:
-    bad, good = venue.default_symbols[:2]
-    async with talking(venue, *refusals(venue, bad)) as talk:
-        await talk.speaks(good)
+def test_all_streams_are_given_and_given_up(venue: Venue) -> None:
+    client, names = listener(venue), names_of(venue)
 
-        assert {key.symbol for key in talk.line.refused} == {bad}
-        assert len(talk.line.refused) == sum(key.symbol == bad for key in talk.keys)
-        assert all(each.words for each in talk.line.refused.values())
-        assert talk.line.status.reconnects == 0
-
-
-@pytest.mark.parametrize("venue", VENUES)
-async def test_connection_on_which_little_is_said_lives_on(venue: Venue) -> None:
-    async with talking(venue) as talk:
-        [connection] = talk.simulator.connections()
-        loop, began_s = asyncio.get_running_loop(), asyncio.get_running_loop().time()
-        await until_async(lambda: loop.time() - began_s > 3 * SILENCE_S, "a long silence")
-
-        assert talk.simulator.connections() == [connection]
-        assert talk.line.status.reconnects == 0
+    for adds in (True, False):
+        requests = venue.codec.requests(names, 5, adds=adds)
+        assert [request.number for request in requests] == list(range(5, 5 + len(requests)))
+        assert sorted(name for request in requests for name in request.streams) == sorted(names)
+        for request in requests:
+            assert request.adds == adds
+            assert len(request.symbols) == len(request.streams)
+            assert given(request, client.say(request.frame)) == set(request.streams)
+        assert sorted(client.streams) == (sorted(names) if adds else [])
 
 
-@pytest.mark.parametrize("venue", VENUES)
-async def test_streams_that_are_given_up_are_acknowledged_too(venue: Venue) -> None:
-    given_up, kept = venue.default_symbols[:2]
-    async with talking(venue) as talk:
-        await talk.line.carry([key for key in talk.keys if key.symbol == kept])
-        await talk.speaks(kept)
+def test_refusal_says_what_it_is_about(venue: Venue) -> None:
+    """By its request, or by the symbol as well; and what is not meant by it is not lost."""
+    wanted = stream(venue, "trade", symbols_of(venue)[1])
+    client = listener(venue, refused=wanted)
+    (request,) = [one for one in venue.codec.requests(names_of(venue), 5, adds=True) if wanted in one.streams]
 
-        assert {key.symbol for key in talk.heard} == {kept}
-        assert talk.line.complete.is_set()
-        await talk.line.carry(talk.keys)
-        await talk.speaks(given_up)
-        assert talk.line.status.reconnects == 0
+    answers = client.say(request.frame)
+
+    (refusal,) = [answer for answer in answers if isinstance(answer, Refused)]
+    assert refusal.number == request.number
+    assert refusal.error
+    assert refusal.symbol in {None, symbols_of(venue)[1]}
+    assert wanted not in given(request, answers)
+
+
+def test_keepalive_and_pulse_are_signs_of_life(venue: Venue) -> None:
+    client, keepalive = listener(venue), venue.codec.keepalive(9)
+
+    assert (keepalive is None) == (venue.limits.keepalive_s is None)
+    if keepalive is not None:
+        assert client.say(keepalive) == [Pulse()]
+
+
+def test_several_records_of_a_frame_are_all_read(venue: Venue) -> None:
+    simulator = market_of(venue)
+    symbol = symbols_of(venue)[0]
+    spoken = find_speaker(venue.name).open_streams(simulator.market, simulator.settings)
+    name = stream(venue, "trade", symbol)
+    tape = [structs.replace(trade, sub_ms_us=7) for trade in simulator.tape(symbol)[:20]]
+    records: list[Record] = [structs.replace(trade, time_ms=tape[0].time_ms) for trade in tape]
+
+    decoded: list[Record] = []
+    for payload in spoken.payloads(name, records, Form()):
+        told = venue.codec.decode(unframed(spoken.text(name, payload, Form())), 1)
+        decoded += told if isinstance(told, list) else [one for one in (told,) if isinstance(one, Record)]
+
+    assert [getattr(one, "trade_id", None) for one in decoded] == [trade.trade_id for trade in tape]
+    assert {one.symbol for one in decoded} == {symbol}
+
+
+async def test_refused_symbol_is_told_and_the_other_flows(store: Store, folder: Path, venue: Venue) -> None:
+    good, refused = symbols_of(venue)
+    simulator = market_of(venue)
+    for channel in venue.channels:
+        if channel != "kline":
+            simulator.faults.add(RefuseStreams(stream=stream(venue, channel, refused)))
+    async with collecting(venue, store, folder, simulator) as scene:
+        await until_async(lambda: scene.status.connections[0].state == "connected", "a connection")
+        scene.simulator.advance(5_000)
+        newest = scene.simulator.tape(good)[-1].trade_id
+        await until_async(lambda: store.tail_id(good) == newest, "trades of the good symbol")
+        await until_async(lambda: any("refuses" in reason for reason in scene.status.reasons), "the reason")
+
+        (reason,) = [reason for reason in scene.status.reasons if "refuses" in reason]
+        assert refused in reason
+        assert good not in reason
+        assert scene.status.condition == "degraded"

@@ -15,6 +15,7 @@ from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.http_service import HttpService, running
 from tests.contract.stores import Reader
+from tests.integration.waiting import until
 from tests.market import NOON_MS, SYMBOL, sparse_ticker, ticker
 
 
@@ -75,3 +76,19 @@ async def test_key_of_another_kind_is_told(service: HttpService, sink: RedisSink
     answer = service.get("/latest")
 
     assert (answer.status, f"refused to read latest:{SYMBOL} (WRONGTYPE)" in answer.text) == (503, True)
+
+
+@pytest.mark.parametrize(
+    "path", ["/latest/{}", "/completeness?symbol={}", "/gaps?symbol={}", "/validation/errors?symbol={}"]
+)
+async def test_exchange_may_be_named_before_the_symbol(
+    service: HttpService, sink: RedisSink, address: str, path: str
+) -> None:
+    await sink.write(Batch(newest=[NewestUpdate(ticker())]))
+    service.tell(Snapshot(condition="healthy", symbols=[SYMBOL], store_url=address, exchange="binance"))
+    until(lambda: service.get("/status").json["exchange"])
+
+    plain, named, foreign = (service.get(path.format(f"{begin}{SYMBOL}")) for begin in ("", "Binance:", "kraken:"))
+
+    assert (plain.status, named.body) == (200, plain.body)
+    assert (foreign.status, foreign.json["detail"]) == (404, "binance is collected here, and not kraken.")

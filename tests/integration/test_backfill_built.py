@@ -156,6 +156,13 @@ async def test_plan_tells_the_requests_for_trades(world: Past) -> None:
     assert plan.requests == -(-trades // 1_000) + 1
     assert plan.weight == 25 * (plan.requests - 1) + 2
 
+    execute(world.dsn, "delete from market_data_ohlcv")
+    await world.told(with_trades=True, intervals="1m,3m")
+    (plan,) = (event for event in world.events if isinstance(event, Planned))
+    assert {each.series: each.requests for each in plan.series if "trades" not in each.series} == {
+        "BTCUSDT 1m": 1, "BTCUSDT 3m": 1,
+    }  # fmt: skip
+
 
 async def test_time_before_the_first_trade_is_absent_and_what_trades_do_not_prove_is_not_given(world: Past) -> None:
     ended = await world.told("2025-12-20", "2025-12-31")

@@ -25,7 +25,7 @@ from data_collector.simulator import Simulator, SimulatorSettings
 from data_collector.venues.discovery import find_speaker
 from data_collector.venues.kraken import rest
 from data_collector.venues.kraken.venue import VENUE
-from tests.integration.postgres_server import rows
+from tests.integration.postgres_server import execute, rows
 from tests.integration.store_reader import Store
 
 START_MS = 1_767_225_600_000
@@ -121,6 +121,15 @@ async def test_audit_against_the_exchange_goes_as_far_as_it_tells(
     result = await audited(settings, wish, against_exchange=True, repair=False)
 
     assert result.equal, [check for check in result.checks if not check.is_clean]
+
+    query = f"""delete from market_data_ohlcv
+        where "timestamp" between to_timestamp({FROM_MS // 1000 + 600}) and to_timestamp({FROM_MS // 1000 + 1200})"""
+    execute(database, query)
+    healed = await audited(settings, wish, against_exchange=True, repair=True)
+
+    assert healed.repair is not None
+    assert (healed.equal, healed.repair.added, healed.repair.absent) == (True, 11, 0)
+    assert [row for row in stored(database) if row[6]] == of_the_market(market)
 
 
 @pytest.mark.parametrize(

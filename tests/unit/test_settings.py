@@ -299,6 +299,12 @@ def test_unknown_exchange_is_told_along_with_every_other_fault() -> None:
         assert f"- {variable}" in message
 
 
+def test_exchange_of_the_command_line_wins_and_its_faults_are_named() -> None:
+    assert load_settings({"EXCHANGES": "binance"}, None, exchange="Kraken").exchange == "kraken"
+    with pytest.raises(Misconfigured, match=r"--exchange='mtgox': There is no exchange named 'mtgox'; shipped are"):
+        load_settings({}, None, exchange="mtgox")
+
+
 def test_address_that_others_reach_needs_a_token() -> None:
     assert "CONTROL_TOKEN must be set" in faults_of(HOST="0.0.0.0")
     assert load(HOST="0.0.0.0", CONTROL_TOKEN="a-token-of-some-length").host == "0.0.0.0"

@@ -35,7 +35,7 @@ CAME_FROM = {
     "ws": "on a stream after all",
     "rest": "from the exchange's REST side",
     "spool": "from our own memory and spool",
-    "built": "out of the trade ids, which prove that nothing was traded",
+    "built": "out of our trades, or of their ids, which prove that nothing was traded",
 }
 
 TRIED = {

@@ -50,7 +50,7 @@ def certify(
     settings = load_settings(exchange=exchange)
     venue = find_venue(settings.exchange)
     asked_day = _day_of(day)
-    files = None if rest else _files(settings, venue, files_url)
+    files = None if rest else published_files(settings, venue, files_url)
     made = asyncio.run(_made(settings, venue, symbol_of(symbol, venue), asked_day, files, limit))
     path = FOLDER / f"{quote(made.symbol, safe='')}-{made.day}.json" if out is None else out
     _write(path, made)
@@ -80,7 +80,8 @@ async def _made(
             )
 
 
-def _files(settings: Settings, venue: Venue, url: str | None) -> BulkFiles | None:
+def published_files(settings: Settings, venue: Venue, url: str | None) -> BulkFiles | None:
+    """Those that a day is compared with; None where REST is asked. Raises `Misconfigured`."""
     published = venue.published
     if published is None:
         if url is not None:

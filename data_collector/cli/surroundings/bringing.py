@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from data_collector.model.errors import Unavailable
+from data_collector.model.keys import FIRST_EXCHANGE
 
 SYMBOLS_MAX: Final = 10
 """A week of these is a hundred thousand candles or so."""
@@ -35,6 +36,10 @@ class Bringing:
             "backfill", "--from", f"-{past}", "--symbols", ",".join(symbols[:SYMBOLS_MAX]),
             "--intervals", ",".join(wanted),
         ]  # fmt: skip
+        exchange = environment.get("EXCHANGES", FIRST_EXCHANGE)
+        if exchange != FIRST_EXCHANGE:
+            # For those who type it again elsewhere.
+            self._arguments += ["--exchange", exchange]
         self._past = past
         self._is_wanted = bool(wanted)
         self._ending = threading.Event()

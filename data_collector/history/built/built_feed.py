@@ -49,10 +49,11 @@ class BuiltKlineFeed(KlineFeed):
     which some trade may be missing: then it is not given.
     """
 
-    def __init__(self, series: Key, ends: Ends, bounds: Bounds, now_ms: int, base: str | None) -> None:
-        """`base`: a shorter interval that is filled before; longer klines consist of its klines."""
+    def __init__(self, series: Key, ends: Ends, bounds: Bounds, now_ms: int, every: Sequence[Key]) -> None:
+        """`every` series that is filled in the same run, in the order of making."""
         super().__init__(series, ends, bounds, now_ms)
-        self._base = base
+        self._base = base_of(series, every)
+        self._is_asked_for_trades = self._base is None and Key("trade", series.symbol) not in every
         self._making: KlineMaking | None = None
         self._began_s = time.monotonic()
 
@@ -69,8 +70,7 @@ class BuiltKlineFeed(KlineFeed):
         if self._making is None or not self._making.goes_on_at(position):
             ends, limit = self._ends, self._ends.venue.reach.trades_per_answer
             walk = TradeWalk(self.series.symbol, ends.rest, ends.held, limit, self._now_ms)
-            self._making = KlineMaking(self.series, ends.calendar, walk)
-            await self._making.begin(position)
+            self._making = KlineMaking(self.series, ends.calendar, walk, position)
         klines = await self._making.go_on(last)
         return self._answer(klines, is_full=not self._making.is_over)
 
@@ -78,7 +78,7 @@ class BuiltKlineFeed(KlineFeed):
         kept_ms = self.kept_from_ms()
         old = [(first, min(last, kept_ms - 1)) for first, last in missing if first < kept_ms]
         left = [(max(first, kept_ms), last) for first, last in missing if last >= kept_ms]
-        if not old or self._base is not None:
+        if not old or not self._is_asked_for_trades:
             return 0, left
         ids = await self._bounds.trade_ids(self.series.symbol, old[0][0], self.grid.following(old[-1][1]), self._now_ms)
         trades = 0 if ids is None else ids[1] + 1 - ids[0]

@@ -46,8 +46,8 @@ class TradeWalk:
         self._last: Trade | None = None
         self._newest_ms = 0
 
-    async def begin(self, since_ms: int) -> tuple[WalkedTrades, int | None]:
-        """The first page, from a trade before a time on; and from when on all trades are told, if that is proven."""
+    async def begin(self, since_ms: int) -> tuple[WalkedTrades, int]:
+        """The first page, from a trade before a time on; and from when on all trades are told."""
         rest, symbol, before_ms = self._rest, self._symbol, since_ms - MARGIN_MS
         for from_ms in (before_ms - MINUTE_MS, before_ms - DAY_MS, before_ms):
             first_id = await rest.first_trade_id(symbol, max(from_ms, 0))
@@ -61,13 +61,13 @@ class TradeWalk:
         if first_id is None:
             newest_id = await rest.newest_trade_id(symbol)
             if newest_id is None:
-                return WalkedTrades((), 0, is_newest=True), None
+                return WalkedTrades((), 0, is_newest=True), since_ms
             first_id = newest_id + 1
         # The one right before it was long ago, or never: an exchange that is asked by time has to search for it.
         page = await self._ask(max(first_id - 1, 0), None)
         walked = self._walked(page.trades, is_newest=page.reaches_head)
         if not page.trades:
-            return walked, None
+            return walked, since_ms
         first = page.trades[0]
         if first.trade_id < first_id and first.time_ms >= before_ms:
             raise VenueUnreachable(f"trade {first.trade_id} of {symbol} came with a time that contradicts its place")
@@ -75,7 +75,7 @@ class TradeWalk:
             return walked, since_ms
         # There is none before it; or the one before is not there, which proves nothing.
         is_first = first.time_ms == await rest.first_trade_ms(symbol)
-        return walked, first.time_ms - MARGIN_MS if is_first else None
+        return walked, 0 if is_first else first.time_ms + MARGIN_MS
 
     async def go_on(self) -> WalkedTrades:
         """The next page."""

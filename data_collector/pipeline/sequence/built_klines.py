@@ -1,4 +1,4 @@
-"""Klines of an exchange that closes none: made of the trades that pass (docs/decisions/0022-built-klines.md).
+"""Klines of an exchange that closes none: made of the trades that pass (docs/decisions/0023-built-klines.md).
 
 Life cycle: the kline intake makes one where they are wanted; each symbol has a builder, to which its trade sequence
 adds what passes. `beat` is called about twice a second (`pipeline.repair.kline_building`): it hands on what is over and

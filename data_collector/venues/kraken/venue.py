@@ -15,7 +15,8 @@ VENUE = Venue(
     key_prefix="kraken:",
     addresses=Addresses(ws_url="wss://ws.kraken.com", rest_url="https://api.kraken.com"),
     default_symbols=("BTC/USD", "ETH/USD"),
-    intervals=("1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"),
+    # Its weeks open on Thursdays, and ours on Mondays.
+    intervals=("1m", "5m", "15m", "30m", "1h", "4h", "1d"),
     channels=tuple(CHANNELS),
     limits=StreamLimits(
         # Neither of the first two is documented.

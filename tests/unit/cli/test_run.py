@@ -58,7 +58,7 @@ def test_commands_in_another_terminal_are_told_which_exchange_is_meant(capsys: p
 
     assert "EXCHANGES=" not in usual
     assert f" DATA_COLLECTOR_API={URL} EXCHANGES=kraken\n" in told
-    assert "  Exchange       kraken at wss://ws.kraken.com, https://api.kraken.com\n" in told
+    assert "  Exchange       wss://ws.kraken.com, https://api.kraken.com  (kraken)\n" in told
 
 
 def test_address_of_the_database_is_shown_to_be_copied(capsys: pytest.CaptureFixture[str]) -> None:

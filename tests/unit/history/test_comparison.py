@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pytest
 from msgspec import structs
 
+from data_collector.history.built.making import StoredSums
 from data_collector.history.comparison import (
     AbsentRows,
     Check,
     FaultyRows,
-    KlineMaker,
     RefusedRows,
     compare,
     same_kline,
@@ -19,8 +19,10 @@ from data_collector.history.comparison import (
     same_trade,
     without_explained,
 )
+from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import IdGrid
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from tests.market import kline
 
@@ -34,8 +36,8 @@ def trade(trade_id: int, second: float, price: str = "10", quantity: str = "1") 
 
 
 def made(trades: Sequence[Trade]) -> list[Kline]:
-    maker = KlineMaker("BTCUSDT", "1m", MINUTE_MS)
-    return [kline for each in trades for kline in maker.take(each)]
+    maker = StoredSums(Key("kline", "BTCUSDT", "1m"), UtcCalendar())
+    return [kline for each in trades for kline in maker.take([each])]
 
 
 def minutes(klines: Sequence[Kline]) -> list[float]:

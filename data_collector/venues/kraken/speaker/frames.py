@@ -21,7 +21,7 @@ MINUTES = {
 INTERVALS = {minutes: interval for interval, minutes in MINUTES.items()}
 
 WEEKS_FROM = {"1w": MONDAY_MS}
-"""Candles are counted from the epoch, so that weeks open on Thursdays, and not on Mondays. [assumed]"""
+"""Candles are counted from the epoch, so that weeks open on Thursdays, and not on Mondays."""
 
 TINY = Decimal("1e-6")
 """Smaller numbers are written with an exponent."""

@@ -68,8 +68,7 @@ class Held:
 
 def made(rest: Tape, open_ms: int, series: Key = MINUTES, held: Sequence[Trade] = ()) -> list[Kline]:
     async def make() -> list[Kline]:
-        making = KlineMaking(series, VENUE.calendar, TradeWalk(SYMBOL, rest, Held(held), PAGE, NOW_MS))
-        await making.begin(open_ms)
+        making = KlineMaking(series, VENUE.calendar, TradeWalk(SYMBOL, rest, Held(held), PAGE, NOW_MS), open_ms)
         found: list[Kline] = []
         while not making.is_over:
             found += await making.go_on(NOW_MS)

@@ -7,7 +7,15 @@ import json
 import msgspec
 import pytest
 
-from data_collector.simulator.control.faults import CorruptShape, Faults, FrameFault, Refuse, RestFault
+from data_collector.simulator.control.faults import (
+    CorruptShape,
+    EqualTimes,
+    Faults,
+    FrameFault,
+    Refuse,
+    RefuseStreams,
+    RestFault,
+)
 from data_collector.simulator.streams.delivery import Delivery, changed, corrupted, frame, text_frame
 
 PAYLOAD = b'{"e":"trade","E":5,"s":"BTCUSDT","t":7,"p":"1.5","k":{"x":true}}'
@@ -96,6 +104,13 @@ def test_change_sets_adds_and_removes() -> None:
     assert json.loads(changed(PAYLOAD, fault)) == {"e": "trade", "E": 5, "t": 10_000_007, "p": 1, "k": {"x": False}}
 
 
+def test_change_reaches_into_lists_and_leaves_alone_what_is_not_there() -> None:
+    payload = b'{"channel":"trade","data":[{"id":1},{"id":2}]}'
+    fault = FrameFault(kind="change", add={"data.1.id": 5}, set={"data.0.x": 1, "data.7.x": 1, "data.first.x": 1})
+
+    assert json.loads(changed(payload, fault)) == {"channel": "trade", "data": [{"id": 1, "x": 1}, {"id": 7}]}
+
+
 def test_conflict_sends_the_true_frame_and_then_another_with_the_same_id() -> None:
     socket = Socket(FrameFault(kind="conflict", set={"p": "9.9"}))
 
@@ -126,6 +141,27 @@ def test_rest_faults_hit_their_path_and_are_used_up() -> None:
     assert faults.rest_fault("/api/v3/time") is None
     assert faults.rest_fault("/api/v3/klines") is not None
     assert faults.rest_fault("/api/v3/klines") is None
+
+
+def test_streams_are_refused_as_often_as_told() -> None:
+    faults = Faults(seed=1)
+    faults.add(RefuseStreams(stream="a@*", count=1))
+
+    assert faults.refused_stream("b@trade") is None
+    assert faults.refused_stream("a@trade") is not None
+    assert faults.refused_stream("a@trade") is None
+    assert faults.hit_counts == {"refuse_stream": 1}
+
+
+def test_trades_of_equal_time_are_left_out_at_their_rate() -> None:
+    faults = Faults(seed=1)
+    faults.add(EqualTimes(stream="a*", rate=0.25))
+
+    assert not faults.leaves_out("b")
+    assert 200 < sum(faults.leaves_out("a") for _ in range(1_000)) < 300
+    faults.clear()
+    assert not faults.leaves_out("a")
+    assert faults.count == 0
 
 
 def test_refusals_are_used_up_and_clear_ends_all() -> None:
