@@ -1,4 +1,6 @@
-"""What Coinbase Exchange's feed sends: https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
+"""What Coinbase Exchange's feed sends.
+
+https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
 
 Unknown fields are ignored. Prices and sizes are texts, and stay so.
 """
