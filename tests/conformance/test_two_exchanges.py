@@ -48,10 +48,11 @@ def stores(store_server: str) -> Iterator[Store]:
 
 
 def symbol_at(venue: Venue, market: str) -> str:
-    """What the exchange calls a market; with a slash where its own symbols have one."""
-    slashed = f"{market[:-4]}/{market[-4:]}" if "/" in venue.default_symbols[0] else market
-    assert find_speaker(venue.name).market_symbol(slashed) == market
-    return slashed
+    """What the exchange calls a market; with a sign between where its own symbols have one."""
+    sign = "".join(letter for letter in venue.default_symbols[0] if not letter.isalnum())
+    parted = f"{market[:-4]}{sign}{market[-4:]}"
+    assert find_speaker(venue.name).market_symbol(parted) == market
+    return parted
 
 
 def trades_of(scene: Scene, symbol: str) -> dict[object, tuple[object, ...]]:
