@@ -70,7 +70,7 @@ async def backfilled(settings: Settings, *, intervals: str = "1m", trades: bool 
 def stored(dsn: str, interval: str = "1m") -> dict[object, tuple[object, ...]]:
     query = f"""select (extract(epoch from "timestamp") * 1000)::bigint, open, high, low, close, volume, trades, source
         from market_data_ohlcv where exchange = 'coinbase' and interval = '{interval}' order by 1"""
-    return {at: told for at, *told in rows(dsn, query)}
+    return {at: tuple(told) for at, *told in rows(dsn, query)}
 
 
 async def test_backfill_makes_the_quiet_minutes_and_calls_none_absent(
@@ -131,7 +131,7 @@ async def test_candles_that_the_exchange_has_lost_are_made_of_its_trades(
     made = stored(database)
     for its in market.closed_klines(MARKET, "1m"):
         if lost_s[0] * 1000 <= its.open_ms <= lost_s[1] * 1000:
-            assert made[its.open_ms][4:6] == [Decimal(its.volume), its.trades]
+            assert made[its.open_ms][4:6] == (Decimal(its.volume), its.trades)
 
 
 async def test_candles_of_an_outage_are_made_of_its_trades(

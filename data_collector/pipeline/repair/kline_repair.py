@@ -145,6 +145,10 @@ class KlineRepair:
             elif now - self._failed_s >= IDS_DECIDE_S:
                 self._leave_to_ids()
 
+    def _is_made(self, series: KlineSeries, open_ms: int) -> bool:
+        """Whether a kline will be made of our trades, which tell more than REST does."""
+        return self._klines.built is not None and self._klines.built.will_make(series.key, open_ms)
+
     def _is_asked_for(self, key: Key, hole: DueKline, now: float) -> bool:
         built = self._klines.built
         if built is not None and now < hole.overdue_s + BUILT_GRACE_S and built.makes(self._klines.series[key]):
@@ -235,7 +239,7 @@ class KlineRepair:
         whole = {row.open_ms for row in rows if self._is_whole(row, due_ms)}
         for row in rows:
             place = place_ms(self._calendar, row.interval, row.open_ms, due_ms)
-            if place is None or not due_ms <= place <= last_ms:
+            if place is None or not due_ms <= place <= last_ms or (place > due_ms and self._is_made(series, place)):
                 continue
             if row.open_ms in whole:
                 self._klines.take_told(series, row)
