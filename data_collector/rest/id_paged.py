@@ -38,25 +38,27 @@ class IdPagedRest(RestClient):
         """One call where later ones were told before, else the newest ones first. More where ids have large holes."""
         high_id = self._newest.get(symbol, -1) + 1
         above: list[Trade] = []
-        if from_id + TRADES_MAX > high_id:
+        if from_id + TRADES_MAX >= high_id:
             above = await self._newest_page(symbol, TRADES_MAX, urgent=urgent)
             if not above or above[0].trade_id <= from_id:
                 found = [trade for trade in above if trade.trade_id >= from_id]
                 return TradePage(found[:limit], reaches_head=len(found) <= limit)
             high_id = above[0].trade_id
-        low_id, until_id = from_id, min(from_id + TRADES_MAX, high_id)
+        low_id, until_id, to_head = from_id, min(from_id + TRADES_MAX, high_id), bool(above)
         for _ in range(CALLS_MAX):
             # Something is at `high_id`, or right below where `above` is empty; nothing from `from_id` to `low_id`.
             page = await self._page(symbol, until_id, urgent=urgent)
             found = [trade for trade in page if trade.trade_id >= low_id]
-            if found and page[0].trade_id <= low_id:
-                return TradePage(found[:limit], reaches_head=False)
-            if found:
-                high_id, above = found[0].trade_id, found
+            if until_id == high_id:
+                found += above
+            elif found:
+                to_head = False
+            if page and page[0].trade_id > low_id:
+                high_id, above = page[0].trade_id, found
+            elif found:
+                return TradePage(found[:limit], reaches_head=to_head and len(found) <= limit)
             elif until_id < high_id:
                 low_id = until_id
-            elif above:
-                return TradePage(above[:limit], reaches_head=False)
             else:
                 # What was told before is there no more.
                 del self._newest[symbol]

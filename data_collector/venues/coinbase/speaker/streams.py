@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -72,6 +71,7 @@ class CoinbaseStreams:
             connects_max=CONNECTS_MAX if settings.connects_max is None else settings.connects_max,
             connects_window_s=CONNECTS_WINDOW_S if settings.connects_window_s is None else settings.connects_window_s,
             max_age_s=settings.max_age_s,
+            subscribe_within_s=SUBSCRIBE_WITHIN_S,
             messages_per_s=MESSAGES_PER_S if settings.messages_per_s is None else settings.messages_per_s,
         )
 
@@ -80,8 +80,7 @@ class CoinbaseStreams:
         return path.partition(b"?")[0] in {b"", b"/"}
 
     def greet(self, path: bytes, peer: Peer) -> None:
-        """Who asks for nothing is sent away."""
-        asyncio.get_running_loop().call_later(SUBSCRIBE_WITHIN_S, _close_idle, peer)
+        """Nothing is said before it is asked for."""
 
     def pulse(self, peer: Peer) -> None:
         """Heartbeats are a channel."""
@@ -227,8 +226,3 @@ def _streams(asked: Asked, present: Iterable[str]) -> Iterator[str]:
 def _refuse(peer: Peer, message: str, reason: str | None = None) -> None:
     told = {"type": "error", "message": message} | ({} if reason is None else {"reason": reason})
     peer.send_text(msgspec.json.encode(told))
-
-
-def _close_idle(peer: Peer) -> None:
-    if not list(peer.streams):
-        peer.close(1008, "Subscribe within 5 seconds")
