@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from data_collector.candles.amounts import DECIMALS_MAX, text_of, units_of
+from data_collector.candles.amounts import DECIMALS_MAX, exact_units, text_of, units_of
 from data_collector.candles.candle import Candle, Sum
 from data_collector.model.calendar import DAY_MS, MINUTE_MS, Calendar, place_ms
 from data_collector.model.gaps import GapReason
@@ -231,6 +231,11 @@ class CandleBuilder:
         return running is not None and self._is_whole(open_ms, running)
 
     @property
+    def newest_ms(self) -> int:
+        """When the kline of the newest trade opened; 0 while there is none."""
+        return self._from_ms
+
+    @property
     def next_end_ms(self) -> int | None:
         """When the first kline ends that has trades and is not settled."""
         return min(self._pending) + self._base_ms if self._pending else None
@@ -370,9 +375,9 @@ class CandleBuilder:
         if not all(map(self._take_price, (kline.high, kline.low))) or not self._make_room(texts):
             return None
         prices, quantities = self._price_decimals, self._quantity_decimals
-        candle.high_units, candle.low_units = _exact(kline.high, prices), _exact(kline.low, prices)
+        candle.high_units, candle.low_units = exact_units(kline.high, prices), exact_units(kline.low, prices)
         decimals = (quantities, prices + quantities, quantities, prices + quantities)
-        candle.volume, candle.quote, candle.taker_volume, candle.taker_quote = map(_exact, texts, decimals)
+        candle.volume, candle.quote, candle.taker_volume, candle.taker_quote = map(exact_units, texts, decimals)
         return candle
 
     def _make_room(self, texts: Sequence[str]) -> bool:
@@ -390,10 +395,3 @@ class CandleBuilder:
             self._scale(1, _POWERS[finest - self._quantity_decimals])
             self._quantity_decimals = finest
         return True
-
-
-def _exact(text: str, decimals: int) -> int:
-    """A number that the step is known to hold."""
-    fitted = units_of(text, decimals, 2 * DECIMALS_MAX)
-    assert fitted is not None, "it was looked at"
-    return fitted[0]

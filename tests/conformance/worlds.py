@@ -56,10 +56,12 @@ def market_of(venue: Venue, **changes: object) -> Simulator:
 
 def collecting(
     venue: Venue, store: Store, folder: Path, simulator: Simulator, *, intervals: Sequence[str] = ("1m", "5m"),
+    channels: str = "kline,trade,ticker",
 ) -> AbstractAsyncContextManager[Scene]:  # fmt: skip
     """The market is started and stopped with it."""
     return playing(
-        store, folder, exchange=venue, symbols=symbols_of(venue), simulator=simulator, intervals=intervals
+        store, folder, exchange=venue, symbols=symbols_of(venue), simulator=simulator, intervals=intervals,
+        channels=channels,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from data_collector.model.backoff import Backoff, RepeatedAnswer
 from data_collector.model.calendar import is_whole, missing_range, place_ms
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
-from data_collector.model.grid import KlineGrid
+from data_collector.model.grid import KlineGrid, longest_ms
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinePage, KlinesApi, TradesApi
@@ -341,6 +341,9 @@ class KlineRepair:
         return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms, anchor_ms)
 
     def _is_unclosed(self, series: KlineSeries) -> bool:
+        if self._klines.built is not None:
+            grace_ms = int(BUILT_GRACE_S * 1000)
+            return self._klines.built.traded_ms(series) >= 2 * longest_ms(series.key.kline_interval) + grace_ms
         if series.first_ms < 0:
             return False
         second_ms = self._after(series, series.first_ms)

@@ -56,6 +56,8 @@ class BuiltKlines:
         self.builders: dict[str, CandleBuilder] = {}
         self._intervals: dict[str, list[str]] = {}
         """Of each symbol, the shortest first."""
+        self._waited_ms: dict[Key, int] = {}
+        """When each series that had nothing was looked at first."""
         self._begun_ms: dict[str, int] = {}
         """Nothing that opened before is wanted of a symbol of which nothing is stored; else 0."""
 
@@ -74,6 +76,7 @@ class BuiltKlines:
 
     def remove(self, key: Key) -> None:
         """They are wanted no longer."""
+        self._waited_ms.pop(key, None)
         symbol = key.symbol
         builder, intervals = self.builders.get(symbol), self._intervals.get(symbol, [])
         if builder is None or key.kline_interval not in intervals:
@@ -152,6 +155,11 @@ class BuiltKlines:
         keys = (series.key for symbol in self.builders for series in self._series(symbol) if series.due_ms < 0)
         return [key for key in keys if self.builders[key.symbol].place(key.kline_interval, 0) is None]
 
+    def traded_ms(self, series: KlineSeries) -> int:
+        """How long trades have come since a series was waited for, of which nothing has closed yet."""
+        begun_ms, builder = self._waited_ms.get(series.key), self.builders.get(series.key.symbol)
+        return 0 if begun_ms is None or builder is None else builder.newest_ms - begun_ms
+
     def _begin(self, builder: CandleBuilder, now_ms: int) -> None:
         """Series longer than a minute begin with the kline of the first trades; REST tells that, if it lacks some.
 
@@ -159,6 +167,8 @@ class BuiltKlines:
         """
         symbol, begins_ms = builder.symbol, now_ms
         new = [series for series in self._series(symbol) if series.due_ms < 0]
+        for series in new:
+            self._waited_ms.setdefault(series.key, now_ms)
         if len(new) == len(self._intervals[symbol]) and not self._begun_ms[symbol]:
             begins_ms = max(builder.starts_ms, now_ms - BEGIN_BACK_MS)
             self._begun_ms[symbol] = begins_ms // MINUTE_MS * MINUTE_MS

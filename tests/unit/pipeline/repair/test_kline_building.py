@@ -283,3 +283,19 @@ def test_interval_that_is_added_begins_with_the_running_kline(scene: BuiltScene)
     scene.intake.klines.remove(Key("kline", SYMBOL, "5m"))
     scene.trade(125)
     assert scene.beat(130) == [(1, "built")]
+
+
+async def test_series_that_never_closes_although_trades_come_is_told(scene: BuiltScene) -> None:
+    """A trade is lost in every minute, and REST does not say where klines open."""
+    scene.beat(-5)
+    for second in range(5, 245, 30):
+        scene.trade(second, ids=2)
+        scene.intake.trades.pass_over(scene.sequence, scene.next_id - 2, "lost")
+        scene.intake.trades.release(scene.sequence)
+        scene.beat(second + 1)
+        assert scene.repair.unclosed == ([Key("kline", SYMBOL, "1m")] if second > 180 else [])
+
+    for second in (250, 310, 370):
+        scene.trade(second)
+        scene.beat(second + 1)
+    assert scene.repair.unclosed == []
