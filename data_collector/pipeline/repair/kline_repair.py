@@ -316,11 +316,18 @@ class KlineRepair:
         """One call for what nobody waits for."""
         klines = self._klines
         if klines.doubtful and _is_told(klines.doubtful[0], now_ms):
-            kline = klines.doubtful[0]
-            rows = await self._klines_if_any(kline, kline.open_ms, kline.open_ms)
-            klines.doubtful.remove(kline)
+            first = klines.doubtful[0]
+            within_ms = (self._rows_max - 1) * (first.close_ms + 1 - first.open_ms)
+            asked = {
+                kline.open_ms: kline for kline in klines.doubtful
+                if (kline.symbol, kline.interval) == (first.symbol, first.interval) and _is_told(kline, now_ms)
+                and first.open_ms <= kline.open_ms <= first.open_ms + within_ms
+            }  # fmt: skip
+            rows = await self._klines_if_any(first, first.open_ms, max(asked))
+            klines.doubtful[:] = [kline for kline in klines.doubtful if kline not in asked.values()]
             for row in rows:
-                klines.reconcile(kline, row)
+                if row.open_ms in asked:
+                    klines.reconcile(asked[row.open_ms], row)
         elif klines.begun:
             kline = klines.begun[0]
             first_ms = max(kline.open_ms - min(PAST_KLINES, self._rows_max) * (kline.close_ms + 1 - kline.open_ms), 0)

@@ -21,6 +21,9 @@ from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 COMPARED_EVERY = 60
 """One of so many klines of the shortest interval is compared with REST's, also where nothing is doubtful."""
 
+TOLD_WITHIN_MS = 30_000
+"""What a newest id has proven, and no trade has followed for so long, is compared too: the id may be an old one."""
+
 BEGIN_BACK_MS = 120_000
 """So far before the first look at a new symbol its klines may begin."""
 
@@ -58,6 +61,10 @@ class BuiltKlines:
         """Of each symbol, the shortest first."""
         self._waited_ms: dict[Key, int] = {}
         """When each series that had nothing was looked at first."""
+        self._seen_ms: dict[str, int] = {}
+        """Until when the shortest klines of each symbol were looked at, whether a trade has followed them."""
+        self._untold: dict[str, list[Kline]] = {}
+        """Those that none has followed so far."""
         self._begun_ms: dict[str, int] = {}
         """Nothing that opened before is wanted of a symbol of which nothing is stored; else 0."""
 
@@ -85,6 +92,8 @@ class BuiltKlines:
         builder.use(intervals)
         if not intervals:
             del self.builders[symbol], self._intervals[symbol], self._begun_ms[symbol]
+            self._seen_ms.pop(symbol, None)
+            self._untold.pop(symbol, None)
             if symbol in self._trades:
                 self._trades[symbol].minutes = MinuteVolumes()
 
@@ -140,15 +149,27 @@ class BuiltKlines:
             is_doubtful = is_sample or builder.is_doubtful(kline.open_ms, kline.close_ms + 1)
             self._klines.take_built(kline, is_doubtful=is_doubtful)
         for series in self._series(symbol):
-            if builder.starts_ms <= series.due_ms < series.end_ms <= builder.settled_ms:
-                series.leave_quiet(builder.starts_ms, builder.settled_ms)
+            quiet_ms = builder.quiet_until_ms(series.due_ms)
+            if builder.starts_ms <= series.due_ms < series.end_ms <= quiet_ms:
+                series.leave_quiet(builder.starts_ms, quiet_ms)
                 self._klines.release(series)
             for missed_ms in builder.missed:
                 if (closed := series.closed_around(missed_ms)) is not None:
                     self._klines.compare(closed)
         builder.missed.clear()
+        self._compare_untold(self._klines.series[Key("kline", symbol, shortest)], builder, now_ms)
         for running in builder.running(now_ms) if with_open else ():
             self._klines.take_running(running)
+
+    def _compare_untold(self, series: KlineSeries, builder: CandleBuilder, now_ms: int) -> None:
+        symbol = series.key.symbol
+        untold = self._untold.get(symbol, []) + series.built_since(self._seen_ms.get(symbol, max(series.due_ms, 0)))
+        self._seen_ms[symbol] = max(series.due_ms, 0)
+        untold = [kline for kline in untold if kline.close_ms >= builder.newest_ms]
+        for kline in untold:
+            if now_ms > kline.close_ms + TOLD_WITHIN_MS:
+                self._klines.compare(kline)
+        self._untold[symbol] = [kline for kline in untold if now_ms <= kline.close_ms + TOLD_WITHIN_MS]
 
     def unanchored(self) -> list[Key]:
         """Series of which only the exchange can tell when their klines open."""

@@ -13,6 +13,7 @@ from data_collector.pipeline.sequence.built_klines import BuiltKlines
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.judging import shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
+from tests.unit.pipeline.intake_scene import fields
 from tests.unit.pipeline.repair.test_kline_repair import RepairScene
 
 FIRST_ID = 10
@@ -88,6 +89,21 @@ def test_minute_before_the_first_trade_is_not_given(scene: BuiltScene) -> None:
         scene.trade(second)
 
     assert scene.beat(70) == [(0, "built")]
+
+
+def test_longer_kline_that_lacks_a_trade_is_not_taken_for_one_without_any(scene: BuiltScene) -> None:
+    hours = scene.intake.klines.series[Key("kline", SYMBOL, "1h")]
+    scene.intake.klines.begin({hours.key: NOON_MS})
+    scene.trade(5)
+    scene.built.prove(SYMBOL, scene.next_id - 1, NOON_MS + 65_000)
+    assert scene.beat(66) == [(0, "built")]
+    for second in (50, 70, 3_700, 7_300):
+        scene.trade(second)
+
+    scene.built.beat(SYMBOL, NOON_MS + 7_310_000, with_open=False)
+
+    assert [each for each in scene.closed() if each.interval == "1h"] == []
+    assert hours.due_ms == NOON_MS
 
 
 def test_open_klines_come_of_what_is_whole_so_far(scene: BuiltScene) -> None:
@@ -299,3 +315,33 @@ async def test_series_that_never_closes_although_trades_come_is_told(scene: Buil
         scene.trade(second)
         scene.beat(second + 1)
     assert scene.repair.unclosed == []
+
+
+async def test_minutes_that_an_old_newest_id_closed_are_compared_when_no_trade_follows(scene: BuiltScene) -> None:
+    """A cache repeats the newest id while the stream is mute: one kline lacks a trade, the next has none at all."""
+    for second in (5, 6):
+        scene.trade(second)
+    for second in (62, 122):
+        scene.intake.take_head(SYMBOL, scene.next_id - 1, NOON_MS + second * 1000)
+        assert scene.beat(second + 1) == [((second - 62) // 60, "built")]
+    scene.market.has(0, 1, trades=4)
+    scene.market.now_ms = NOON_MS + 200_000
+
+    scene.beat(160)
+    scene.intake.tally.other_event_ms = NOON_MS + 160_000
+    await scene.repair.look()
+
+    assert [(entry.kind, fields(entry)["why"]) for entry in scene.take_side()] == [("late", "revision")] * 2
+
+
+async def test_minute_that_an_id_closed_and_a_trade_followed_is_not_asked_about(scene: BuiltScene) -> None:
+    for second in (5, 65):
+        scene.trade(second)
+    scene.intake.take_head(SYMBOL, scene.next_id - 1, NOON_MS + 122_000)
+    assert scene.beat(123) == [(0, "built"), (1, "built")]
+    scene.trade(130)
+    for second in (131, 170):
+        scene.beat(second)
+
+    # One minute of an hour is compared in any case.
+    assert [each.open_ms for each in scene.intake.klines.doubtful] == [NOON_MS]

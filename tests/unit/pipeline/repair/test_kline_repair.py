@@ -43,8 +43,7 @@ class Market:
         self.banned = False
         self.refused: dict[str, VenueRefused] = {}
         """Intervals that it will never tell."""
-        self.tape: list[Trade] | None = None
-        """Its trades, where it leaves klines out that have none."""
+        self.tape: list[Trade] | None = None  # klines without trades are left out then
         self.asked: list[tuple[str, int, int]] = []
         """Interval, and the minutes from noon that were asked for."""
 
@@ -70,10 +69,8 @@ class Market:
         klines = klines[: self.rows_max]
         if not klines:
             return KlinePage([], first_ms, first_ms - 1)
-        first_ms, last_ms = klines[0].open_ms, klines[-1].open_ms
-        if self.tape is None:
-            return KlinePage(klines, first_ms, last_ms)
-        return KlinePage(klines, first_ms, first_ms, tells_quiet=False)
+        tells_quiet = self.tape is None
+        return KlinePage(klines, klines[0].open_ms, klines[-tells_quiet].open_ms, tells_quiet=tells_quiet)
 
     async def heads(self, symbols: Sequence[str]) -> dict[str, int]:
         return {}
@@ -95,8 +92,7 @@ class Market:
     async def trades(
         self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
     ) -> TradePage:
-        found = [trade for trade in self.tape or () if trade.trade_id >= from_id]
-        return TradePage(found[:limit], reaches_head=len(found) <= limit)
+        return TradePage([trade for trade in self.tape or () if trade.trade_id >= from_id][:limit], reaches_head=True)
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         return next((trade.trade_id for trade in self.tape or () if trade.time_ms >= since_ms), None)
@@ -206,44 +202,6 @@ async def test_closing_frame_within_the_grace_needs_no_call(scene: RepairScene) 
     await scene.pass_s(2)
 
     assert scene.asked == []
-
-
-def traded(*places: tuple[int, float]) -> list[Trade]:
-    """Ids, and minutes from noon."""
-    return [Trade(SYMBOL, number, "7.5", "1", at(minute), at(minute), False) for number, minute in places]
-
-
-async def test_quiet_klines_that_the_exchange_leaves_out_are_told_by_its_trades(scene: RepairScene) -> None:
-    """Of the two minutes none was traded in; the first trade after them follows the last one before."""
-    await begun(scene)
-    scene.market.has(3)
-    scene.market.tape = traded((40, 0.5), (41, 3.2))
-    clock(scene, 4)
-
-    await scene.pass_s(GRACE_S)
-
-    updates = [each for series in scene.take().klines for each in series if each.kline.is_closed]
-    assert [((each.kline.open_ms - NOON_MS) // MINUTE_MS, each.kline.trades, each.source) for each in updates] == [
-        (1, 0, "rest"), (2, 0, "rest"), (3, updates[-1].kline.trades, "rest"),
-    ]  # fmt: skip
-    assert (updates[0].kline.open, updates[0].kline.close, updates[0].kline.volume) == ("7.5", "7.5", "0")
-    assert not [gap for each in updates for gap in each.gaps]
-
-
-@pytest.mark.parametrize("places", [((40, 0.5), (41, 1.2), (42, 3.2)), ((40, 0.5), (42, 3.2)), ((40, 0.5),)])
-async def test_kline_that_is_left_out_and_not_proven_quiet_is_not_made(
-    scene: RepairScene, places: tuple[tuple[int, float], ...]
-) -> None:
-    """It had a trade; or the trade before is not known; or none is known after."""
-    await begun(scene)
-    scene.market.has(3)
-    scene.market.tape = traded(*places)
-    clock(scene, 4)
-
-    for _ in range(4):
-        await scene.pass_s(ASK_AGAIN_S)
-
-    assert scene.stored() == []
 
 
 async def test_hole_that_the_exchange_has_is_absent_after_three_answers(scene: RepairScene) -> None:

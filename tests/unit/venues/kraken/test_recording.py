@@ -23,7 +23,7 @@ def trades(recordings: Path) -> list[Trade]:
     """All rows of it."""
     body = (recordings / "nautilus_trader" / "kraken_http_trades_XBTUSDT.json").read_bytes()
     answered = msgspec.json.decode(body, type=Answered[dict[str, list[TradeRow] | str]])
-    return _trades(SYMBOL, 1000, answered.result).trades
+    return _trades(SYMBOL, 1000, ["XBTUSDT"], answered.result).trades
 
 
 def test_recorded_trades_are_all_there_and_none_is_refused(trades: list[Trade]) -> None:
