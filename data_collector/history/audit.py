@@ -223,12 +223,16 @@ class DatabaseAudit:
                 before_ms = None
                 untold = [number for number in ours if number < page.proven_from_ms]
                 check.note = f"its answers begin at {open_time_text(page.proven_from_ms)}" if untold else check.note
+            if not page.tells_quiet:
+                # What it leaves out agrees with what has no trades.
+                untold = [*untold, *(number for number, row in ours.items() if is_empty(row))]
             compare(
                 check, found.faults, ours, theirs, same=same_kline, passed_over=untold, refused=found.refused
             )  # fmt: skip
-            places = places_of(self._ends.calendar, odd, rows, position)
-            absent.take(sorted([*told, *places]), self._closed_ms - SETTLED_MS)
-            if rows:
+            if page.tells_quiet:
+                places = places_of(self._ends.calendar, odd, rows, position)
+                absent.take(sorted([*told, *places]), self._closed_ms - SETTLED_MS)
+            if rows and page.tells_quiet:
                 # Of what lies between two rows it has none, whatever ids tell.
                 first_ms = rows[0].open_ms if before_ms is None else before_ms
                 settled_ms = min(rows[-1].open_ms, self._closed_ms - SETTLED_MS)
@@ -251,9 +255,8 @@ class DatabaseAudit:
         page = await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
         whole, odd = parted(self._ends.calendar, page.klines, first_ms)
         doubts.settle(faults_of_klines(whole))
-        if len(page.klines) < self._ends.venue.reach.klines_per_answer:
-            return page, whole, odd, None
-        told_ms = place_ms(self._ends.calendar, key.kline_interval, page.klines[-1].open_ms, first_ms)
+        to_ms = page.told_to_ms(self._ends.venue.reach.klines_per_answer)
+        told_ms = None if to_ms is None else place_ms(self._ends.calendar, key.kline_interval, to_ms, first_ms)
         return page, whole, odd, told_ms
 
     async def _klines_against_trades(self, found: SeriesAudit, span: Reach) -> Check:

@@ -82,9 +82,10 @@ class KlineFeed:
 
         numbers = sorted([*(row.open_ms for row in rows), *places])
         proven = (page.proven_from_ms, page.proven_to_ms)
-        return AnsweredRows(
-            numbers, len(page.klines) >= self._ends.venue.reach.klines_per_answer, proven, store, places
-        )
+        told_ms = page.told_to_ms(self._ends.venue.reach.klines_per_answer)
+        # A full one that tells nothing new would be asked for for ever.
+        is_full = told_ms is not None and bool(numbers) and numbers[-1] > first
+        return AnsweredRows(numbers, is_full, proven, store, places)
 
     async def first_ever(self) -> int | None:
         if self._first_ever is None:

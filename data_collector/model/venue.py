@@ -161,6 +161,16 @@ class KlinePage(Struct, frozen=True):
     proven_from_ms: int
     proven_to_ms: int
     """What opens between these two, both included, and is left out does not exist; of the rest nothing is said."""
+    tells_quiet: bool = True
+    """Whether there is one for a time without trades too; else one that is left out may have been such."""
+    reaches_ms: int | None = None
+    """It tells none that opens later than this, and another answer does; None where it goes as far as was asked."""
+
+    def told_to_ms(self, rows_max: int) -> int | None:
+        """The last open time that it tells of, where more may follow: it holds all that an answer can."""
+        if self.reaches_ms is not None:
+            return self.reaches_ms
+        return self.klines[-1].open_ms if len(self.klines) >= rows_max else None
 
 
 class TradesApi(Protocol):

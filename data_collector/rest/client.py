@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypedDict, TypeVar, Unpack
 
 import aiohttp
@@ -125,6 +125,17 @@ class RestClient(ABC):
         self._count("ok")
         self._budget.all_is_well()
         return body
+
+    async def _of_each(self, symbols: Sequence[str], ask: Callable[[str], Awaitable[Made]]) -> dict[str, Made]:
+        """What is told of each symbol; nothing of one that alone is refused."""
+        found: dict[str, Made] = {}
+        for symbol in symbols:
+            try:
+                found[symbol] = await ask(symbol)
+            except VenueRefused as refusal:
+                if refusal.endpoint_wide:
+                    raise
+        return found
 
     def _trusted(self, make: Callable[[], Made]) -> Made:
         """What is made of an answer, unless it contradicts the question or itself: that is counted."""

@@ -62,27 +62,35 @@ def clock_ms(time_ms: int) -> int:
     return time_ms
 
 
-def kline_page(asked: str, span: tuple[int, int], now_ms: int, rows: Iterable[Kline]) -> KlinePage:
+def kline_page(
+    asked: str, span: tuple[int, int], now_ms: int, rows: Iterable[Kline], *, tells_quiet: bool = True,
+    reaches_ms: int | None = None,
+) -> KlinePage:  # fmt: skip
     """Of klines that open within `span` (both ends included), in order: those that were closed at `now_ms`.
 
     Also those that are not whole (`model.calendar.is_whole`): an exchange's own past may have some. What lies between
-    two rows is proven, whether they are closed or not.
+    two rows is proven, whether they are closed or not; of an exchange that does not tell quiet ones nothing is, from
+    the first one on that it leaves out.
     """
     first_ms, last_ms = span
     proven_from_ms, before = first_ms, first_ms - 1
     proven_to_ms = before
+    proves, next_ms = True, first_ms
     klines: list[Kline] = []
     for kline in rows:
         if not before < kline.open_ms <= last_ms:
             raise BadPage(f"{asked} came as {kline.open_ms} after {before}")
         if before < first_ms:
             proven_from_ms = kline.open_ms
-        before = kline.open_ms
-        proven_to_ms = before - 1
-        if kline.close_ms < now_ms - CLOSED_MARGIN_MS:
+        elif not tells_quiet and kline.open_ms > next_ms:
+            proves = False
+        before, next_ms = kline.open_ms, kline.close_ms + 1
+        is_closed = kline.close_ms < now_ms - CLOSED_MARGIN_MS
+        if is_closed:
             klines.append(kline)
-            proven_to_ms = before
-    return KlinePage(klines, proven_from_ms, proven_to_ms)
+        if proves:
+            proven_to_ms = before if is_closed else before - 1
+    return KlinePage(klines, proven_from_ms, proven_to_ms, tells_quiet, reaches_ms)
 
 
 def bare_kline(

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Unpack
 
-from data_collector.model.errors import VenueRefused
 from data_collector.model.venue import TradePage, TradePlace
 from data_collector.rest.budget import RestBudget
 from data_collector.rest.client import RestClient, RestOptions
@@ -60,17 +59,8 @@ class TimePagedRest(RestClient):
 
     async def heads(self, symbols: Sequence[str]) -> dict[str, int]:
         """One call a symbol; one that is refused has none."""
-        heads: dict[str, int] = {}
-        for symbol in symbols:
-            try:
-                newest_id = await self._head(symbol, urgent=True)
-            except VenueRefused as refusal:
-                if refusal.endpoint_wide:
-                    raise
-                continue
-            if newest_id is not None:
-                heads[symbol] = newest_id
-        return heads
+        heads = await self._of_each(symbols, lambda symbol: self._head(symbol, urgent=True))
+        return {symbol: newest_id for symbol, newest_id in heads.items() if newest_id is not None}
 
     async def _head(self, symbol: str, *, urgent: bool) -> int | None:
         page = await self.trades_since(symbol, None, 1, urgent=urgent)

@@ -93,7 +93,7 @@ class Repairs(Part):
             page_trades=venue.reach.trades_per_answer,
         )  # fmt: skip
         self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, ledger, counters, time.monotonic)
-        self._of_klines = KlineRepair(intake, rest, venue.reach.klines_per_answer)
+        self._of_klines = KlineRepair(intake, rest, venue.reach.klines_per_answer, trades=rest)
         built, clock = intake.klines.built, self._of_klines.exchange_clock
         self._building = None if built is None else KlineBuilding(built, intake, rest, clock)
 

@@ -14,6 +14,16 @@ def amount_text(amount: int) -> str:
     return f"{whole}.{fraction:08d}"
 
 
+def price_text(amount: int, decimals: int) -> str:
+    """With so many decimals; it has no more."""
+    return cut_text(amount_text(amount), decimals)
+
+
+def cut_text(text: str, decimals: int) -> str:
+    """Of the eight decimals of a text so many."""
+    return text[: decimals - 8 or None] if decimals else text[:-9]
+
+
 def percent_text(change: int, base: int) -> str:
     """`change` in percent of `base` with three decimals, rounded half away from zero (as in recordings)."""
     if base == 0:

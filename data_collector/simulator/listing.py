@@ -42,6 +42,14 @@ class Listing(Struct, frozen=True):
     lot: int
 
     @property
+    def decimals(self) -> int:
+        """Of its prices."""
+        tick, decimals = self.tick, 8
+        while tick % 10 == 0 and decimals > 0:
+            tick, decimals = tick // 10, decimals - 1
+        return decimals
+
+    @property
     def daily(self) -> float:
         """About the standard deviation of a day's return."""
         return math.hypot(daily_of(self.base), daily_of(self.quote))

@@ -85,8 +85,8 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     connects_window_s: float | None = None
     """All clients together count as one address."""
     weight_per_minute: int = 6_000
-    calls_per_s: float = 1.0
-    """Of REST, where the exchange weighs them all the same."""
+    calls_per_s: float | None = None
+    """Of REST, where the exchange weighs them all the same; None is its own rate."""
     error_shape: ErrorShape = "nested"
     api_key: str | None = None
     """Asked for where trades are read by their ids, as some exchanges do; None asks for none."""

@@ -37,6 +37,8 @@ class Manners(Struct, frozen=True):
     streams_per_connection: int | None = None
     silence_s: float | None = None
     """A connection is closed on which the client has said nothing for so long."""
+    subscribe_within_s: float | None = None
+    """A connection is closed that is subscribed to nothing after so long."""
     pulse_s: float | None = None
     """A connection that is subscribed to something, and was sent nothing for so long, is sent a sign of life."""
 

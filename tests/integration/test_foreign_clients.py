@@ -27,10 +27,10 @@ from tests.foreign.environments import environment_of
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
-CLIENTS = ("python_binance", "binance_sdk", "unicorn", "ccxt_pro", "cryptofeed_feed", "ccxt_kraken")
-ENVIRONMENTS = {client: "ccxt_pro" if client == "ccxt_kraken" else client for client in CLIENTS}
-EXCHANGES = {"ccxt_kraken": "kraken"}
+CLIENTS = ("python_binance", "binance_sdk", "unicorn", "ccxt_pro", "cryptofeed_feed", "ccxt_kraken", "ccxt_coinbase")
+EXCHANGES = {"ccxt_kraken": "kraken", "ccxt_coinbase": "coinbase"}
 """Whose client each is; of the first exchange but for these. The truth is asked of the first one by all."""
+ENVIRONMENTS = {client: "ccxt_pro" if client in EXCHANGES else client for client in CLIENTS}
 TLS_CLIENTS = ("cryptofeed_feed",)
 """cryptofeed refuses addresses that do not begin with wss."""
 AGGREGATE_CLIENTS = ("cryptofeed_feed",)
@@ -44,7 +44,7 @@ PAGE = 1000
 # Thirty times real time: a one-minute candle closes every two seconds. Pings come often, to see them answered.
 SIMULATE = ("simulate", "--ws-port", "0", "--rest-port", "0", "--speed", "30", "--trades-per-s", "2",
             "--ping-interval-s", "1", "--pong-timeout-s", "30", "--symbols", f"{SYMBOL},ETHUSDT",
-            "--exchange", "binance", "--exchange", "kraken")  # fmt: skip
+            "--exchange", "binance", "--exchange", "kraken", "--exchange", "coinbase")  # fmt: skip
 
 
 class Received(TypedDict):

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from data_collector.history.built.making import KlineMaking, summed
 from data_collector.history.built.trade_walk import TradeWalk
 from data_collector.history.feeds import KlineFeed
@@ -66,8 +68,8 @@ class BuiltKlineFeed(KlineFeed):
         position = self.grid.following(first)
         kept_ms = self.kept_from_ms()
         if position >= kept_ms:
-            answer = await super().fetch(first, last)
-            if answer.numbers and min(answer.numbers[0], answer.proven[0]) <= position:
+            answer = _without_unproven(await super().fetch(first, last))
+            if answer.numbers and min(answer.numbers[0], answer.proven[0]) <= position <= answer.numbers[-1]:
                 return answer
         klines = await self._summed(position, last) if self._base is not None else []
         if klines:
@@ -139,3 +141,9 @@ class BuiltKlineFeed(KlineFeed):
             found.append(kline)
             start, position, after = start + count, after, self.grid.following(after)
         return found
+
+
+def _without_unproven(answer: AnsweredRows) -> AnsweredRows:
+    """As far as it leaves nothing out that may have been: trades tell what was there, and then it is asked again."""
+    numbers = [number for number in answer.numbers if number <= answer.proven[1]]
+    return answer if len(numbers) == len(answer.numbers) else replace(answer, numbers=numbers, is_full=True)

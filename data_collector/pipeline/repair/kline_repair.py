@@ -20,7 +20,7 @@ from data_collector.model.gaps import GapReason
 from data_collector.model.grid import KlineGrid, longest_ms
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
-from data_collector.model.venue import KlinePage, KlinesApi
+from data_collector.model.venue import KlinePage, KlinesApi, TradesApi
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.repair.exchange_clock import ExchangeClock
 from data_collector.pipeline.repair.told_refusals import ToldRefusals
@@ -77,13 +77,15 @@ class KlineRepair:
     """The task that asks."""
 
     def __init__(
-        self, intake: Intake, rest: KlinesApi, rows_max: int, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`rows_max`: what one answer holds at most."""
+        self, intake: Intake, rest: KlinesApi, rows_max: int, *, trades: TradesApi | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """`rows_max`: what one answer holds at most; `trades` tell which times were quiet, where klines do not."""
         self._intake = intake
         self._rows_max = rows_max
         self._klines = intake.klines
         self._rest = rest
+        self._trades = trades
         self._calendar = intake.klines.calendar
         self._clock = clock
         self.exchange_clock = ExchangeClock(intake.tally, rest, clock)
@@ -246,13 +248,33 @@ class KlineRepair:
             elif place not in whole:
                 # The exchange's own oddity: in place of a kline it has something else.
                 self._klines.set_aside(series, row, place)
-        is_full = len(rows) >= self._rows_max
-        series.leave_to_rest(min(rows[-1].open_ms, last_ms) if is_full else last_ms)
+        told_ms = page.told_to_ms(self._rows_max)
+        series.leave_to_rest(last_ms if told_ms is None else min(told_ms, last_ms))
+        if series.due_ms == due_ms and not page.tells_quiet:
+            await self._take_quiet(series, last_ms)
         if series.due_ms != due_ms:
             more = series.due_ms < until_ms
             self._holes[series.key] = DueKline(series.due_ms, self._clock(), 0.0 if more else GRACE_S)
         else:
             self._ask_again(series, hole, until_ms, proves_absence=page.proven_from_ms <= due_ms < page.proven_to_ms)
+
+    async def _take_quiet(self, series: KlineSeries, last_ms: int) -> None:
+        """What is due and was left out had no trade, if none was made in its time: two trades with ids in turn tell."""
+        symbol, interval, open_ms = series.key.symbol, series.key.kline_interval, series.due_ms
+        first_id = None if self._trades is None else await self._trades.first_trade_id(symbol, open_ms)
+        if self._trades is None or first_id is None:
+            return
+        around = (await self._trades.trades(symbol, first_id - 1, limit=2)).trades
+        if [trade.trade_id for trade in around] != [first_id - 1, first_id] or around[0].time_ms >= open_ms:
+            return
+        price = around[0].price
+        while open_ms <= last_ms and (next_ms := self._after(series, open_ms)) <= around[1].time_ms:
+            quiet = Kline(
+                symbol, interval, open_ms, next_ms - 1, price, price, price, price, volume="0", quote_volume="0",
+                taker_buy_base_volume="0", taker_buy_quote_volume="0", trades=0, is_closed=True, event_ms=next_ms,
+            )  # fmt: skip
+            self._klines.take_told(series, quiet)
+            open_ms = next_ms
 
     def _ask_again(self, series: KlineSeries, hole: DueKline, until_ms: int, *, proves_absence: bool) -> None:
         """The answer did not tell the due kline."""

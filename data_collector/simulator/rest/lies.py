@@ -26,7 +26,9 @@ def _altered_positions(rows: list[object], fault: RestFault) -> Collection[int]:
 def number_of(row: object) -> int | None:
     """What rows are found by: an id, or the open time of a kline; in lists it stands first, or last."""
     match row:
-        case {"id": int(number)} | {"a": int(number)} | [int(number), *_] | [*_, int(number)]:
+        case (
+            {"id": int(number)} | {"trade_id": int(number)} | {"a": int(number)} | [int(number), *_] | [*_, int(number)]
+        ):
             return number
         case _:
             return None

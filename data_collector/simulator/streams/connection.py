@@ -80,6 +80,8 @@ class StreamConnection(WSListener):
             self._ping_timer = self._loop.call_later(manners.ping_interval_s, self._ping, manners.ping_interval_s)
         if manners.pulse_s is not None:
             self._pulse_timer = self._loop.call_later(manners.pulse_s, self._pulse, manners.pulse_s)
+        if manners.subscribe_within_s is not None:
+            self._timers.append(self._loop.call_later(manners.subscribe_within_s, self._close_idle))
         self._heard()
         self._speaker.greet(self._path, self)
 
@@ -172,6 +174,10 @@ class StreamConnection(WSListener):
             self._speaker.pulse(self)
         self._wrote = False
         self._pulse_timer = self._loop.call_later(period_s, self._pulse, period_s)
+
+    def _close_idle(self) -> None:
+        if not self.streams:
+            self.close(POLICY_VIOLATION, "Nothing was subscribed to")
 
     def _ping(self, period_s: float) -> None:
         payload = str(int(self._loop.time() * 1000)).encode()

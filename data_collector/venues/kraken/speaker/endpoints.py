@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS
-from data_collector.simulator.amounts import SCALE, amount_text, rounded_quotient
+from data_collector.simulator.amounts import SCALE, amount_text, price_text, rounded_quotient
 from data_collector.simulator.control.faults import RestFault
 from data_collector.simulator.market.candles import Candle
 from data_collector.simulator.market.market import Market, SymbolMarket
@@ -14,7 +14,7 @@ from data_collector.simulator.market.noise import mixed
 from data_collector.simulator.market.tape import Tape, Totals
 from data_collector.simulator.rest.lies import lying_body
 from data_collector.venues.kraken.speaker.frames import INTERVALS, WEEKS_FROM, is_market_order
-from data_collector.venues.kraken.speaker.names import Pair, pairs_of, price_text
+from data_collector.venues.kraken.speaker.names import Pair, pairs_of
 
 PER_PAIR = frozenset({"Trades", "OHLC"})
 """Limited for each pair by itself."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from data_collector.simulator.amounts import SCALE
 from data_collector.simulator.listing import Listing
 
 OLD_ASSETS = {"BTC": "XBT", "DOGE": "XDG"}
@@ -36,9 +35,6 @@ def pair_of(listing: Listing) -> Pair:
     base, quote = (OLD_ASSETS.get(asset, asset) for asset in (listing.base, listing.quote))
     inner_base, inner_quote = _inner(base), _inner(quote)
     is_old = inner_base != base and inner_quote != quote
-    tick, decimals = listing.tick, 8
-    while tick % 10 == 0 and decimals > 0:
-        tick, decimals = tick // 10, decimals - 1
     return Pair(
         market=listing.symbol,
         name=f"{listing.base}/{listing.quote}",
@@ -47,7 +43,7 @@ def pair_of(listing: Listing) -> Pair:
         key=inner_base + inner_quote if is_old else base + quote,
         base=inner_base,
         quote=inner_quote,
-        decimals=decimals,
+        decimals=listing.decimals,
     )
 
 
@@ -65,9 +61,3 @@ def pairs_of(listings: Mapping[str, Listing]) -> dict[str, Pair]:
 def market_symbol(name: str) -> str:
     """The market's name for a symbol."""
     return name.replace("/", "")
-
-
-def price_text(amount: int, decimals: int) -> str:
-    """An amount of 10^-8 with so many decimals; it has no more."""
-    whole, part = divmod(amount, SCALE)
-    return f"{whole}.{part:08d}"[: decimals - 8 or None] if decimals else str(whole)

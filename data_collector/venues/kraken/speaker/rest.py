@@ -17,6 +17,7 @@ from data_collector.venues.kraken.speaker.endpoints import PER_PAIR, Answerer, K
 
 PREFIX = "/0/public/"
 
+CALLS_PER_S = 1.0
 BURST = 3
 """Calls at once; neither this nor the rate is documented exactly."""
 
@@ -64,7 +65,7 @@ class KrakenRestSpeaker:
         if now_s < self._banned_until_s:
             return LOCKED_OUT
         asked = f"{method} {query.get('pair')}" if method in PER_PAIR else "all"
-        bucket = self._buckets.setdefault(asked, Bucket(self._settings.calls_per_s, BURST, now_s))
+        bucket = self._buckets.setdefault(asked, Bucket(self._settings.calls_per_s or CALLS_PER_S, BURST, now_s))
         if bucket.allows(now_s):
             self._strikes = 0
             return None

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from data_collector.model.records import Kline, Record, Ticker, Trade
+from data_collector.simulator.amounts import cut_text
 from data_collector.simulator.market.candles import kline_record
 from data_collector.simulator.market.market import Market, SymbolMarket
 from data_collector.simulator.settings import SimulatorSettings
@@ -256,7 +257,7 @@ class KrakenStreams:
 def levels(market: SymbolMarket, pair: Pair, depth: int) -> tuple[Levels, Levels]:
     """The book, as this exchange writes it."""
     book = market.book()
-    bids, asks = ({_cut(price, pair.decimals): text for price, text in side}
+    bids, asks = ({cut_text(price, pair.decimals): text for price, text in side}
                   for side in (book.bids(depth), book.asks(depth)))  # fmt: skip
     return bids, asks
 
@@ -270,23 +271,18 @@ def worded(record: Record, pair: Pair) -> Record:
     """What the market says, with the exchange's name and digits."""
     match record:
         case Trade():
-            return structs.replace(record, symbol=pair.name, price=_cut(record.price, pair.decimals))
+            return structs.replace(record, symbol=pair.name, price=cut_text(record.price, pair.decimals))
         case Ticker():
             texts = structs.asdict(record)
-            cut = {name: _cut(text, pair.decimals) for name in _TICKER_PRICES if (text := texts[name]) is not None}
+            cut = {name: cut_text(text, pair.decimals) for name in _TICKER_PRICES if (text := texts[name]) is not None}
             if (percent := record.price_change_percent) is not None:
                 cut["price_change_percent"] = percent[:-1]
             return structs.replace(record, symbol=pair.name, **cut)
         case Kline():
-            cut = {name: _cut(getattr(record, name), pair.decimals) for name in ("open", "high", "low", "close")}
+            cut = {name: cut_text(getattr(record, name), pair.decimals) for name in ("open", "high", "low", "close")}
             return structs.replace(record, symbol=pair.name, **cut)
         case _:
             return record
-
-
-def _cut(text: str, decimals: int) -> str:
-    """Of eight decimals so many: prices have no more."""
-    return text[: decimals - 8 or None] if decimals else text[:-9]
 
 
 def _stream(asked: Parameters, symbol: str) -> str:

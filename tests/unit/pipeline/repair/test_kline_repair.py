@@ -12,7 +12,7 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Ticker
+from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.sink import Behind
 from data_collector.model.venue import KlinePage, SymbolRules, TradePage, TradePlace
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
@@ -43,6 +43,7 @@ class Market:
         self.banned = False
         self.refused: dict[str, VenueRefused] = {}
         """Intervals that it will never tell."""
+        self.tape: list[Trade] | None = None  # klines without trades are left out then
         self.asked: list[tuple[str, int, int]] = []
         """Interval, and the minutes from noon that were asked for."""
 
@@ -68,7 +69,8 @@ class Market:
         klines = klines[: self.rows_max]
         if not klines:
             return KlinePage([], first_ms, first_ms - 1)
-        return KlinePage(klines, klines[0].open_ms, klines[-1].open_ms)
+        tells_quiet = self.tape is None
+        return KlinePage(klines, klines[0].open_ms, klines[-tells_quiet].open_ms, tells_quiet=tells_quiet)
 
     async def heads(self, symbols: Sequence[str]) -> dict[str, int]:
         return {}
@@ -90,10 +92,10 @@ class Market:
     async def trades(
         self, symbol: str, from_id: int, *, near: TradePlace | None = None, limit: int = 1000, urgent: bool = False
     ) -> TradePage:
-        return TradePage([], reaches_head=True)
+        return TradePage([trade for trade in self.tape or () if trade.trade_id >= from_id][:limit], reaches_head=True)
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
-        return None
+        return next((trade.trade_id for trade in self.tape or () if trade.time_ms >= since_ms), None)
 
     async def newest_trade_id(self, symbol: str) -> int | None:
         return None
@@ -108,7 +110,7 @@ class RepairScene(Scene):
     def __init__(self, *, catch_up_s: float = HOUR_S, rows_max: int = 1_000, are_built: bool = False) -> None:
         super().__init__(catch_up_s=catch_up_s, are_built=are_built)
         self.market = Market(rows_max)
-        self.repair = KlineRepair(self.intake, self.market, rows_max, clock=lambda: self.now_s)
+        self.repair = KlineRepair(self.intake, self.market, rows_max, trades=self.market, clock=lambda: self.now_s)
 
     async def pass_s(self, seconds: float) -> None:
         """Time passes, here and at the exchange; the repair looks at both ends."""

@@ -1,0 +1,1 @@
+"""Coinbase Exchange: its WebSocket feed and its public REST side."""
