@@ -33,6 +33,7 @@ from data_collector.api.routes import latest as latest_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
 from data_collector.api.routes import similar as similar_routes
+from data_collector.api.routes import spread as spread_routes
 from data_collector.api.routes import state as state_routes
 from data_collector.api.routes import subscriptions as subscription_routes
 from data_collector.api.series.reading import SeriesReading
@@ -62,7 +63,8 @@ _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the se
 _ROUTERS = tuple(
     routes.router
     for routes in (
-        state_routes, gap_routes, series_routes, similar_routes, latest_routes, subscription_routes, live_routes,
+        state_routes, gap_routes, series_routes, similar_routes, latest_routes, spread_routes, subscription_routes,
+        live_routes,
     )
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from data_collector.cli.surroundings.found_store import find_store
@@ -34,6 +35,24 @@ SYMBOLS = {"binance": "BTCUSDT", "kraken": "BTC/USDT"}
 PREFIXES = {"binance": "", "kraken": "kraken:"}
 
 
+class Row(msgspec.Struct):
+    """Of `/spread`."""
+
+    exchange: str
+    symbol: str
+    quote: str
+    last: float | None
+    difference_bp: float | None
+    stale: bool
+
+
+class Spread(msgspec.Struct):
+    """What it answers."""
+
+    reference: str | None
+    rows: list[Row]
+
+
 @dataclass
 class Both:
     """The service, and its store as a stranger reads it."""
@@ -52,6 +71,10 @@ class Both:
         reasons = self.health()["reasons"]
         assert isinstance(reasons, list)
         return " ".join(reasons)
+
+    def spread(self, more: str = "") -> Spread:
+        """Of the one market that both tell."""
+        return msgspec.json.decode(self.service.get(f"/spread?base=btc&quote=USDT{more}").body, type=Spread)
 
     def is_well(self) -> bool:
         return self.service.get("/health/ready").status == 200
@@ -172,6 +195,21 @@ def test_paths_parameters_and_bodies_name_the_exchange(both: Both) -> None:
     assert answer.status == 200, answer.text
     assert get("/subscriptions?exchange=kraken").json["symbols"] == ["BTC/USDT"]
     assert get("/subscriptions").json["symbols"] == ["BTCUSDT"]
+
+
+def test_spread_puts_both_side_by_side(both: Both) -> None:
+    page = both.spread()
+
+    assert [(row.exchange, row.symbol, row.stale) for row in page.rows] == [
+        ("binance", "BTCUSDT", False), ("kraken", "BTC/USDT", False),
+    ]  # fmt: skip
+    assert page.reference == "binance"
+    for row in page.rows:
+        assert row.last is not None
+        assert row.difference_bp == pytest.approx((row.last / (page.rows[0].last or 1) - 1) * 10_000, abs=0.01)
+    assert [row.exchange for row in both.spread("&exchange=kraken").rows] == ["kraken"]
+    assert both.service.get("/spread?base=BTC&quote=USD").status == 404
+    assert [row.quote for row in both.spread(",USD").rows] == ["USDT", "USDT"]
 
 
 def test_one_is_stopped_and_started_alone(both: Both) -> None:
