@@ -109,21 +109,13 @@ def create_app(
     )
     token = None if settings.control_token is None else settings.control_token.get_secret_value()
     policy = WritePolicy(environment=settings.environment, token=token, allowed_hosts=settings.allowed_hosts)
-    collectors = None if several is None else Collectors(several, collector_environment)
-    store, streams = StoreReading(), Streams()
-    series = SeriesReading(settings, store)
-
-    def context_with(own: Settings, collector: Collector) -> ApiContext:
-        former = FormerEntries()
-        feed, memory = LiveFeed(collector, own.environment, former), MarketMemory(own, collector.status, series)
-        return ApiContext(own, collector, store, series, streams, rejections, policy, former, feed, memory)
-
-    if several is None or collectors is None:
-        alone = context_with(settings, Collector(collector_command, collector_environment))
-        app.state.contexts = Contexts({settings.exchange: alone}, None)
+    if several is None:
+        own = {settings.exchange: (settings, Collector(collector_command, collector_environment))}
+        app.state.contexts = _contexts(own, None, policy, rejections)
     else:
-        of = {name: context_with(several.settings[name], each) for name, each in collectors.of.items()}
-        app.state.contexts = Contexts(of, collectors)
+        collectors = Collectors(several, collector_environment)
+        each = {name: (several.settings[name], collector) for name, collector in collectors.of.items()}
+        app.state.contexts = _contexts(each, collectors, policy, rejections)
     for router in _ROUTERS:
         app.include_router(router, dependencies=[Depends(demand_known_parameters("exchange"))])
     app.include_router(pages.router)
@@ -133,6 +125,22 @@ def create_app(
     app.add_middleware(RequestBounds, rejections=rejections)
     app.add_middleware(AnswerHeaders)
     return app
+
+
+def _contexts(
+    of: Mapping[str, tuple[Settings, Collector]], collectors: Collectors | None, policy: WritePolicy,
+    rejections: Rejections,
+) -> Contexts:  # fmt: skip
+    """Of each exchange; the way to the store is shared."""
+    store, streams = StoreReading(), Streams()
+    contexts = {}
+    for name, (own, collector) in of.items():
+        series, former = SeriesReading(own, store), FormerEntries()
+        feed, memory = LiveFeed(collector, own.environment, former), MarketMemory(own, collector.status, series)
+        contexts[name] = ApiContext(
+            own, collector, store, series, streams, rejections, policy, former, feed, memory
+        )  # fmt: skip
+    return Contexts(contexts, collectors)
 
 
 def contexts_of_app(app: FastAPI) -> Contexts:
@@ -191,7 +199,7 @@ def main(app: FastAPI) -> int:
 async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterator[None]:
     async with _collecting(contexts, on_state):
         first, all_of = contexts.first, contexts.of.values()
-        tasks = [asyncio.create_task(first.series.watch(first.collector.status), name="reading")]
+        tasks = [asyncio.create_task(each.series.watch(each.collector.status), name="reading") for each in all_of]
         tasks += [asyncio.create_task(context.live.run(), name="live feed") for context in all_of]
         remembering = [asyncio.create_task(context.memory.run(), name="memory") for context in all_of]
 
@@ -208,8 +216,8 @@ async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterat
                 task.cancel()
             for context in all_of:
                 context.live.close()
+                context.series.close()
             first.store.close()
-            first.series.close()
             # Their processes end first: what they read goes with the collectors.
             await asyncio.wait(remembering)
 

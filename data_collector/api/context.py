@@ -105,8 +105,8 @@ async def whole_of(request: Request) -> Snapshot:
     if contexts.collectors is None or exchange_named(request) is not None:
         return await snapshot_of(request)
     snapshot = await contexts.collectors.joined()
-    memories = [f"{name}: {why}" for name, context in contexts.of.items() for why in context.memory.reasons]
-    return _with(snapshot, [*_reading(contexts.first), *memories])
+    more = [f"{name}: {why}" for name, each in contexts.of.items() for why in (*_reading(each), *each.memory.reasons)]
+    return _with(snapshot, more)
 
 
 def asked_of(request: Request) -> list[ApiContext]:
