@@ -86,9 +86,8 @@ def create_app(
 
     Without `settings` they are read from the environment, and a fault ends the process with its sentence and exit
     code: `uvicorn api:app` then shows no traceback. `collector_command` gets `--control-fd N` appended and runs in
-    `collector_environment` (ours when None). `on_state` gets the state every few seconds, from the
-    first that knows the store on. `several` says how the collectors of several exchanges are started, where that is not
-    the usual way.
+    `collector_environment` (ours when None). `on_state` gets the state every few seconds, from the first that knows
+    the store on. `several` says how the collectors of several exchanges are started, where not in the usual way.
     """
     if settings is None:
         _refuse_workers()
@@ -107,8 +106,7 @@ def create_app(
         exception_handlers=ERROR_ANSWERS,
         routes=list(pages.ASSETS),
     )
-    token = None if settings.control_token is None else settings.control_token.get_secret_value()
-    policy = WritePolicy(environment=settings.environment, token=token, allowed_hosts=settings.allowed_hosts)
+    policy = _write_policy(settings)
     if several is None:
         own = {settings.exchange: (settings, Collector(collector_command, collector_environment))}
         app.state.contexts = _contexts(own, None, policy, rejections)
@@ -125,6 +123,11 @@ def create_app(
     app.add_middleware(RequestBounds, rejections=rejections)
     app.add_middleware(AnswerHeaders)
     return app
+
+
+def _write_policy(settings: Settings) -> WritePolicy:
+    token = None if settings.control_token is None else settings.control_token.get_secret_value()
+    return WritePolicy(environment=settings.environment, token=token, allowed_hosts=settings.allowed_hosts)
 
 
 def _contexts(
