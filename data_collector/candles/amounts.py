@@ -31,6 +31,13 @@ def units_of(text: str, decimals: int, most: int = DECIMALS_MAX) -> tuple[int, i
     return (-units if sign else units), decimals
 
 
+def exact_units(text: str, decimals: int) -> int:
+    """A number that the step is known to hold."""
+    fitted = units_of(text, decimals, 2 * DECIMALS_MAX)
+    assert fitted is not None, "it was looked at"
+    return fitted[0]
+
+
 def text_of(units: int, decimals: int, least: int) -> str:
     """The number as a plain decimal, without zeros at the end but for the first `least` places."""
     whole, fraction = divmod(units, 10**decimals)

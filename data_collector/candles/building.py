@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from data_collector.candles.amounts import DECIMALS_MAX, text_of, units_of
-from data_collector.candles.candle import Candle, Sum
+from data_collector.candles.amounts import DECIMALS_MAX, exact_units, units_of
+from data_collector.candles.candle import Candle, Lacking, Sum
 from data_collector.model.calendar import DAY_MS, MINUTE_MS, Calendar, place_ms
 from data_collector.model.gaps import GapReason
 from data_collector.model.records import Kline, Trade
@@ -30,9 +30,9 @@ class CandleBuilder:
     """See the module."""
 
     __slots__ = (
-        "_anchors", "_base", "_base_ms", "_calendar", "_candle", "_from_ms", "_head_id", "_head_ms", "_now_ms",
-        "_pending", "_price_decimals", "_price_text", "_price_units", "_quantity_decimals", "_sums", "_told_id",
-        "_until_ms", "borders", "doubtful", "last_id", "missed", "settled_ms", "starts_ms", "symbol",
+        "_anchors", "_base", "_base_ms", "_calendar", "_candle", "_from_ms", "_head_id", "_head_ms", "_lacking",
+        "_now_ms", "_pending", "_price_decimals", "_price_text", "_price_units", "_quantity_decimals", "_sums",
+        "_told_id", "_until_ms", "borders", "doubtful", "last_id", "missed", "settled_ms", "starts_ms", "symbol",
     )  # fmt: skip
 
     def __init__(self, symbol: str, calendar: Calendar, intervals: Iterable[str] = ()) -> None:
@@ -63,6 +63,8 @@ class CandleBuilder:
         """Times in klines that the exchange may count otherwise."""
         self.borders: set[int] = set()
         """Ends of klines behind which a trade was told to have happened before."""
+        self._lacking = Lacking()
+        """Klines of the shortest interval that were over before all of their trades had come."""
         self.missed: list[int] = []
         """Times of trades that came when their kline was over; the caller takes them out."""
         self._base, self._base_ms = "1m", MINUTE_MS
@@ -164,6 +166,7 @@ class CandleBuilder:
         """What comes next does not follow what was added: no kline with a trade that may be missing is given."""
         self._settle(self._heard_ms())
         self._pending = {}
+        self._lacking.clear()
         for running in self._sums.values():
             running.candle = None
         self.starts_ms = NEVER
@@ -179,7 +182,8 @@ class CandleBuilder:
         if time_ms > self._head_ms:
             self._head_id, self._head_ms = trade_id, time_ms
         if trade_id == next_id - 1 and next_id > 0:
-            self.starts_ms = min(self.starts_ms, time_ms)
+            # One with an earlier id may have happened at that very time.
+            self.starts_ms = min(self.starts_ms, time_ms + 1)
 
     def proven_ms(self, now_ms: int, next_id: int) -> int:
         """Until when all trades are known; `now_ms` is the exchange's clock."""
@@ -231,9 +235,18 @@ class CandleBuilder:
         return running is not None and self._is_whole(open_ms, running)
 
     @property
+    def newest_ms(self) -> int:
+        """When the kline of the newest trade opened; 0 while there is none."""
+        return self._from_ms
+
+    @property
     def next_end_ms(self) -> int | None:
         """When the first kline ends that has trades and is not settled."""
         return min(self._pending) + self._base_ms if self._pending else None
+
+    def quiet_until_ms(self, due_ms: int) -> int:
+        """What opens from `due_ms` on, ends until then and was not given had no trade."""
+        return self._lacking.first_ms(due_ms, self.settled_ms)
 
     def is_doubtful(self, open_ms: int, next_open_ms: int) -> bool:
         """Whether the exchange may count a kline otherwise."""
@@ -248,7 +261,13 @@ class CandleBuilder:
         """Whether a running kline of the newest trades has all that happened since it opened."""
         if running.candle is not None and running.candle.open_ms == open_ms:
             return running.candle.is_whole
-        return open_ms >= max(self.starts_ms, running.since_ms)
+        return self._knows_all(open_ms, self._calendar.next_open_ms(running.name, open_ms), running)
+
+    def _knows_all(self, open_ms: int, next_open_ms: int, running: Sum) -> bool:
+        """Whether no trade is missing in a kline that is about to be summed up."""
+        if open_ms < max(self.starts_ms, running.since_ms):
+            return False
+        return self._lacking.first_ms(open_ms, next_open_ms) == next_open_ms
 
     def _turn(self, time_ms: int) -> None:
         """The next trade is of another kline than the one before."""
@@ -266,33 +285,35 @@ class CandleBuilder:
                 self._pending[open_ms] = candle
             else:
                 self._miss(open_ms)
+                # The next one may be missed too, and later.
+                self._until_ms = open_ms
         self._candle = candle
 
     def _miss(self, time_ms: int) -> None:
         """A trade of a kline that is over: those that are not lack it."""
         self.doubtful.add(time_ms)
         self.missed.append(time_ms)
+        forgotten_ms = self._lacking.add(time_ms)
+        if forgotten_ms >= 0:
+            self.starts_ms = max(self.starts_ms, forgotten_ms + self._base_ms)
         for running in self._sums.values():
-            if running.candle is not None and running.candle.open_ms <= time_ms < running.next_open_ms:
-                running.candle.is_whole = False
+            running.miss(time_ms)
 
     def _settle(self, until_ms: int) -> None:
-        for open_ms in sorted(self._pending):
-            if open_ms + self._base_ms > until_ms:
-                break
+        for open_ms in sorted(each for each in self._pending if each + self._base_ms <= until_ms):
             candle = self._pending.pop(open_ms)
+            if candle is self._candle:
+                self._until_ms = self._from_ms
             for name, running in self._sums.items():
-                if running.candle is not None and running.next_open_ms <= open_ms:
-                    running.end()
+                running.end_by(open_ms)
                 if running.candle is None and (place := self.place(name, open_ms)) is not None:
-                    starts_ms = max(self.starts_ms, running.since_ms)
-                    is_whole = candle.is_whole if name == self._base else place >= starts_ms
-                    running.open(Candle(place, is_whole=is_whole), self._calendar.next_open_ms(name, place))
+                    next_open_ms = self._calendar.next_open_ms(name, place)
+                    is_whole = candle.is_whole if name == self._base else self._knows_all(place, next_open_ms, running)
+                    running.open(Candle(place, is_whole=is_whole), next_open_ms)
                 if running.candle is not None:
                     running.candle.take(candle)
         for running in self._sums.values():
-            if running.candle is not None and running.next_open_ms <= until_ms:
-                running.end()
+            running.end_by(until_ms)
         self.settled_ms = max(self.settled_ms, until_ms)
         if self.doubtful or self.borders:
             oldest_ms = min((each.candle.open_ms for each in self._sums.values() if each.candle), default=until_ms)
@@ -336,26 +357,13 @@ class CandleBuilder:
         return units
 
     def _scale(self, price: int, quantity: int) -> None:
-        sums = [running.candle for running in self._sums.values() if running.candle is not None]
-        over = [candle for running in self._sums.values() for candle, _ in running.over]
-        for candle in {id(each): each for each in (*self._pending.values(), self._candle, *sums, *over)}.values():
+        sums = [candle for running in self._sums.values() for candle in running.candles]
+        for candle in {id(each): each for each in (*self._pending.values(), self._candle, *sums)}.values():
             candle.scale(price, quantity)
 
     def _kline(self, interval: str, candle: Candle, next_open_ms: int, event_ms: int, *, is_closed: bool) -> Kline:
-        prices, quantities = self._price_decimals, self._quantity_decimals
-        least = max(prices, quantities)
-        taker_volume = taker_quote = None
-        if candle.sides_known:
-            taker_volume = text_of(candle.taker_volume, quantities, quantities)
-            taker_quote = text_of(candle.taker_quote, prices + quantities, least)
-        first_id, last_id = candle.ids
-        return Kline(
-            self.symbol, interval, candle.open_ms, next_open_ms - 1, candle.open, candle.high, candle.low, candle.close,
-            volume=text_of(candle.volume, quantities, quantities),
-            quote_volume=text_of(candle.quote, prices + quantities, least),
-            taker_buy_base_volume=taker_volume, taker_buy_quote_volume=taker_quote, trades=candle.count,
-            is_closed=is_closed, event_ms=event_ms, first_trade_id=first_id, last_trade_id=last_id,
-        )  # fmt: skip
+        decimals = self._price_decimals, self._quantity_decimals
+        return candle.kline(self.symbol, interval, next_open_ms, event_ms, decimals, is_closed=is_closed)
 
     def _candle_of(self, kline: Kline) -> Candle | None:
         """A kline that was given once; None where not all of its numbers are known."""
@@ -370,9 +378,9 @@ class CandleBuilder:
         if not all(map(self._take_price, (kline.high, kline.low))) or not self._make_room(texts):
             return None
         prices, quantities = self._price_decimals, self._quantity_decimals
-        candle.high_units, candle.low_units = _exact(kline.high, prices), _exact(kline.low, prices)
+        candle.high_units, candle.low_units = exact_units(kline.high, prices), exact_units(kline.low, prices)
         decimals = (quantities, prices + quantities, quantities, prices + quantities)
-        candle.volume, candle.quote, candle.taker_volume, candle.taker_quote = map(_exact, texts, decimals)
+        candle.volume, candle.quote, candle.taker_volume, candle.taker_quote = map(exact_units, texts, decimals)
         return candle
 
     def _make_room(self, texts: Sequence[str]) -> bool:
@@ -390,10 +398,3 @@ class CandleBuilder:
             self._scale(1, _POWERS[finest - self._quantity_decimals])
             self._quantity_decimals = finest
         return True
-
-
-def _exact(text: str, decimals: int) -> int:
-    """A number that the step is known to hold."""
-    fitted = units_of(text, decimals, 2 * DECIMALS_MAX)
-    assert fitted is not None, "it was looked at"
-    return fitted[0]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from data_collector.candles.amounts import text_of
+from data_collector.model.records import Kline
+
+LACKING_MAX = 1_000
+
 
 class Candle:
     """Of trades that were added in the order of their ids."""
@@ -62,6 +67,54 @@ class Candle:
         self.quote *= price * quantity
         self.taker_quote *= price * quantity
 
+    def kline(
+        self, symbol: str, interval: str, next_open_ms: int, event_ms: int, decimals: tuple[int, int], *,
+        is_closed: bool,
+    ) -> Kline:  # fmt: skip
+        """The record; the steps of prices and quantities have so many decimals."""
+        prices, quantities = decimals
+        least = max(prices, quantities)
+        taker_volume = taker_quote = None
+        if self.sides_known:
+            taker_volume = text_of(self.taker_volume, quantities, quantities)
+            taker_quote = text_of(self.taker_quote, prices + quantities, least)
+        first_id, last_id = self.ids
+        return Kline(
+            symbol, interval, self.open_ms, next_open_ms - 1, self.open, self.high, self.low, self.close,
+            volume=text_of(self.volume, quantities, quantities),
+            quote_volume=text_of(self.quote, prices + quantities, least),
+            taker_buy_base_volume=taker_volume, taker_buy_quote_volume=taker_quote, trades=self.count,
+            is_closed=is_closed, event_ms=event_ms, first_trade_id=first_id, last_trade_id=last_id,
+        )  # fmt: skip
+
+
+class Lacking:
+    """Opening times of klines that lack a trade; the newest ones."""
+
+    __slots__ = ("_opens_ms",)
+
+    def __init__(self) -> None:
+        self._opens_ms: set[int] = set()
+
+    def add(self, open_ms: int) -> int:
+        """One more; the time of the one that is forgotten for it, -1 for none."""
+        self._opens_ms.add(open_ms)
+        if len(self._opens_ms) <= LACKING_MAX:
+            return -1
+        oldest_ms = min(self._opens_ms)
+        self._opens_ms.discard(oldest_ms)
+        return oldest_ms
+
+    def first_ms(self, from_ms: int, until_ms: int) -> int:
+        """The first one from a time on that opened before `until_ms`; that time where there is none."""
+        if not self._opens_ms:
+            return until_ms
+        return min((open_ms for open_ms in self._opens_ms if from_ms <= open_ms < until_ms), default=until_ms)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._opens_ms.clear()
+
 
 class Sum:
     """The running kline of one interval."""
@@ -81,8 +134,20 @@ class Sum:
         """It begins with this."""
         self.candle, self.next_open_ms = candle, next_open_ms
 
-    def end(self) -> None:
-        """It is over, and given if it is whole."""
-        if self.candle is not None and self.candle.is_whole and self.candle.count:
+    @property
+    def candles(self) -> list[Candle]:
+        """The one that runs, and those that have ended."""
+        return [*([] if self.candle is None else [self.candle]), *(candle for candle, _ in self.over)]
+
+    def miss(self, time_ms: int) -> None:
+        """A trade of that time is lacking."""
+        if self.candle is not None and self.candle.open_ms <= time_ms < self.next_open_ms:
+            self.candle.is_whole = False
+
+    def end_by(self, time_ms: int) -> None:
+        """Where it ended until then it is over, and given if it is whole."""
+        if self.candle is None or self.next_open_ms > time_ms:
+            return
+        if self.candle.is_whole and self.candle.count:
             self.over.append((self.candle, self.next_open_ms))
         self.candle = None

@@ -33,6 +33,9 @@ MINUTE_S = 60
 TURN_MARGIN_S = 0.5
 """Clocks differ a little, and weight of the old minute is refused in the new one."""
 
+ROUNDING_S = 1e-6
+"""Of sums of times."""
+
 BLOCK_S_MAX = 3 * 86_400.0
 """The longest ban that some exchange documents; whoever asks for more is not believed."""
 
@@ -215,8 +218,8 @@ class WeightBudget(RestBudget):
 class PacedBudget(RestBudget):
     """Of an exchange that wants a pause between any two calls; each call weighs 1.
 
-    Calls wait for a place, then for their turn. Urgent ones queue; the others go when none of those waits, and leave
-    at least every second turn to them.
+    Calls wait for a place, then for their turn. While both kinds wait each has every second turn, so that what is asked
+    urgently again and again does not keep the others from ever being asked.
     """
 
     def __init__(
@@ -231,6 +234,10 @@ class PacedBudget(RestBudget):
         self._pause_s = pause_s
         self._next_s = self._next_background_s = timer()
         """When the next turn is that nobody has yet."""
+        self._urgent_turns = asyncio.Lock()
+        self._background_turns = asyncio.Lock()
+        self._background_turn_s: float | None = None
+        """The one turn that is kept for what is not urgent, and has not come."""
         self._sent: deque[float] = deque(maxlen=int(MINUTE_S / pause_s) + 1)
 
     @property
@@ -247,14 +254,32 @@ class PacedBudget(RestBudget):
     async def passage(self, weight: int, *, urgent: bool) -> AsyncGenerator[Passage, None]:
         self._refuse_while_blocked()
         async with self._place(urgent=urgent):
-            while not urgent and (wait_s := max(self._next_s, self._next_background_s) - self._timer()) > 0:
-                await self._rest(wait_s)
-            now_s = self._timer()
-            turn_s = max(self._next_s, now_s)
-            self._next_s = turn_s + self._pause_s
-            if not urgent:
-                self._next_background_s = turn_s + self._pause_s / PATIENT_SHARE
-            if turn_s > now_s:
-                await self._rest(turn_s - now_s)
+            turn_s = await (self._urgent_turn() if urgent else self._background_turn())
             self._sent.append(turn_s)
             yield Passage(weight, sent=True)
+
+    async def _urgent_turn(self) -> float:
+        async with self._urgent_turns:
+            turn_s, kept_s = max(self._next_s, self._timer()), self._background_turn_s
+            if kept_s is not None and turn_s + self._pause_s > kept_s + ROUNDING_S:
+                turn_s = max(turn_s, kept_s + self._pause_s)
+            self._next_s = turn_s + self._pause_s
+            await self._until(turn_s)
+            return turn_s
+
+    async def _background_turn(self) -> float:
+        async with self._background_turns:
+            turn_s = max(self._next_s, self._next_background_s, self._timer())
+            self._background_turn_s = turn_s
+            try:
+                await self._until(turn_s)
+            finally:
+                self._background_turn_s = None
+            self._next_s = max(self._next_s, turn_s + self._pause_s)
+            self._next_background_s = turn_s + self._pause_s / PATIENT_SHARE
+            return turn_s
+
+    async def _until(self, turn_s: float) -> None:
+        wait_s = turn_s - self._timer()
+        if wait_s > 0:
+            await self._rest(wait_s)

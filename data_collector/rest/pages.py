@@ -5,7 +5,7 @@ Whether a record makes sense (prices, times, highs and lows) is the gate's busin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -29,12 +29,15 @@ class BadPage(VenueUnreachable):
     """An answer that contradicts the question or itself; asking again may bring a better one."""
 
 
-def only_rows(asked: str, result: Mapping[str, list[Row] | str | int]) -> list[Row]:
-    """The one list, under whatever name, beside what is said of it."""
-    found = [rows for rows in result.values() if isinstance(rows, list)]
+def only_rows(asked: str, names: Collection[str], result: Mapping[str, list[Row] | str | int]) -> list[Row]:
+    """The one list, under one of these names, beside what is said of it."""
+    found = {name: rows for name, rows in result.items() if isinstance(rows, list)}
     if len(found) != 1:
         raise BadPage(f"{asked} came in {len(found)} lists")
-    return found[0]
+    ((name, rows),) = found.items()
+    if name not in names:
+        raise BadPage(f"{asked} came as those of {name!r}")
+    return rows
 
 
 def check_rows(asked: str, rows: Sequence[object], limit: int) -> None:

@@ -2,13 +2,15 @@
 
 A page begins at a time and holds the trades after it, oldest first. Where an id lies is told by the pages before, by a
 trade that the caller knows, or is searched for between the first trade ever and the newest one. A page is believed to
-begin early enough only when it shows a trade at or before the one that is asked for.
+begin early enough only when it shows a trade at or before the one that is asked for, and to leave out what does not
+exist only when another one that begins elsewhere leaves it out too.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -108,6 +110,7 @@ class _Search:
                 self._places.note(page, since_ns)
                 self._demand_no_crowd(page, since_ns, limit)
                 if not self._narrows(page, since_ns):
+                    page = await self._looked_at_twice(page, since_ns)
                     return self._answer(page, limit, is_newest=since_ns is None)
         except BadPage:
             self._places.forget()
@@ -154,6 +157,27 @@ class _Search:
             # The same moment again, so it is to be included: then not the next time.
             self._low = Place(trades[-1].trade_id, max(page.last_ns, since_ns + 1), ends_crowd=True)
         return True
+
+    async def _looked_at_twice(self, page: TimedPage, since_ns: int | None) -> TimedPage:
+        """With what it leaves out between two trades, and another page that begins elsewhere has.
+
+        What that one leaves out too does not exist.
+        """
+        holes = (
+            (one, two) for one, two in pairwise(page.trades) if two.trade_id > max(one.trade_id + 1, self._from_id)
+        )
+        before, after = next(holes, (None, None))
+        if before is None or after is None:
+            return page
+        again_ns = _before_ns(before)
+        other = await self._ask(again_ns if again_ns != since_ns else again_ns - MARGIN_NS)
+        told = {trade.trade_id: trade for trade in other.trades}
+        if not (told and other.trades[0].trade_id <= before.trade_id and max(told) >= after.trade_id):
+            raise BadPage(f"trades after {before.trade_id} were left out, and another answer does not tell of them")
+        last_id = min(page.trades[-1].trade_id, max(told))
+        told |= {trade.trade_id: trade for trade in page.trades}
+        trades = [told[trade_id] for trade_id in sorted(told) if page.trades[0].trade_id <= trade_id <= last_id]
+        return TimedPage(trades, page.last_ns, is_full=page.is_full or last_id < page.trades[-1].trade_id)
 
     def _demand_no_crowd(self, page: TimedPage, since_ns: int | None, limit: int) -> None:
         """After a page that was full of trades of one moment others of that moment may be missing."""

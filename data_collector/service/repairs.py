@@ -83,6 +83,8 @@ class Repairs(Part):
         self._spool = spool = home.spool
         self._ledger = ledger
         self._epochs = epochs
+        # Where an exchange answers slowly and its streams leave trades out, an open gap is nothing special.
+        self._told_after_s = max(GAP_TOLD_AFTER_S, 2 * venue.cost.seconds_per_call)
         self._places = Places(intake.trades.sequences)
         reach = Reach(settings.catch_up_seconds, settings.trades_maxlen)
         refill = Refill(
@@ -141,7 +143,12 @@ class Repairs(Part):
         ready = is_repaired(gaps) and oldest_debt_s(self._outlet) <= GAP_TOLERATED_S and not unclosed
         refusals = sorted(self._of_trades.refusals | self._of_klines.refusals)
         refused = [f"the exchange will not give what is missing: {refusal}" for refusal in refusals[:NAMES_SHOWN]]
-        reasons = gap_reasons(gaps) + unclosed_reasons(unclosed) + _debt_reasons(self._outlet) + refused
+        reasons = (
+            gap_reasons(gaps, self._told_after_s)
+            + unclosed_reasons(unclosed, are_built=self._building is not None)
+            + _debt_reasons(self._outlet)
+            + refused
+        )
         return PartHealth(reasons, ready=ready)
 
 
@@ -150,9 +157,9 @@ def is_repaired(gaps: GapsStatus) -> bool:
     return gaps.oldest_open_s <= GAP_TOLERATED_S
 
 
-def gap_reasons(gaps: GapsStatus) -> list[str]:
+def gap_reasons(gaps: GapsStatus, told_after_s: float = GAP_TOLD_AFTER_S) -> list[str]:
     """A sentence for each of the oldest gaps that are being repaired, and one for all others."""
-    if gaps.oldest_open_s < GAP_TOLD_AFTER_S:
+    if gaps.oldest_open_s < told_after_s:
         return []
     reasons: list[str] = []
     for life in gaps.open[:NAMES_SHOWN]:
@@ -164,15 +171,19 @@ def gap_reasons(gaps: GapsStatus) -> list[str]:
     return reasons
 
 
-def unclosed_reasons(unclosed: Sequence[Key]) -> list[str]:
+def unclosed_reasons(unclosed: Sequence[Key], *, are_built: bool = False) -> list[str]:
     """What never closes, and so is not stored."""
     if not unclosed:
         return []
     labels = names([key.label for key in unclosed])
+    cause = (
+        "trades have come for two intervals: some are missing in each"
+        if are_built
+        else "updates have come for two intervals: the exchange, or a proxy before it, sends no closing frames"
+    )
     reason = (
-        f"no kline of {labels} has closed, although updates have come for two intervals: the exchange, or a proxy "
-        "before it, sends no closing frames; no closed kline of these series is stored, and `data-collector backfill` "
-        "alone can bring them, to PostgreSQL"
+        f"no kline of {labels} has closed, although {cause}; no closed kline of these series is stored, and "
+        "`data-collector backfill` alone can bring them, to PostgreSQL"
     )
     return [reason]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from data_collector.model.records import Quote
 from data_collector.model.venue import Venue
 from data_collector.simulator import EqualTimes, FrameFault, RestFault
 from data_collector.simulator.control.actions import Close
+from data_collector.venues.discovery import find_speaker
 from tests.conformance.worlds import (
     MINUTE_MS,
     assert_klines_exact,
@@ -21,6 +25,7 @@ from tests.conformance.worlds import (
 )
 from tests.integration.scene import Scene
 from tests.integration.store_reader import Store
+from tests.integration.waiting import until_async
 
 pytestmark = pytest.mark.usefixtures("hurried")
 
@@ -87,3 +92,32 @@ async def settled(scene: Scene) -> None:
     for symbol in scene.symbols:
         await scene.simulator.burst(symbol, 1)
     await scene.settled()
+
+
+TOLD = ("bid", "bid_quantity", "ask", "ask_quantity")
+
+MAYBE_UNTOLD = ("prev_close_price", "last_qty", "open_price", "quote_volume", "open_time", "first_id", "last_id")
+
+
+def _is_quoted(store: Store, symbol: str, best: Quote) -> bool:
+    told = store.hash(f"quote:{symbol}")
+    return bool(told) and all(Decimal(told[name]) == Decimal(getattr(best, name)) for name in TOLD)
+
+
+async def test_newest_of_ticker_and_quote_are_the_markets(store: Store, folder: Path, venue: Venue) -> None:
+    """What the exchange does not tell is not there, and never zero; another connection tells quotes as well."""
+    symbol = symbols_of(venue)[0]
+    async with collecting(venue, store, folder, market_of(venue), channels="kline,trade,ticker,quote") as scene:
+        await scene.subscribed()
+        for _ in range(2):
+            attempts = scene.attempts()
+            await scene.trade(20_000)
+            best = scene.simulator.market.listed(find_speaker(venue.name).market_symbol(symbol)).book().quote()
+            await until_async(partial(_is_quoted, store, symbol, best), f"the quote {best}")
+            await scene.simulator.perform(Close(code=1001))
+            await scene.subscribed(after_attempts=attempts)
+
+        latest = store.hash(f"latest:{symbol}")
+        assert Decimal(latest["price"]) == Decimal(scene.simulator.tape(symbol)[-1].price)
+        assert all(Decimal(latest[name]) != 0 for name in MAYBE_UNTOLD if name in latest)
+        assert scene.status.validation_errors == 0

@@ -36,11 +36,11 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def conforms(place: Path, chosen: str) -> None:
+def conforms(place: Path, *chosen: str) -> None:
     """Those of the suite's tests that are about the copy pass, all of them."""
     command = [
         sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-k", f"{COPY} and not {ALIKE}",
-        "--deselect", "tests/conformance/test_one_folder.py", chosen,
+        "--deselect", "tests/conformance/test_one_folder.py", *chosen,
     ]  # fmt: skip
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
@@ -57,8 +57,9 @@ def test_copy_talks_as_a_venue(copied: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_copy_does_all_that_a_venue_does(copied: Path) -> None:
-    conforms(copied, "tests/conformance")
+@pytest.mark.parametrize("marks", ["not slow and not long", pytest.param("", marks=pytest.mark.long)])
+def test_copy_does_all_that_a_venue_does(copied: Path, marks: str) -> None:
+    conforms(copied, "tests/conformance", "-m", marks)
 
 
 def test_commands_know_the_copy_and_its_settings(copied: Path, tmp_path: Path) -> None:

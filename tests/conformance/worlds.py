@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 from msgspec import structs
 
@@ -55,10 +56,12 @@ def market_of(venue: Venue, **changes: object) -> Simulator:
 
 def collecting(
     venue: Venue, store: Store, folder: Path, simulator: Simulator, *, intervals: Sequence[str] = ("1m", "5m"),
+    channels: str = "kline,trade,ticker",
 ) -> AbstractAsyncContextManager[Scene]:  # fmt: skip
     """The market is started and stopped with it."""
     return playing(
-        store, folder, exchange=venue, symbols=symbols_of(venue), simulator=simulator, intervals=intervals
+        store, folder, exchange=venue, symbols=symbols_of(venue), simulator=simulator, intervals=intervals,
+        channels=channels,
     )  # fmt: skip
 
 
@@ -67,7 +70,15 @@ def stream(venue: Venue, channel: Channel, symbol: str, interval: str | None = N
     return venue.codec.stream_name(Key(channel, symbol, interval))
 
 
-def assert_trades_exact(scene: Scene) -> None:
+class Collected(Protocol):
+    """A market, and where it was stored."""
+
+    simulator: Simulator
+    store: Store
+    symbols: Sequence[str]
+
+
+def assert_trades_exact(scene: Collected) -> None:
     """Each is stored once, in order, with the market's numbers, and none is missing.
 
     Exchanges write zeros after the last digit or do not, and streams otherwise than REST.
@@ -94,7 +105,7 @@ def _written_as(trade: Trade, record: dict[str, object]) -> Trade:
     return structs.replace(trade, price=price, quantity=quantity, time_ms=told_us // 1000, sub_ms_us=told_us % 1000)
 
 
-def closed_klines(scene: Scene, symbol: str, interval: str) -> list[tuple[int, dict[str, object], str]]:
+def closed_klines(scene: Collected, symbol: str, interval: str) -> list[tuple[int, dict[str, object], str]]:
     """What is stored of them, in the order of the store: open time, record and source."""
     records = [
         (parsed(entry["fields"]["data"]), entry["fields"].get("src", "ws"))
@@ -110,6 +121,11 @@ def closed_klines(scene: Scene, symbol: str, interval: str) -> list[tuple[int, d
 async def klines_settled(scene: Scene, venue: Venue, intervals: Sequence[str] = ("1m", "5m")) -> None:
     """Let the present candle of a minute end, and wait until all are stored that have ended."""
     await scene.klines_closed()
+    await klines_stored(scene, venue, intervals)
+
+
+async def klines_stored(scene: Collected, venue: Venue, intervals: Sequence[str] = ("1m", "5m")) -> None:
+    """Wait until all are stored that have ended, from the first one on."""
     for symbol in scene.symbols:
         for interval in intervals:
             await until_async(
@@ -117,19 +133,19 @@ async def klines_settled(scene: Scene, venue: Venue, intervals: Sequence[str] = 
             )
 
 
-def _is_settled(scene: Scene, venue: Venue, symbol: str, interval: str) -> bool:
+def _is_settled(scene: Collected, venue: Venue, symbol: str, interval: str) -> bool:
     now_ms = scene.simulator.market.now_ms
     ended = [one for one in scene.simulator.closed_klines(symbol, interval) if one.close_ms + CLOSING_MS <= now_ms]
     opened = [open_ms for open_ms, _, _ in closed_klines(scene, symbol, interval)]
     return ended[-1].open_ms in opened and not _left_out(scene, venue, symbol, interval)
 
 
-def _left_out(scene: Scene, venue: Venue, symbol: str, interval: str) -> list[int]:
+def _left_out(scene: Collected, venue: Venue, symbol: str, interval: str) -> list[int]:
     opened = [open_ms for open_ms, _, _ in closed_klines(scene, symbol, interval)]
     return [after for before, after in pairwise(opened) if after != venue.calendar.next_open_ms(interval, before)]
 
 
-def assert_klines_exact(scene: Scene, venue: Venue, intervals: Sequence[str] = ("1m", "5m")) -> None:
+def assert_klines_exact(scene: Collected, venue: Venue, intervals: Sequence[str] = ("1m", "5m")) -> None:
     """Every closed kline stands once, none is left out, and what it tells is what the market says.
 
     One from REST (`src=rest`) may tell less, and no other; one without trades stands as such.

@@ -13,7 +13,8 @@ from data_collector.cli.history.backfill import BackfillOptions, filled
 from data_collector.history.events import Event, Planned, Progressed
 from data_collector.history.retrying import Stopping
 from data_collector.model.calendar import DAY_MS
-from data_collector.model.venue import KlinePage, Reach
+from data_collector.model.errors import VenueRefused
+from data_collector.model.venue import KlinePage, Reach, TradePage
 from data_collector.settings import load_settings
 from data_collector.venues.binance.rest import BinanceRest
 from data_collector.venues.binance.venue import VENUE
@@ -162,6 +163,22 @@ async def test_plan_tells_the_requests_for_trades(world: Past) -> None:
     assert {each.series: each.requests for each in plan.series if "trades" not in each.series} == {
         "BTCUSDT 1m": 1, "BTCUSDT 3m": 1,
     }  # fmt: skip
+
+
+async def test_what_the_exchange_gives_no_trades_of_is_not_given_and_the_rest_is_filled(
+    world: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> TradePage:
+        raise VenueRefused("trades of old are no more")
+
+    monkeypatch.setattr(KeepsFew, "trades", refuse)
+    ended = await world.told()
+
+    assert (ended.outcome, ended.absent) == ("incomplete", 0)
+    assert world.stored() == list(range(KEPT_FROM_MS, END_MS, MINUTE_MS))
+    assert ended.unproven == (KEPT_FROM_MS - FROM_MS) // MINUTE_MS
+    assert ended.reports[0].reason.endswith("trades of old are no more")
+    assert world.gaps() == []
 
 
 async def test_time_before_the_first_trade_is_absent_and_what_trades_do_not_prove_is_not_given(world: Past) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -9,15 +11,19 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from data_collector.model.calendar import LENGTHS_MS
+from data_collector.model.records import Kline
 from data_collector.pipeline.repair import kline_building, kline_repair
+from data_collector.pipeline.sequence import built_klines
 from data_collector.simulator import FrameFault
 from data_collector.simulator.control.actions import Reset
 from data_collector.simulator.control.faults import RestFault
 from data_collector.venues.binance.venue import VENUE
 from tests.integration.exactness import assert_updates_in_order, expected_kline, iso
+from tests.integration.processes import CollectorProcess, Exchange, collecting
 from tests.integration.scene import DRIVEN, SYMBOLS, Scene, playing
 from tests.integration.store_reader import Store, parsed
-from tests.integration.waiting import until_async
+from tests.integration.waiting import until, until_async
 
 BUILT = structs.replace(VENUE, klines="built")
 SYMBOL = "BTCUSDT"
@@ -30,6 +36,7 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kline_repair, "LOOK_S", 0.05)
     monkeypatch.setattr(kline_building, "BEAT_S", 0.02)
     monkeypatch.setattr(kline_building, "ASK_S", 0.2)
+    monkeypatch.setattr(built_klines, "BEGIN_BACK_MS", 3_600_000)
 
 
 def closed(store: Store, symbol: str = SYMBOL, interval: str = "1m") -> list[dict[str, object]]:
@@ -41,20 +48,38 @@ def closed(store: Store, symbol: str = SYMBOL, interval: str = "1m") -> list[dic
     ]
 
 
+PROGRAM = """
+from msgspec import structs
+from data_collector.__main__ import main
+from data_collector.venues.binance import venue
+venue.VENUE = structs.replace(venue.VENUE, klines="built")
+main()
+"""
+
+BUILT_COLLECT = (sys.executable, "-c", PROGRAM, "collect", "--folder", "live")
+"""The command line, where Binance closes no kline."""
+
+
 def sources(store: Store, symbol: str = SYMBOL, interval: str = "1m") -> list[object]:
     return [record.get("src", "ws") for record in closed(store, symbol, interval)]
 
 
 def assert_exact(scene: Scene, symbol: str, interval: str = "1m") -> list[object]:
+    """All closed klines are the market's, and open ones lead to them; where they are from."""
+    assert_all_of(scene.store, symbol, interval, scene.simulator.closed_klines(symbol, interval))
+    every = [record for record in scene.store.records(f"stream:{symbol}") if record["interval"] == interval]
+    assert_updates_in_order(every)
+    return sources(scene.store, symbol, interval)
+
+
+def assert_all_of(store: Store, symbol: str, interval: str, klines: Sequence[Kline]) -> set[object]:
     """Every open time from the first to the last once, with the market's numbers; where they are from."""
-    records = closed(scene.store, symbol, interval)
+    records = closed(store, symbol, interval)
     assert records
-    length_s = 60 if interval == "1m" else 300
+    length_s = LENGTHS_MS[interval] // 1000
     places = [datetime.fromisoformat(str(record["timestamp"])).timestamp() // length_s for record in records]
     assert places == [places[0] + number for number in range(len(places))]
-    truth = {
-        record["timestamp"]: record for record in map(expected_kline, scene.simulator.closed_klines(symbol, interval))
-    }
+    truth = {record["timestamp"]: record for record in map(expected_kline, klines)}
     for record in records:
         plain = {name: value for name, value in record.items() if name not in {"src", "check", "warnings"}}
         if plain["trades"]:
@@ -63,10 +88,8 @@ def assert_exact(scene: Scene, symbol: str, interval: str = "1m") -> list[object
             assert plain["timestamp"] not in truth
             assert plain["open"] == plain["high"] == plain["low"] == plain["close"]
             assert float(str(plain["volume"])) == float(str(plain["quote_volume"])) == 0
-    assert scene.store.gaps(symbol, "kline") == []
-    every = [record for record in scene.store.records(f"stream:{symbol}") if record["interval"] == interval]
-    assert_updates_in_order(every)
-    return sources(scene.store, symbol, interval)
+    assert store.gaps(symbol, "kline") == []
+    return {record.get("src", "ws") for record in records}
 
 
 async def closed_until(scene: Scene, interval: str = "1m", *, before: int = 1) -> None:
@@ -203,8 +226,14 @@ async def test_exchange_that_counts_otherwise_decides(store: Store, folder: Path
             ]
 
         await until_async(lambda: differ() == [], f"all klines to be those of the exchange: {differ()}")
-        revised = [entry for symbol in SYMBOLS for entry in store.entries(f"late:{symbol}")]
-        assert scene.counted("candle_checks_total", result="mismatch") == len(revised) > 0
+        await until_async(
+            lambda: (
+                sum(store.length(f"late:{symbol}") for symbol in SYMBOLS)
+                == scene.counted("candle_checks_total", result="mismatch")
+                > 0
+            ),
+            "all revisions",
+        )
 
 
 async def test_restart_goes_on_in_the_middle_of_every_kline(store: Store, folder: Path, tmp_path: Path) -> None:
@@ -246,3 +275,47 @@ async def test_store_that_was_wiped_is_filled_again(store: Store, folder: Path) 
         assert again[: len(before)] == before
         assert len(again) > len(before)
         assert set(assert_exact(scene, SYMBOL)) == {"rest", "built"}
+
+
+async def test_intervals_and_channels_change_while_klines_are_built(store: Store, folder: Path) -> None:
+    async with playing(store, folder, exchange=BUILT, channels="kline") as scene:
+        await scene.subscribed()
+        await minutes_pass(scene, 3)
+        await closed_until(scene)
+        assert {kind for key in store.keys("trades:*") for kind in [key.partition(":")[0]]} == {"trades"}
+
+        changed = await scene.collector.change_subscriptions(intervals=["1m", "3m"])
+        assert (changed.added, changed.removed, changed.channels) == ([], [], ["kline", "trade"])
+        await minutes_pass(scene, 7)
+        await closed_until(scene)
+        await closed_until(scene, "3m")
+        assert set(assert_exact(scene, SYMBOL)) == {"built"}
+        assert "built" in assert_exact(scene, SYMBOL, "3m")
+        count = len(closed(store, interval="5m"))
+
+        changed = await scene.collector.change_subscriptions(channels=["ticker", "trade"])
+        assert changed.channels == ["trade", "ticker"]
+        length = store.length(f"stream:{SYMBOL}")
+        await minutes_pass(scene, 6)
+        assert (store.length(f"stream:{SYMBOL}"), len(closed(store, interval="5m"))) == (length, count)
+
+
+@pytest.mark.slow
+def test_killed_collector_builds_on_what_is_stored(market: Exchange, folder: Path) -> None:
+    """Killed twice, in a market of which a minute takes three seconds."""
+    for _ in range(2):
+        collector = CollectorProcess(folder, market, command=BUILT_COLLECT)
+        store = collector.embedded_store()
+        count = len(closed(store))
+        until(lambda: len(closed(store)) >= count + 3, "closed minutes", output=collector.told)  # noqa: B023
+        collector.kill()
+        store.close()
+    with collecting(folder, market, command=BUILT_COLLECT) as last:
+        store = last.embedded_store()
+        count = len(closed(store, interval="5m"))
+        until(lambda: len(closed(store, interval="5m")) >= count + 2, "closed klines", output=last.told)
+
+        for symbol in SYMBOLS:
+            assert assert_all_of(store, symbol, "1m", market.closed_klines(symbol, "1m")) == {"built"}
+            assert assert_all_of(store, symbol, "5m", market.closed_klines(symbol, "5m")) <= {"built", "rest"}
+        store.close()

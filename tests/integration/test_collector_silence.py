@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from msgspec import structs
 
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.keys import Key
-from data_collector.model.records import Ticker
+from data_collector.pipeline.connections import rhythm
 from data_collector.service.watches import silence
 from data_collector.simulator import FrameFault, Simulator, SimulatorSettings
 from data_collector.simulator.control.actions import DropStream
-from data_collector.venues.binance.rest import BinanceRest
 from data_collector.venues.binance.speaker import SPEAKER
 from data_collector.venues.discovery import find_speaker, find_venue
-from tests.integration.scene import NO_HOLES, START_MS, SYMBOLS, Scene, playing, venue
+from tests.integration.scene import NO_HOLES, START_MS, SYMBOLS, Scene, playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
 
@@ -111,45 +109,6 @@ async def test_mute_stream_is_subscribed_to_anew(scene: Scene) -> None:
     assert scene.assert_trades_exact()["ETHUSDT"] == []
 
 
-class UnnamedRest(BinanceRest):
-    """Its tickers do not name the newest trade; it is asked for."""
-
-    asked: ClassVar[list[list[str]]] = []
-
-    async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
-        return [structs.replace(ticker, last_id=-1) for ticker in await super().tickers(symbols)]
-
-    async def heads(self, symbols: Sequence[str]) -> dict[str, int]:
-        self.asked.append(list(symbols))
-        found = {symbol: await self.newest_trade_id(symbol) for symbol in symbols}
-        return {symbol: trade_id for symbol, trade_id in found.items() if trade_id is not None}
-
-
-async def test_mute_trades_of_an_exchange_whose_tickers_name_no_trade_come_by_rest(
-    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The stream says nothing any more, on any connection, and no ticker tells that something is traded.
-
-    All that can be done about it has been done, and for an hour nothing more will be.
-    """
-    monkeypatch.setattr(silence, "RENEWAL_S", 3600.0)
-    UnnamedRest.asked.clear()
-    exchange = venue()
-    unnamed = structs.replace(exchange, open_rest=UnnamedRest, cost=structs.replace(exchange.cost, head=1))
-    async with playing(store, folder, LIVE, exchange=unnamed, channels="trade") as scene:
-        await scene.subscribed()
-        await rhythm_is_known(scene)
-        scene.simulator.faults.add(FrameFault(kind="drop", stream=TRADES))
-
-        await until_async(lambda: scene.filled() > 100, "trades by REST", deadline_s=LEARNED_S)
-        for _ in range(3):
-            await speaks_again(scene)
-        assert any("are mute: btcusdt@trade" in reason for reason in scene.status.reasons)
-        assert {len(symbols) for symbols in UnnamedRest.asked} == {1}
-        scene.simulator.clock.pause()
-        await speaks_again(scene)
-
-
 @pytest.mark.slow
 async def test_connection_whose_stream_stays_mute_is_replaced_before_it_is_closed(scene: Scene) -> None:
     scene.simulator.faults.add(FrameFault(kind="drop", stream=TRADES, connection=1))
@@ -219,8 +178,15 @@ def capped(column: str, rule: str) -> dict[str, object]:
     }
 
 
-async def test_mute_trades_of_kraken_are_named_and_come_by_rest(store: Store, folder: Path) -> None:
-    """It pings nobody, its tickers name no trade, and REST answers once a second."""
+async def test_mute_trades_of_kraken_are_named_and_come_by_rest(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No ticker tells that something is traded, and REST answers once a second.
+
+    All that can be done about the stream has been done, and for an hour nothing more will be.
+    """
+    monkeypatch.setattr(rhythm, "SILENCE_MIN_S", 2.0)
+    monkeypatch.setattr(silence, "RENEWAL_S", 3600.0)
     kraken = find_venue("kraken")
     store.prefix = kraken.key_prefix
     simulator = Simulator(structs.replace(LIVE, symbols=("BTCUSD", "ETHUSD")), [find_speaker("kraken")])

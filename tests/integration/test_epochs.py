@@ -19,7 +19,7 @@ from data_collector.model.status import Snapshot
 from data_collector.model.wire import trade_json
 from data_collector.service.epochs import EpochHome
 from data_collector.service.part import spawner
-from data_collector.settings import Settings
+from data_collector.settings import load_settings
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.statements import PUT_EPOCH
 from data_collector.sinks.postgres.writing import PostgresWriter, Written
@@ -121,7 +121,7 @@ async def test_newer_epochs_of_postgresql_count_beside_those_in_the_data_folder(
     """The folder is an old copy, or another collector has begun epochs since."""
     await pool.executemany(PUT_EPOCH, [("binance", SYMBOL, 3), ("binance", "ETHUSDT", 1), ("binance", "BNBUSDT", 1)])
     (tmp_path / "epochs.json").write_text(json.dumps({SYMBOL: 1, "ETHUSDT": 2}))
-    home = EpochHome(Settings.model_validate({"database_url": database}), tmp_path, "binance", empty=False)
+    home = EpochHome(load_settings({"DATABASE_URL": database}, None), tmp_path, "binance", empty=False)
 
     await home.open()
 
@@ -243,7 +243,7 @@ async def test_collector_that_knows_no_epoch_asks_postgresql_until_it_tells_and_
     async with Proxy(urlsplit(database).port or 0) as proxy:
         proxy.refuses = True
         dsn = database.replace(f":{proxy.target}/", f":{proxy.port}/")
-        settings = Settings.model_validate({"database_url": dsn, "postgres_trades": "1"})
+        settings = load_settings({"DATABASE_URL": dsn, "POSTGRES_TRADES": "1"}, None)
         home = EpochHome(settings, tmp_path, "binance", empty=False)
         await home.open()
         async with asyncio.TaskGroup() as group:
@@ -269,7 +269,7 @@ async def test_collector_that_knows_no_epoch_asks_postgresql_until_it_tells_and_
 
 async def test_login_that_postgresql_refuses_is_told_and_keeps_no_trade_waiting(database: str, tmp_path: Path) -> None:
     dsn = database.rpartition("/")[0] + "/nowhere"
-    settings = Settings.model_validate({"database_url": dsn, "postgres_trades": "1"})
+    settings = load_settings({"DATABASE_URL": dsn, "POSTGRES_TRADES": "1"}, None)
     home = EpochHome(settings, tmp_path, "binance", empty=False)
     await home.open()
 

@@ -89,6 +89,7 @@ async def test_a_writer_that_is_held_is_told_and_one_that_is_killed_is_started_a
         await scene.klines_closed()
         await until_async(lambda: minutes(database) == truth(scene) != [], "the first candles")
 
+        await history(scene, lambda found: found.lag_entries == 0, "no lag")
         os.kill(writer_pid(), signal.SIGSTOP)
         held = await history(scene, lambda found: found.lag_seconds > LATE_S, "the age of its last word")
         assert (held.state, held.lag_entries) == ("down", 0)

@@ -62,8 +62,9 @@ class Kraken:
             start = bisect_right(self.tape_ns, int(query["since"]))
         rows = range(start, min(start + count, len(self.tape_ns)))
         last = self.tape_ns[rows[-1]] if rows else int(query["since"])
+        name = "XXBTZUSD" if query["pair"] == "XBTUSD" else query["pair"]
         return {
-            "XXBTZUSD": [["1.50", "2.00", self.tape_ns[row] / 1e9, "bs"[row % 2], "l", "", row + 1] for row in rows],
+            name: [["1.50", "2.00", self.tape_ns[row] / 1e9, "bs"[row % 2], "l", "", row + 1] for row in rows],
             "last": str(last),
         }
 
@@ -127,6 +128,17 @@ async def test_ends_of_history(kraken: Kraken) -> None:
     assert await rest.first_trade_id("BTC/USD", second_ms) == 4
     assert await rest.first_trade_id("BTC/USD", 0) == 1
     assert (await rest.trades("BTC/USD", 30_001)).reaches_head
+
+
+async def test_answer_about_another_pair_is_not_believed(kraken: Kraken) -> None:
+    """A head of BTC/USD for one of ETH/USD would call a mute stream quiet."""
+    kraken.answers["Trades"] = lambda _: {"XETHZUSD": [["1.50", "2.00", START_NS / 1e9, "b", "l", "", 1]], "last": "1"}
+    kraken.answers["OHLC"] = lambda _: {"XETHZUSD": [row_of(60, 1)], "last": 60}
+
+    with pytest.raises(VenueUnreachable, match="trades of BTC/USD came as those of 'XETHZUSD'"):
+        await kraken.rest.heads(["BTC/USD"])
+    with pytest.raises(VenueUnreachable, match="klines of BTC/USD 1m came as those of 'XETHZUSD'"):
+        await kraken.rest.klines("BTC/USD", "1m", 0, 60_000)
 
 
 async def test_symbols_have_the_names_of_the_stream(kraken: Kraken) -> None:

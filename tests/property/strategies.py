@@ -38,6 +38,15 @@ def trades(*, microseconds: bool) -> st.SearchStrategy[Trade]:
     )
 
 
+_TICKER_TIMES = ("open_time", "close_time")
+_TICKER_IDS = ("first_id", "last_id", "count")
+_TICKER_NUMBERS = {
+    name: TIMES_MS if name in _TICKER_TIMES else INTEGERS if name in _TICKER_IDS else TEXTS
+    for name in Ticker.__struct_fields__ if name not in {"symbol", "volume", "event_ms", "received_ns"}
+}  # fmt: skip
+"""Of a ticker that tells everything, as the frames that are encoded here do."""
+
+
 _KLINE_AMOUNTS = {
     "quote_volume": TEXTS, "taker_buy_base_volume": TEXTS, "taker_buy_quote_volume": TEXTS, "trades": INTEGERS,
 }  # fmt: skip
@@ -49,7 +58,7 @@ def records(*, microseconds: bool) -> st.SearchStrategy[Record]:
     return st.one_of(
         trades(microseconds=microseconds),
         st.builds(Kline, **_KLINE_AMOUNTS, **times),
-        st.builds(Ticker, open_time=TIMES_MS, close_time=TIMES_MS, event_ms=TIMES_MS, received_ns=st.just(7)),
+        st.builds(Ticker, **_TICKER_NUMBERS, event_ms=TIMES_MS, received_ns=st.just(7)),
         st.builds(AggregateTrade, time_ms=TIMES_MS, event_ms=TIMES_MS, received_ns=st.just(7)),
         st.builds(MiniTicker, event_ms=TIMES_MS, received_ns=st.just(7)),
         st.builds(Quote, received_ns=st.just(7)),

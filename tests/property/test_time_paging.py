@@ -203,6 +203,42 @@ async def test_known_trade_before_costs_one_call_and_a_search_about_ten() -> Non
         assert tape.asked <= 1 + 15
 
 
+class LeavingOut(Tape):
+    """Some ids exist nowhere, and the first so many answers leave out others beside them."""
+
+    absent: frozenset[int] = frozenset()
+    left_out: tuple[frozenset[int], ...] = ()
+
+    async def ask(self, since_ns: int | None) -> TimedPage:
+        without = self.absent | (self.left_out[self.asked] if self.asked < len(self.left_out) else frozenset())
+        page = await super().ask(since_ns)
+        told = [trade for trade in page.trades if trade.trade_id not in without]
+        return TimedPage(told, page.last_ns, page.is_full)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sets(st.integers(FIRST_ID + 2, FIRST_ID + 4)), st.sets(st.integers(FIRST_ID + 2, FIRST_ID + 4)))
+def test_what_one_page_leaves_out_another_page_gives(absent: set[int], left_out: set[int]) -> None:
+    """A page with a hole: what is in no page is absent, what the second one has is there."""
+    tape = LeavingOut([10**9] * 30)
+    tape.absent, tape.left_out = frozenset(absent), (frozenset(left_out),)
+
+    page = asyncio.run(trades_from(tape.ask, TradePlaces(), FIRST_ID + 1, tape.place(FIRST_ID + 1), 1_000))
+
+    assert ids_of(page) == [
+        each for each in tape.expected(FIRST_ID + 1, len(page.trades) + len(absent)) if each not in absent
+    ]
+    assert tape.asked == 1 + bool(absent | left_out)
+
+
+async def test_page_with_a_hole_that_no_other_page_spans_proves_nothing() -> None:
+    tape = LeavingOut([10**9] * 30)
+    tape.left_out = frozenset({FIRST_ID + 3}), frozenset(range(FIRST_ID + 3, FIRST_ID + 30))
+
+    with pytest.raises(BadPage, match=f"trades after {FIRST_ID + 2} were left out"):
+        await trades_from(tape.ask, TradePlaces(), FIRST_ID + 1, tape.place(FIRST_ID + 1), 1_000)
+
+
 async def test_exchange_that_was_never_traded_on_has_no_trades() -> None:
     page = await trades_from(Tape([]).ask, TradePlaces(), 5, None, 10)
 

@@ -266,7 +266,8 @@ def test_sample_keys_count_as_unset_and_are_told_once() -> None:
 def test_exchange_has_variables_and_defaults_of_its_own() -> None:
     defaults = load_settings({}, None, exchange=OTHER)
     variables_of_other = {
-        "OTHER_SYMBOLS": "xbt/eur", "OTHER_WS_URL": "ws://h:1", "OTHER_REST_URL": "http://h:2", "OTHER_API_KEY": CANARY,
+        "OTHER_SYMBOLS": "xbt/eur,other:XBT/EUR", "OTHER_WS_URL": "ws://h:1", "OTHER_REST_URL": "http://h:2",
+        "OTHER_API_KEY": CANARY,
     }  # fmt: skip
     settings = load_settings(variables_of_other, None, exchange=OTHER)
 
@@ -276,6 +277,18 @@ def test_exchange_has_variables_and_defaults_of_its_own() -> None:
     assert settings.rest_key == CANARY
     assert settings.given >= {"symbols", "ws_url", "rest_url", "api_key"}
     assert settings.notices == ()
+
+
+def test_klines_that_are_made_of_trades_bring_trades_with_them() -> None:
+    built = structs.replace(OTHER, klines="built")
+
+    settings = load_settings({"CHANNELS": "kline,ticker"}, None, exchange=built)
+
+    assert settings.channels == ("kline", "ticker", "trade")
+    assert settings.notices == ("CHANNELS: other's klines are made of trades, so trades are collected too.",)
+    for channels in ("kline,trade", "ticker"):
+        assert load_settings({"CHANNELS": channels}, None, exchange=built).notices == ()
+        assert load_settings({"CHANNELS": "kline"}, None, exchange=OTHER).notices == ()
 
 
 def test_symbol_is_held_against_the_form_of_its_exchange() -> None:

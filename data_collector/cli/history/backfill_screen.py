@@ -50,8 +50,8 @@ class PlainLines:
         match event:
             case Planned():
                 each = [
-                    f"{row.series}: {_counted(row.rows, 'row')} missing, {_counted(row.requests, 'request')}, "
-                    f"weight {row.weight:,}"
+                    f"{row.series}: {_counted(row.rows, 'row')} missing, {_counted(row.requests, 'request')}"
+                    + ("" if row.weight == row.requests > 0 else f", weight {row.weight:,}")
                     for row in event.series
                 ]
                 return [*each, plan_sentence(event)]
@@ -155,8 +155,10 @@ def plan_sentence(event: Planned) -> str:
     if not event.rows:
         return "Nothing is missing."
     source = {"rest": "by REST", "dumps": "from bulk files", "auto": "by REST; bulk files save some of it"}
+    # Where each weighs 1 the exchange counts calls, and weight is no word of its.
+    weight = "" if event.weight == event.requests else f" of weight {event.weight:,}"
     return (
-        f"In all {_counted(event.rows, 'row')}, {_counted(event.requests, 'request')} of weight {event.weight:,} "
+        f"In all {_counted(event.rows, 'row')}, {_counted(event.requests, 'request')}{weight} "
         f"{source[event.source]}, about {_duration(event.seconds)}."
     )
 

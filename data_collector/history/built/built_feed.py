@@ -11,11 +11,15 @@ from data_collector.history.built.trade_walk import TradeWalk
 from data_collector.history.feeds import KlineFeed
 from data_collector.history.ports import AnsweredRows, Bounds, Ends, Stored
 from data_collector.model.calendar import DAY_MS
+from data_collector.model.errors import VenueRefused
 from data_collector.model.grid import KlineGrid, longest_ms
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Source
 
 SOURCE: Final[Source] = "built"
+
+KEPT_MORE = 3
+"""It may give so many more than are counted on: a few seconds lie between two questions."""
 
 KLINES_PER_READ = 10_000
 """Of shorter klines that longer ones are summed up from."""
@@ -53,24 +57,33 @@ class BuiltKlineFeed(KlineFeed):
         self._base = base_of(series, every)
         self._is_asked_for_trades = self._base is None and Key("trade", series.symbol) not in every
         self._making: KlineMaking | None = None
+        self._refusal: str | None = None
+        """What the exchange said when it would not give trades."""
         self._began_s = time.monotonic()
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
         # It wants to know what is before, too: what is made of trades leaves nothing out.
         position = self.grid.following(first)
-        if self._is_kept(position):
+        kept_ms = self.kept_from_ms()
+        if position >= kept_ms:
             answer = await super().fetch(first, last)
             if answer.numbers and min(answer.numbers[0], answer.proven[0]) <= position:
                 return answer
         klines = await self._summed(position, last) if self._base is not None else []
         if klines:
             return self._answer(klines, is_full=True)
-        if self._making is None or not self._making.goes_on_at(position):
-            ends, limit = self._ends, self._ends.venue.reach.trades_per_answer
-            walk = TradeWalk(self.series.symbol, ends.rest, ends.held, limit, self._now_ms)
-            self._making = KlineMaking(self.series, ends.calendar, walk, position)
-        klines = await self._making.go_on(last)
-        return self._answer(klines, is_full=not self._making.is_over)
+        try:
+            klines, is_full = await self._made(position, last)
+        except VenueRefused as refusal:
+            self._refusal, is_full = str(refusal), False
+        if klines or is_full or kept_ms > last:
+            return self._answer(klines, is_full=is_full)
+        # What REST gives behind it shows that it is not given.
+        return await super().fetch(max(first, self.grid.back(kept_ms, KEPT_MORE)), last)
+
+    def unproven_before(self, number: int) -> str:
+        told = super().unproven_before(number)
+        return told if self._refusal is None else f"{told}: {self._refusal}"
 
     async def by_trades(self, missing: Sequence[tuple[int, int]]) -> tuple[int, Sequence[tuple[int, int]]]:
         kept_ms = self.kept_from_ms()
@@ -89,8 +102,13 @@ class BuiltKlineFeed(KlineFeed):
         now_ms = self._now_ms + round((time.monotonic() - self._began_s) * 1000)
         return 0 if kept is None else self.grid.first_open(self.grid.back(now_ms, kept - 1), self._anchor_ms)
 
-    def _is_kept(self, position: int) -> bool:
-        return position >= self.kept_from_ms()
+    async def _made(self, position: int, last: int) -> tuple[list[Kline], bool]:
+        """Of the next trades; and whether more may follow."""
+        if self._making is None or not self._making.goes_on_at(position):
+            ends, limit = self._ends, self._ends.venue.reach.trades_per_answer
+            walk = TradeWalk(self.series.symbol, ends.rest, ends.held, limit, self._now_ms)
+            self._making = KlineMaking(self.series, ends.calendar, walk, position)
+        return await self._making.go_on(last), not self._making.is_over
 
     def _answer(self, klines: Sequence[Kline], *, is_full: bool) -> AnsweredRows:
         numbers = [kline.open_ms for kline in klines]

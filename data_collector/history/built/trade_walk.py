@@ -14,7 +14,7 @@ from data_collector.history.comparison import is_same_time
 from data_collector.history.feeds import Doubts, faults_of_trades
 from data_collector.history.ports import HeldTrades
 from data_collector.model.calendar import DAY_MS, HOUR_MS, MINUTE_MS
-from data_collector.model.errors import VenueUnreachable
+from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Trade
 from data_collector.model.venue import ExchangeApi, TradePage, TradePlace
 
@@ -91,7 +91,11 @@ class TradeWalk:
 
     async def _ask(self, from_id: int, near: TradePlace | None) -> TradePage:
         page = await self._rest.trades(self._symbol, from_id, near=near, limit=self._limit)
-        self._doubts.settle(faults_of_trades(page.trades))
+        faults = faults_of_trades(page.trades)
+        self._doubts.settle(faults)
+        if faults:
+            # The same again, and nothing can be made of it.
+            raise VenueRefused(faults[min(faults)])
         return page
 
     def _walked(self, trades: Sequence[Trade], *, is_newest: bool) -> WalkedTrades:

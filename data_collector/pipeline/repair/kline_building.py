@@ -29,7 +29,7 @@ SYMBOLS_PER_SLICE = 50
 PROOF_S = 2.0
 """A trade or a ticker normally comes so soon after the end of a kline; then the exchange is asked."""
 
-ASK_S = 5.0
+ASK_S = 10.0
 """Between two rounds of questions: the repair of trades goes first."""
 
 ANCHOR_AGAIN_S = 60.0

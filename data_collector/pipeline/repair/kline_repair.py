@@ -17,7 +17,7 @@ from data_collector.model.backoff import Backoff, RepeatedAnswer
 from data_collector.model.calendar import is_whole, missing_range, place_ms
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
-from data_collector.model.grid import KlineGrid
+from data_collector.model.grid import KlineGrid, longest_ms
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinePage, KlinesApi
@@ -145,6 +145,10 @@ class KlineRepair:
             elif now - self._failed_s >= IDS_DECIDE_S:
                 self._leave_to_ids()
 
+    def _is_made(self, series: KlineSeries, open_ms: int) -> bool:
+        """Whether a kline will be made of our trades, which tell more than REST does."""
+        return self._klines.built is not None and self._klines.built.will_make(series.key, open_ms)
+
     def _is_asked_for(self, key: Key, hole: DueKline, now: float) -> bool:
         built = self._klines.built
         if built is not None and now < hole.overdue_s + BUILT_GRACE_S and built.makes(self._klines.series[key]):
@@ -235,7 +239,7 @@ class KlineRepair:
         whole = {row.open_ms for row in rows if self._is_whole(row, due_ms)}
         for row in rows:
             place = place_ms(self._calendar, row.interval, row.open_ms, due_ms)
-            if place is None or not due_ms <= place <= last_ms:
+            if place is None or not due_ms <= place <= last_ms or (place > due_ms and self._is_made(series, place)):
                 continue
             if row.open_ms in whole:
                 self._klines.take_told(series, row)
@@ -290,11 +294,18 @@ class KlineRepair:
         """One call for what nobody waits for."""
         klines = self._klines
         if klines.doubtful and _is_told(klines.doubtful[0], now_ms):
-            kline = klines.doubtful[0]
-            rows = await self._klines_if_any(kline, kline.open_ms, kline.open_ms)
-            klines.doubtful.remove(kline)
+            first = klines.doubtful[0]
+            within_ms = (self._rows_max - 1) * (first.close_ms + 1 - first.open_ms)
+            asked = {
+                kline.open_ms: kline for kline in klines.doubtful
+                if (kline.symbol, kline.interval) == (first.symbol, first.interval) and _is_told(kline, now_ms)
+                and first.open_ms <= kline.open_ms <= first.open_ms + within_ms
+            }  # fmt: skip
+            rows = await self._klines_if_any(first, first.open_ms, max(asked))
+            klines.doubtful[:] = [kline for kline in klines.doubtful if kline not in asked.values()]
             for row in rows:
-                klines.reconcile(kline, row)
+                if row.open_ms in asked:
+                    klines.reconcile(asked[row.open_ms], row)
         elif klines.begun:
             kline = klines.begun[0]
             first_ms = max(kline.open_ms - min(PAST_KLINES, self._rows_max) * (kline.close_ms + 1 - kline.open_ms), 0)
@@ -315,6 +326,9 @@ class KlineRepair:
         return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms, anchor_ms)
 
     def _is_unclosed(self, series: KlineSeries) -> bool:
+        if self._klines.built is not None:
+            grace_ms = int(BUILT_GRACE_S * 1000)
+            return self._klines.built.traded_ms(series) >= 2 * longest_ms(series.key.kline_interval) + grace_ms
         if series.first_ms < 0:
             return False
         second_ms = self._after(series, series.first_ms)

@@ -21,6 +21,12 @@ from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 COMPARED_EVERY = 60
 """One of so many klines of the shortest interval is compared with REST's, also where nothing is doubtful."""
 
+TOLD_WITHIN_MS = 30_000
+"""What a newest id has proven, and no trade has followed for so long, is compared too: the id may be an old one."""
+
+BEGIN_BACK_MS = 120_000
+"""So far before the first look at a new symbol its klines may begin."""
+
 
 class KlineTaker(Protocol):
     """What klines are handed to: the kline intake."""
@@ -53,6 +59,14 @@ class BuiltKlines:
         self.builders: dict[str, CandleBuilder] = {}
         self._intervals: dict[str, list[str]] = {}
         """Of each symbol, the shortest first."""
+        self._waited_ms: dict[Key, int] = {}
+        """When each series that had nothing was looked at first."""
+        self._seen_ms: dict[str, int] = {}
+        """Until when the shortest klines of each symbol were looked at, whether a trade has followed them."""
+        self._untold: dict[str, list[Kline]] = {}
+        """Those that none has followed so far."""
+        self._begun_ms: dict[str, int] = {}
+        """Nothing that opened before is wanted of a symbol of which nothing is stored; else 0."""
 
     def add(self, key: Key, now_ms: int) -> None:
         """They are wanted from now on; `now_ms` is the exchange's clock, 0 before it is known."""
@@ -64,10 +78,12 @@ class BuiltKlines:
         if builder is None:
             builder = self.builders[symbol] = CandleBuilder(symbol, self._klines.calendar)
             self._trades[symbol].minutes = builder
+            self._begun_ms[symbol] = 0
         builder.use(intervals, now_ms)
 
     def remove(self, key: Key) -> None:
         """They are wanted no longer."""
+        self._waited_ms.pop(key, None)
         symbol = key.symbol
         builder, intervals = self.builders.get(symbol), self._intervals.get(symbol, [])
         if builder is None or key.kline_interval not in intervals:
@@ -75,7 +91,9 @@ class BuiltKlines:
         intervals.remove(key.kline_interval)
         builder.use(intervals)
         if not intervals:
-            del self.builders[symbol], self._intervals[symbol]
+            del self.builders[symbol], self._intervals[symbol], self._begun_ms[symbol]
+            self._seen_ms.pop(symbol, None)
+            self._untold.pop(symbol, None)
             if symbol in self._trades:
                 self._trades[symbol].minutes = MinuteVolumes()
 
@@ -96,10 +114,14 @@ class BuiltKlines:
 
     def makes(self, series: KlineSeries) -> bool:
         """Whether the due kline of a series will be made here, as soon as its end is proven."""
-        builder = self.builders.get(series.key.symbol)
-        if builder is None or not series.is_new or series.end_ms <= builder.settled_ms:
+        return series.is_new and self.will_make(series.key, series.due_ms)
+
+    def will_make(self, key: Key, open_ms: int) -> bool:
+        """Whether a kline is whole so far, and has not been given."""
+        builder, interval = self.builders.get(key.symbol), key.kline_interval
+        if builder is None or self._klines.calendar.next_open_ms(interval, open_ms) <= builder.settled_ms:
             return False
-        return builder.has_all_of(series.key.kline_interval, series.due_ms)
+        return builder.has_all_of(interval, open_ms)
 
     def awaited(self, ended_ms: int) -> list[str]:
         """Symbols of which a kline ended before that time, and nothing proves that all of its trades are here."""
@@ -120,32 +142,61 @@ class BuiltKlines:
             self._begin(builder, now_ms)
         shortest = self._intervals[symbol][0]
         for kline in builder.close(now_ms, self._trades[symbol].next_id):
+            if kline.open_ms < self._begun_ms[symbol]:
+                continue
             number = kline.open_ms // (kline.close_ms + 1 - kline.open_ms)
             is_sample = kline.interval == shortest and number % COMPARED_EVERY == 0
             is_doubtful = is_sample or builder.is_doubtful(kline.open_ms, kline.close_ms + 1)
             self._klines.take_built(kline, is_doubtful=is_doubtful)
         for series in self._series(symbol):
-            if builder.starts_ms <= series.due_ms < series.end_ms <= builder.settled_ms:
-                series.leave_quiet(builder.starts_ms, builder.settled_ms)
+            quiet_ms = builder.quiet_until_ms(series.due_ms)
+            if builder.starts_ms <= series.due_ms < series.end_ms <= quiet_ms:
+                series.leave_quiet(builder.starts_ms, quiet_ms)
                 self._klines.release(series)
             for missed_ms in builder.missed:
                 if (closed := series.closed_around(missed_ms)) is not None:
                     self._klines.compare(closed)
         builder.missed.clear()
+        self._compare_untold(self._klines.series[Key("kline", symbol, shortest)], builder, now_ms)
         for running in builder.running(now_ms) if with_open else ():
             self._klines.take_running(running)
+
+    def _compare_untold(self, series: KlineSeries, builder: CandleBuilder, now_ms: int) -> None:
+        symbol = series.key.symbol
+        untold = self._untold.get(symbol, []) + series.built_since(self._seen_ms.get(symbol, max(series.due_ms, 0)))
+        self._seen_ms[symbol] = max(series.due_ms, 0)
+        untold = [kline for kline in untold if kline.close_ms >= builder.newest_ms]
+        for kline in untold:
+            if now_ms > kline.close_ms + TOLD_WITHIN_MS:
+                self._klines.compare(kline)
+        self._untold[symbol] = [kline for kline in untold if now_ms <= kline.close_ms + TOLD_WITHIN_MS]
 
     def unanchored(self) -> list[Key]:
         """Series of which only the exchange can tell when their klines open."""
         keys = (series.key for symbol in self.builders for series in self._series(symbol) if series.due_ms < 0)
         return [key for key in keys if self.builders[key.symbol].place(key.kline_interval, 0) is None]
 
+    def traded_ms(self, series: KlineSeries) -> int:
+        """How long trades have come since a series was waited for, of which nothing has closed yet."""
+        begun_ms, builder = self._waited_ms.get(series.key), self.builders.get(series.key.symbol)
+        return 0 if begun_ms is None or builder is None else builder.newest_ms - begun_ms
+
     def _begin(self, builder: CandleBuilder, now_ms: int) -> None:
-        """Series longer than a minute begin with the running kline; REST tells that one, if it lacks trades."""
-        for series in self._series(builder.symbol):
+        """Series longer than a minute begin with the kline of the first trades; REST tells that, if it lacks some.
+
+        Some exchanges begin with their newest trades, which may be days old.
+        """
+        symbol, begins_ms = builder.symbol, now_ms
+        new = [series for series in self._series(symbol) if series.due_ms < 0]
+        for series in new:
+            self._waited_ms.setdefault(series.key, now_ms)
+        if len(new) == len(self._intervals[symbol]) and not self._begun_ms[symbol]:
+            begins_ms = max(builder.starts_ms, now_ms - BEGIN_BACK_MS)
+            self._begun_ms[symbol] = begins_ms // MINUTE_MS * MINUTE_MS
+        for series in new:
             interval = series.key.kline_interval
-            if series.due_ms < 0 and LENGTHS_MS.get(interval, NEVER) > MINUTE_MS:
-                place_ms = builder.place(interval, now_ms)
+            if LENGTHS_MS.get(interval, NEVER) > MINUTE_MS:
+                place_ms = builder.place(interval, begins_ms)
                 if place_ms is not None:
                     self._klines.begin_at(series, place_ms)
 

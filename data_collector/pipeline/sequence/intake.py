@@ -50,6 +50,8 @@ class Intake:
         """The number of the newest record of streams of which the newest counts; tickers come from REST too."""
         self.spoken: dict[Key, int] = {}
         """The number of the newest record that a stream brought."""
+        self.statistics: dict[str, Ticker] = {}
+        """The newest ticker of each symbol: REST's where no stream has brought any."""
 
     def use(self, gate: Gate) -> None:
         """Judge by this gate from now on."""
@@ -74,6 +76,7 @@ class Intake:
     def forget(self, symbol: str) -> None:
         """Nothing comes of the symbol any more."""
         self.trades.forget(symbol)
+        self.statistics.pop(symbol, None)
         for key in [key for key in self._newest if key.symbol == symbol]:
             del self._newest[key]
             self.spoken.pop(key, None)
@@ -145,7 +148,11 @@ class Intake:
 
     def _learn(self, record: NewestRecord) -> None:
         self.tally.other_event_ms = max(self.tally.other_event_ms, sent_ms_of(record) or 0)
-        if isinstance(record, Ticker) and record.last_id is not None:
+        if not isinstance(record, Ticker):
+            return
+        if record.received_ns or key_of(record) not in self.spoken:
+            self.statistics[record.symbol] = record
+        if record.last_id is not None:
             self.trades.learn_reference(record.symbol, record.last_id)
             self.klines.prove(record.symbol, record.last_id, record.event_ms - TICKER_LAG_MS)
 

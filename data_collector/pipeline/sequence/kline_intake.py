@@ -34,7 +34,7 @@ TIME_MS_MAX = 4_102_444_800_000
 CHECKED_INTERVAL = "1m"
 """Its klines are compared with our own trades: the others are made of the same ones."""
 
-DOUBTFUL_MAX = 100
+DOUBTFUL_MAX = 1_000
 """Klines that wait to be compared with REST; further ones are counted alone."""
 
 

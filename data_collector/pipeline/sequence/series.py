@@ -158,6 +158,10 @@ class KlineSeries:
         within = (each.kline for each in self._recent.values() if each.kline.open_ms <= time_ms <= each.kline.close_ms)
         return next(within, None)
 
+    def built_since(self, open_ms: int) -> list[Kline]:
+        """Closed klines that were built and opened then or later, while they are remembered."""
+        return [each.kline for at_ms, each in self._recent.items() if at_ms >= open_ms and each.source == "built"]
+
     def is_awaited(self, open_ms: int) -> bool:
         """Whether nothing is known yet of the kline that opens then."""
         return 0 <= self.due_ms <= open_ms and open_ms not in self._held and open_ms not in self._refused

@@ -4,15 +4,16 @@ Every stream's cursor is sampled once a second. One that is silent for longer th
 spoken since the start, is asked about on the REST side, many symbols in one call where tickers name trades, else one
 symbol after the other: when the exchange's last trade id does not move the stream is quiet, and nothing is done. When
 it moves and the stream does not speak, the stream is mute: it is subscribed to anew, and if that does not help, its
-connection is replaced (make before break). One whose records all are refused speaks: nothing is done, and the operator
-is told which rule it is.
+connection is replaced (make before break). Trades that keep silent while statistics count more of them are mute too.
+Where no id is told nothing is proven, unless statistics tell that nothing was traded, and the operator is told. One
+whose records all are refused speaks: nothing is done, and the operator is told which rule it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -26,6 +27,7 @@ from data_collector.pipeline.connections.rhythm import Rhythm
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.lines import Group
 from data_collector.service.part import Part, PartHealth, Spawn, names
+from data_collector.service.watches.silent_stream import QUIET_AGAIN_S, Stream
 from data_collector.service.watches.statistics import Statistics
 
 SAMPLE_S = 1.0
@@ -38,16 +40,8 @@ PROBE_S = 2.0
 PROBE_MANY_S = 15.0
 MANY_SYMBOLS = 100
 
-QUIET_AGAIN_S = 10.0
-"""When a stream that has not spoken is asked about again; a quiet one is each time after twice as long."""
-
-QUIET_AGAIN_MAX_S = 60.0
-
 FIRST_WORD_S = 10.0
 """A stream of a trading symbol speaks within this time after the subscription."""
-
-REFUSED_S = 10.0
-"""A stream that has brought for so long nothing but what was refused is told."""
 
 RENEWAL_S = 60.0
 """A connection is replaced because of the same stream after so long again, then after twice as long, and so on."""
@@ -56,74 +50,14 @@ RENEWALS_MAX = 6
 """An hour."""
 
 
-class Stream:
-    """What is known of one stream."""
-
-    __slots__ = (
-        "again_s", "ask_s", "begun_s", "grace_s", "group", "is_over", "key", "last_id", "moved_s", "name", "passed",
-        "quiet", "refused", "refused_from_s", "refused_s", "renewals", "rhythm", "strikes",
-    )  # fmt: skip
-
-    def __init__(self, key: Key, name: str, group: Group, rhythm: Rhythm, grace_s: float) -> None:
-        self.key = key
-        self.name = name
-        self.group = group
-        self.rhythm = rhythm
-        self.grace_s = grace_s
-        self.renewals = 0
-        self.begun_s = time.monotonic()
-        self.is_over = False
-        """It is subscribed to no longer."""
-        self.passed = -1
-        """The cursor at the last sample."""
-        self.refused = 0
-        """How many of its records were refused until then."""
-        self.refused_from_s = self.refused_s = 0.0
-        """When the first and the newest refused record since one passed were seen; 0.0 while there is none."""
-        self.speak()
-
-    def speak(self) -> None:
-        """It has spoken: nothing is held against it."""
-        self.quiet = False
-        self.strikes = 0
-        self.again_s = QUIET_AGAIN_S
-        self.doubt()
-
-    def doubt(self, ask_s: float = 0.0) -> None:
-        """Ask anew, not before `ask_s`."""
-        self.ask_s = ask_s
-        self.last_id: int | None = None
-        """The last trade id that the exchange told first: -1 where nothing was traded for a day. None before."""
-        self.moved_s = 0.0
-        """When it said something newer; 0 before."""
-
-    def judge(self, passed: int, refused: int, now_s: float) -> None:
-        """What it has brought since the last sample passed, or was refused."""
-        if passed > self.passed:
-            self.refused_from_s = self.refused_s = 0.0
-        elif refused > self.refused:
-            self.refused_from_s = self.refused_from_s or now_s
-            self.refused_s = now_s
-        self.passed, self.refused = passed, refused
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether for long nothing of it has passed, and not for want of records."""
-        return self.refused_s - self.refused_from_s >= REFUSED_S
-
-    @property
-    def is_mute(self) -> bool:
-        """Whether it was found to be a fault that it does not speak."""
-        return self.strikes > 0 and not self.quiet
-
-
 class SilenceWatch(Part):
     """One eternal task per collection; what it found is read by the report."""
 
     def __init__(
         self, keys: Sequence[tuple[Key, Group]], venue: Venue, rest: ListingApi, intake: Intake,
-        statistics: Statistics, counters: Counters,
+        statistics: Statistics, counters: Counters, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
+        self._clock = clock
         self._rest = rest
         self._intake = intake
         self._statistics = statistics
@@ -141,7 +75,7 @@ class SilenceWatch(Part):
         """A stream is subscribed to from now on."""
         channel = collected(key)
         if channel is not None:
-            rhythm = Rhythm(self._passed(key) + self._refused(key), time.monotonic())
+            rhythm = Rhythm(self._passed(key) + self._refused(key), self._clock())
             self._streams.append(Stream(key, self._codec.stream_name(key), group, rhythm, channel.grace_s))
 
     def remove(self, keys: Collection[Key]) -> None:
@@ -158,9 +92,13 @@ class SilenceWatch(Part):
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            suspects = [stream async for stream in self._sampled()]
-            if suspects:
-                await self._judge(suspects)
+            await self.look()
+
+    async def look(self) -> None:
+        """One round of samples, and what follows from them."""
+        suspects = [stream async for stream in self._sampled()]
+        if suspects:
+            await self._judge(suspects)
 
     def report(self, snapshot: Snapshot) -> PartHealth:
         """Streams that have not spoken since the start and are not proven quiet, and those that ought to speak."""
@@ -171,11 +109,19 @@ class SilenceWatch(Part):
         self._counters.set("data_collector_streams_mute", len(mute))
         self._counters.set("data_collector_streams_quiet", sum(each.quiet for each in watched))
         reasons: list[str] = []
-        late = {stream.key.symbol for stream in unspoken if time.monotonic() - stream.begun_s > FIRST_WORD_S}
+        now_s = self._clock()
+        late = {stream.key.symbol for stream in unspoken if now_s - stream.begun_s > FIRST_WORD_S}
         if late:
             reasons.append(f"not all streams have spoken of {names(sorted(late))}")
         if mute:
             reasons.append(f"the exchange trades, and these streams are mute: {names(mute)}")
+        unproven = [each.name for each in watched if each.is_unproven(now_s) and not each.is_mute]
+        if unproven:
+            reasons.append(
+                f"these streams are silent, and the exchange's REST side names no newest trade that would prove them"
+                f" quiet: {names(unproven)}; see whether the exchange itself trades them, and whether a proxy or cache"
+                " answers in its place"
+            )
         reasons += self._refused_reasons(watched)
         return PartHealth(reasons, ready=not unspoken and not mute)
 
@@ -231,7 +177,7 @@ class SilenceWatch(Part):
         slices = max(1, -(-len(streams) // STREAMS_PER_SLICE))
         for number in range(slices):
             await asyncio.sleep(SAMPLE_S / slices)
-            now = time.monotonic()
+            now = self._clock()
             for stream in streams[number * STREAMS_PER_SLICE : (number + 1) * STREAMS_PER_SLICE]:
                 if stream.is_over:
                     continue
@@ -246,7 +192,7 @@ class SilenceWatch(Part):
 
     def _begin_refused(self, keys: Collection[Key]) -> None:
         """Their time begins when the exchange gives them; one that speaks is given."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         for stream in self._streams if keys else ():
             if stream.key not in keys:
                 continue
@@ -257,42 +203,62 @@ class SilenceWatch(Part):
             stream.rhythm.heard_s = now_s
 
     async def _judge(self, suspects: Sequence[Stream]) -> None:
-        now = time.monotonic()
+        now = self._clock()
+        self._look_at_statistics(suspects, now)
         # What is traded behind a mute stream comes by REST, once it is known that there is something.
-        asked = [each for each in suspects if now >= each.ask_s or (each.is_mute and each.key.channel == "trade")]
+        asked = [each for each in suspects if now >= each.ask_s or (each.is_filled and not each.unproven_s)]
         if asked and now >= self._ask_s:
+            symbols = self._next_symbol(asked) if self._asks_each else {each.key.symbol for each in suspects}
             try:
-                last_ids = await (self._ask_next(asked, now) if self._asks_each else self._ask_all(suspects, now))
+                last_ids = await (self._ask_heads(symbols, now) if self._asks_each else self._ask_all(symbols, now))
             except (VenueUnreachable, VenueRefused):
-                # Told by the statistics, which ask the same side.
-                return
-            for stream in suspects:
-                if not stream.is_over:
-                    self._compare(stream, last_ids.get(stream.key.symbol))
+                for stream in asked:
+                    if stream.key.symbol in symbols:
+                        stream.unproven_s = stream.unproven_s or now
+            else:
+                for stream in suspects:
+                    if not stream.is_over and stream.key.symbol in symbols:
+                        self._compare(stream, last_ids.get(stream.key.symbol))
         await self._act([stream for stream in suspects if not stream.is_over and self._is_overdue(stream)])
 
-    async def _ask_all(self, suspects: Sequence[Stream], now: float) -> Mapping[str, int | None]:
-        symbols = sorted({stream.key.symbol for stream in suspects})
+    def _look_at_statistics(self, suspects: Sequence[Stream], now: float) -> None:
+        for stream in suspects:
+            statistics = self._intake.statistics.get(stream.key.symbol)
+            if stream.key.channel != "trade" or statistics is None or (stream.strikes and now < stream.ask_s):
+                # Something that was done about it takes its time.
+                continue
+            if stream.is_traded_beside(statistics):
+                stream.moved_s = stream.moved_s or now
+                stream.quiet = False
+
+    async def _ask_all(self, symbols: Collection[str], now: float) -> Mapping[str, int | None]:
         self._ask_s = now + (PROBE_S if len(symbols) <= MANY_SYMBOLS else PROBE_MANY_S)
-        tickers = await self._rest.tickers(symbols)
+        tickers = await self._rest.tickers(sorted(symbols))
         for ticker in tickers:
             self._intake.take_statistics(ticker)
         return {ticker.symbol: ticker.last_id for ticker in tickers}
 
-    async def _ask_next(self, asked: Sequence[Stream], now: float) -> Mapping[str, int | None]:
-        """Of one symbol, the one that has waited longest: between two questions the repair has its turn."""
-        symbol = min((stream.key.symbol for stream in asked), key=lambda symbol: self._asked_s.get(symbol, 0.0))
-        self._asked_s[symbol] = now
-        heads = await self._rest.heads([symbol])
+    def _next_symbol(self, asked: Sequence[Stream]) -> set[str]:
+        """The one that has waited longest: between two questions the repair has its turn."""
+        return {min((stream.key.symbol for stream in asked), key=lambda symbol: self._asked_s.get(symbol, 0.0))}
+
+    async def _ask_heads(self, symbols: Collection[str], now: float) -> Mapping[str, int | None]:
+        self._asked_s |= dict.fromkeys(symbols, now)
+        heads = await self._rest.heads(sorted(symbols))
         for each, trade_id in heads.items():
             self._intake.take_head(each, trade_id)
         return heads
 
     def _compare(self, stream: Stream, last_id: int | None) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if last_id is None:
-            # The exchange left the symbol out, or names no trade: that says nothing of it.
+            # The exchange left the symbol out, or names no trade: that alone says nothing of it.
+            statistics = self._intake.statistics.get(stream.key.symbol)
+            stream.quiet = statistics is not None and statistics.count == 0
+            stream.unproven_s = 0.0 if stream.quiet else stream.unproven_s or now
+            stream.put_off(now)
             return
+        stream.unproven_s = 0.0
         known_id = stream.last_id
         if stream.key.channel == "trade" and stream.rhythm.has_spoken and not stream.strikes:
             known_id = self._intake.trades.due_id(stream.key.symbol) - 1
@@ -309,12 +275,11 @@ class SilenceWatch(Part):
             stream.quiet = False
             stream.ask_s = now
         elif now >= stream.ask_s:
-            stream.quiet = True
-            stream.again_s = min(2 * stream.again_s, QUIET_AGAIN_MAX_S)
-            stream.ask_s = now + stream.again_s
+            stream.quiet = not stream.is_traded
+            stream.put_off(now)
 
     def _is_overdue(self, stream: Stream) -> bool:
-        now = time.monotonic()
+        now = self._clock()
         if self._has_spoken(stream, now):
             stream.speak()
             return False
@@ -322,7 +287,7 @@ class SilenceWatch(Part):
 
     async def _act(self, mute: Sequence[Stream]) -> None:
         """First the streams alone are subscribed to anew, then their connection is replaced."""
-        now = time.monotonic()
+        now = self._clock()
         anew: dict[Group, list[str]] = {}
         for stream in mute:
             stream.strikes += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 
 import msgspec
 
@@ -19,7 +18,7 @@ from data_collector.venues.kraken import messages
 DEPTH = 10
 """Levels of a book: the checksum is of so many."""
 
-_PARAMETERS: dict[str, dict[str, object]] = {"trade": {"snapshot": True}, "book": {"depth": DEPTH}}
+PARAMETERS: dict[str, dict[str, object]] = {"trade": {"snapshot": True}, "book": {"depth": DEPTH}}
 
 
 class KrakenCodec:
@@ -46,7 +45,7 @@ class KrakenCodec:
         for at, channel in enumerate(dict.fromkeys(stream.partition(":")[0] for stream in streams), number):
             part = tuple(stream for stream in streams if stream.startswith(f"{channel}:"))
             symbols = tuple(stream.partition(":")[2] for stream in part)
-            parameters = {"channel": channel, "symbol": symbols, **_PARAMETERS.get(channel, {})}
+            parameters = {"channel": channel, "symbol": symbols, **PARAMETERS.get(channel, {})}
             if not adds:
                 parameters.pop("snapshot", None)
             method = "subscribe" if adds else "unsubscribe"
@@ -68,7 +67,8 @@ class KrakenCodec:
             if type(message) is messages.Trades:
                 if len(message.data) == 1:
                     return _trade(message.data[0], received_ns)
-                return [_trade(body, received_ns) for body in sorted(message.data, key=_TRADE_ID)] or Pulse()
+                bodies = sorted(message.data, key=lambda body: body.trade_id)
+                return [_trade(body, received_ns) for body in bodies] or Pulse()
             if type(message) is messages.Tickers:
                 return _ticker(message.data[0], received_ns)
             return self._quote(message, received_ns)
@@ -101,7 +101,6 @@ class KrakenCodec:
 
 _RECORDS = frozenset({"trade", "ticker", "book"})
 _KNOWN = _RECORDS | {"status"}
-_TRADE_ID = attrgetter("trade_id")
 
 
 def _event(outline: messages.Outline, items: Sequence[messages.About]) -> Event:

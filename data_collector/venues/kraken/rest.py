@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Generic, TypeVar, Unpack
 
 import msgspec
@@ -117,7 +117,9 @@ class KrakenRest(TimePagedRest):
     async def symbols(self) -> dict[str, SymbolRules]:
         """One call."""
         pairs = (await self._get("/0/public/AssetPairs", {}, 1, Answered[dict[str, Pair]])).result
-        self._names = {pair.symbol: (pair.altname, name, pair.symbol) for name, pair in pairs.items() if pair.wsname}
+        self._names = {
+            pair.symbol: (pair.altname, name, pair.symbol, pair.wsname) for name, pair in pairs.items() if pair.wsname
+        }
         return {pair.symbol: _rules(pair) for pair in pairs.values() if pair.wsname}
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
@@ -142,7 +144,8 @@ class KrakenRest(TimePagedRest):
         query = {"pair": await self._pair(symbol), "interval": str(minutes), "since": str(max(first_ms // 1000 - 1, 0))}
         kind = Answered[dict[str, list[KlineRow] | int]]
         result = (await self._get("/0/public/OHLC", query, 1, kind, urgent=urgent)).result
-        return self._trusted(lambda: _klines(symbol, interval, (first_ms, last_ms), result))
+        names = self._names.get(symbol, (symbol,))
+        return self._trusted(lambda: _klines(symbol, interval, (first_ms, last_ms), names, result))
 
     async def trades_since(self, symbol: str, since_ns: int | None, count: int, *, urgent: bool) -> TimedPage:
         """One call."""
@@ -151,7 +154,8 @@ class KrakenRest(TimePagedRest):
             query["since"] = str(since_ns)
         kind = Answered[dict[str, list[TradeRow] | str]]
         result = (await self._get("/0/public/Trades", query, 1, kind, urgent=urgent)).result
-        return self._trusted(lambda: _trades(symbol, count, result))
+        names = self._names.get(symbol, (symbol,))
+        return self._trusted(lambda: _trades(symbol, count, names, result))
 
     async def _listed(self) -> Mapping[str, tuple[str, ...]]:
         async with self._listing:
@@ -189,9 +193,9 @@ def _ticker(symbol: str, row: TickerRow, time_ms: int) -> Ticker:
     )  # fmt: skip
 
 
-def _trades(symbol: str, count: int, result: Mapping[str, list[TradeRow] | str]) -> TimedPage:
+def _trades(symbol: str, count: int, names: Collection[str], result: Mapping[str, list[TradeRow] | str]) -> TimedPage:
     asked, last = f"trades of {symbol}", result.get("last")
-    rows = pages.only_rows(asked, result)
+    rows = pages.only_rows(asked, names, result)
     pages.check_rows(asked, rows, count)
     pages.check_ids(asked, 0, (row[-1] for row in rows))
     if not isinstance(last, str) or not last.isdecimal() or len(last) > 19:
@@ -206,10 +210,16 @@ def _trade(symbol: str, price: str, quantity: str, time_s: float, side: str, _: 
     return Trade(symbol, trade_id, price, quantity, time_ms, time_ms, side == "s", sub_ms_us=sub_ms_us)
 
 
-def _klines(symbol: str, interval: str, span: tuple[int, int], result: Mapping[str, list[KlineRow] | int]) -> KlinePage:
+def _klines(
+    symbol: str,
+    interval: str,
+    span: tuple[int, int],
+    names: Collection[str],
+    result: Mapping[str, list[KlineRow] | int],
+) -> KlinePage:
     """Rows come of any age; `last` is the newest that is final, and after it one runs."""
     asked, last_s, step_ms = f"klines of {symbol} {interval}", result.get("last"), LENGTHS_MS[interval]
-    rows = pages.only_rows(asked, result)
+    rows = pages.only_rows(asked, names, result)
     if not isinstance(last_s, int):
         raise pages.BadPage(f"{asked} end with {last_s!r}")
     closed_ms = min(last_s * 1000 + step_ms, rows[-1][0] * 1000) if rows else 0

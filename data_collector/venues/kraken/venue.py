@@ -35,7 +35,7 @@ VENUE = Venue(
     read_symbol=lambda text: text.upper() if "/" in text else None,
     open_rest=opened_later(f"{__package__}.rest:KrakenRest"),
     klines="built",
-    reach=Reach(trades_per_answer=1000, klines_per_answer=720, klines_kept=720),
+    reach=Reach(klines_per_answer=720, klines_kept=720),
     # Listing is the symbols, the clock and the statistics; half of a call a second is for what is not urgent.
     cost=Cost(listing=lambda symbols: 3, head=1, seconds_per_call=2 * PAUSE_S),
 )

@@ -31,14 +31,14 @@ COPIES = "data_collector_messages_copies_total"
 class Scene:
     """An intake with its outlet, fed with records as frames."""
 
-    def __init__(self, *, catch_up_s: float = 0.0, kept: Spool | None = None) -> None:
+    def __init__(self, *, catch_up_s: float = 0.0, kept: Spool | None = None, are_built: bool = False) -> None:
         self.counters = Counters()
         self.notebook = Notebook()
         self.now_s = 0.0
         self.kept = kept or in_memory(SYMBOL, "ETHUSDT")
         self.outlet = Outlet([SYMBOL, "ETHUSDT"], self.kept, clock=lambda: self.now_s)
         self.ledger = Ledger(lambda: self.now_s, self.counters, epoch_of=self.outlet.epoch_of)
-        wanted = WantedKlines(UtcCalendar(), ["1m", "1h", "1M"], catch_up_s)
+        wanted = WantedKlines(UtcCalendar(), ["1m", "1h", "1M"], catch_up_s, are_built=are_built)
         self.intake = Intake(
             shipped_gate(), self.outlet, wanted, self.counters, self.notebook, clock=lambda: self.now_s,
             ledger=self.ledger,

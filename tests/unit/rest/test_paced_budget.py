@@ -47,7 +47,7 @@ async def test_time_that_passed_is_not_saved_up(budget: PacedBudget, clock: Cloc
     assert budget.used == 2
 
 
-async def test_what_is_urgent_goes_before_what_waits_and_is_not() -> None:
+async def test_each_kind_has_every_second_turn_while_both_wait() -> None:
     budget = PacedBudget(0.02)
     went: list[bool] = []
 
@@ -58,7 +58,23 @@ async def test_what_is_urgent_goes_before_what_waits_and_is_not() -> None:
     async with asyncio.TaskGroup() as tasks:
         for urgent in (False, False, True, True, True):
             tasks.create_task(ask(urgent=urgent))
-    assert went == [False, True, True, True, False]
+    assert went == [False, True, False, True, True]
+
+
+async def test_what_is_urgent_goes_in_every_pause_and_what_is_not_goes_on_beside_it() -> None:
+    """One asks again as soon as it was answered, as about a stream that stays silent."""
+    budget = PacedBudget(0.02)
+    went: list[bool] = []
+
+    async def ask(*, urgent: bool) -> None:
+        while len(went) < 20:
+            async with budget.passage(1, urgent=urgent):
+                went.append(urgent)
+
+    async with asyncio.TaskGroup() as tasks:
+        for urgent in (True, True, False):
+            tasks.create_task(ask(urgent=urgent))
+    assert went.count(False) >= 8
 
 
 async def test_call_that_waits_for_its_turn_is_not_sent_once_another_was_told_to_stop(

@@ -28,6 +28,8 @@ def test_no_gap_is_no_reason() -> None:
 
 def test_record_that_another_line_may_bring_is_no_reason() -> None:
     assert gap_reasons(status(after_s=0.1, BTCUSDT=(None, 1, 9))) == []
+    assert gap_reasons(status(after_s=1.9, BTCUSDT=(None, 1, 9)), told_after_s=2.0) == []
+    assert len(gap_reasons(status(after_s=2.1, BTCUSDT=(None, 1, 9)), told_after_s=2.0)) == 1
 
 
 @pytest.mark.parametrize(

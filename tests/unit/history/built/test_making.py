@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
@@ -14,6 +15,7 @@ from data_collector.history.built.built_feed import base_of, in_order_of_making
 from data_collector.history.built.making import KlineMaking, summed
 from data_collector.history.built.trade_walk import MARGIN_MS, TradeWalk
 from data_collector.model.calendar import MINUTE_MS
+from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.model.venue import TradePage, TradePlace
@@ -145,6 +147,17 @@ def test_market_that_rests_is_quiet_up_to_now() -> None:
 
 def test_exchange_without_any_trade_has_no_candle() -> None:
     assert made(Tape([]), NOON_MS) == []
+
+
+def test_trade_that_is_no_number_twice_is_a_refusal() -> None:
+    """An answer may be damaged on its way; what comes again cannot be summed up."""
+    tape = [trade(7, time_ms=NOON_MS - 90_000), trade(8, time_ms=NOON_MS, price="1e5")]
+    making = KlineMaking(MINUTES, VENUE.calendar, TradeWalk(SYMBOL, Tape(tape), Held(), PAGE, NOW_MS), NOON_MS)
+
+    with pytest.raises(VenueUnreachable, match="trade 8 of BTCUSDT came with '1e5'"):
+        asyncio.run(making.go_on(NOW_MS))
+    with pytest.raises(VenueRefused, match="trade 8 of BTCUSDT came with '1e5'"):
+        asyncio.run(making.go_on(NOW_MS))
 
 
 def test_longer_candle_is_the_sum_of_shorter_ones_or_of_none() -> None:

@@ -105,8 +105,8 @@ class Market:
 class RepairScene(Scene):
     """An intake, a REST side, and the repair between them."""
 
-    def __init__(self, *, catch_up_s: float = HOUR_S, rows_max: int = 1_000) -> None:
-        super().__init__(catch_up_s=catch_up_s)
+    def __init__(self, *, catch_up_s: float = HOUR_S, rows_max: int = 1_000, are_built: bool = False) -> None:
+        super().__init__(catch_up_s=catch_up_s, are_built=are_built)
         self.market = Market(rows_max)
         self.repair = KlineRepair(self.intake, self.market, rows_max, clock=lambda: self.now_s)
 
