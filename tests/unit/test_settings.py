@@ -388,9 +388,6 @@ def test_several_exchanges_have_settings_of_their_own() -> None:
     assert (first.exchange, first.exchanges, first.symbols) == ("kraken", ("kraken", "binance"), ("XRP/USD",))
     assert first.notices == ()
     assert (second.exchange, second.exchanges, second.symbols) == ("binance", ("binance",), ("BNBUSDT",))
-
-
-def test_a_fault_of_the_second_exchange_is_told_at_once() -> None:
     assert "KRAKEN_SYMBOLS" in faults_of(EXCHANGES="binance,kraken", KRAKEN_SYMBOLS="BTC:USD")
 
 
