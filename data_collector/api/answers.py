@@ -164,13 +164,20 @@ class Status(Answer):
     """Null until it is known."""
 
 
+class SeveralStatus(Status):
+    """The same of several exchanges: numbers are sums, symbols have the exchange before them."""
+
+    exchanges: dict[str, Status]
+    """Each by itself."""
+
+
 class ControlRequest(BaseModel):
     """What to do with the collection; the HTTP side stays up."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"action": "stop"}]})
 
     action: Literal["stop", "start"]
-    exchange: str | None = Field(None, max_length=64, description="Only where that is the one which is collected.")
+    exchange: str | None = Field(None, max_length=64, description="One that is collected. Default: the first.")
 
 
 class ControlAnswer(Answer):

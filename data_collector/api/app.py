@@ -23,8 +23,9 @@ from uvicorn.config import STARTUP_FAILURE
 from data_collector import __version__
 from data_collector.api import pages
 from data_collector.api.collector import Collector, OnState
+from data_collector.api.collectors import Collectors, SeveralExchanges, several_of
 from data_collector.api.completeness.former_entries import FormerEntries
-from data_collector.api.context import ApiContext
+from data_collector.api.context import ApiContext, Contexts
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.memory import MarketMemory
 from data_collector.api.routes import gaps as gap_routes
@@ -32,6 +33,7 @@ from data_collector.api.routes import latest as latest_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
 from data_collector.api.routes import similar as similar_routes
+from data_collector.api.routes import spread as spread_routes
 from data_collector.api.routes import state as state_routes
 from data_collector.api.routes import subscriptions as subscription_routes
 from data_collector.api.series.reading import SeriesReading
@@ -61,7 +63,8 @@ _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the se
 _ROUTERS = tuple(
     routes.router
     for routes in (
-        state_routes, gap_routes, series_routes, similar_routes, latest_routes, subscription_routes, live_routes,
+        state_routes, gap_routes, series_routes, similar_routes, latest_routes, spread_routes, subscription_routes,
+        live_routes,
     )
 )  # fmt: skip
 
@@ -77,19 +80,21 @@ def create_app(
     collector_command: Sequence[str] | None = None,
     collector_environment: Mapping[str, str] | None = None,
     on_state: OnState | None = None,
+    several: SeveralExchanges | None = None,
 ) -> FastAPI:
     """The application, which starts its collector process when it is served.
 
     Without `settings` they are read from the environment, and a fault ends the process with its sentence and exit
     code: `uvicorn api:app` then shows no traceback. `collector_command` gets `--control-fd N` appended and runs in
-    `collector_environment` (ours when None). `on_state` gets the state every few seconds, from the
-    first that knows the store on.
+    `collector_environment` (ours when None). `on_state` gets the state every few seconds, from the first that knows
+    the store on. `several` says how the collectors of several exchanges are started, where not in the usual way.
     """
     if settings is None:
         _refuse_workers()
         configure_logs()
         settings = _settings_or_exit()
-    collector = Collector(collector_command, collector_environment)
+    if several is None and len(settings.exchanges) > 1:
+        several = several_of(settings, collector_environment)
     rejections = Rejections()
     app = DescribedApp(
         title="Data Collector",
@@ -97,20 +102,20 @@ def create_app(
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        lifespan=lambda app: _lifespan(context_of_app(app), on_state),
+        lifespan=lambda app: _lifespan(contexts_of_app(app), on_state),
         exception_handlers=ERROR_ANSWERS,
         routes=list(pages.ASSETS),
     )
-    store = StoreReading()
-    token = None if settings.control_token is None else settings.control_token.get_secret_value()
-    policy = WritePolicy(environment=settings.environment, token=token, allowed_hosts=settings.allowed_hosts)
-    series, former = SeriesReading(settings, store), FormerEntries()
-    feed, memory = LiveFeed(collector, settings.environment, former), MarketMemory(settings, collector.status, series)
-    app.state.context = ApiContext(
-        settings, collector, store, series, Streams(), rejections, policy, former, feed, memory,
-    )  # fmt: skip
+    policy = _write_policy(settings)
+    if several is None:
+        own = {settings.exchange: (settings, Collector(collector_command, collector_environment))}
+        app.state.contexts = _contexts(own, None, policy, rejections)
+    else:
+        collectors = Collectors(several, collector_environment)
+        each = {name: (several.settings[name], collector) for name, collector in collectors.of.items()}
+        app.state.contexts = _contexts(each, collectors, policy, rejections)
     for router in _ROUTERS:
-        app.include_router(router, dependencies=[Depends(demand_known_parameters)])
+        app.include_router(router, dependencies=[Depends(demand_known_parameters("exchange"))])
     app.include_router(pages.router)
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
@@ -120,10 +125,31 @@ def create_app(
     return app
 
 
-def context_of_app(app: FastAPI) -> ApiContext:
-    """What an application's routes work with, its collector process among them."""
-    context: ApiContext = app.state.context
-    return context
+def _write_policy(settings: Settings) -> WritePolicy:
+    token = None if settings.control_token is None else settings.control_token.get_secret_value()
+    return WritePolicy(environment=settings.environment, token=token, allowed_hosts=settings.allowed_hosts)
+
+
+def _contexts(
+    of: Mapping[str, tuple[Settings, Collector]], collectors: Collectors | None, policy: WritePolicy,
+    rejections: Rejections,
+) -> Contexts:  # fmt: skip
+    """Of each exchange; the way to the store is shared."""
+    store, streams = StoreReading(), Streams()
+    contexts = {}
+    for name, (own, collector) in of.items():
+        series, former = SeriesReading(own, store), FormerEntries()
+        feed, memory = LiveFeed(collector, own.environment, former), MarketMemory(own, collector.status, series)
+        contexts[name] = ApiContext(
+            own, collector, store, series, streams, rejections, policy, former, feed, memory
+        )  # fmt: skip
+    return Contexts(contexts, collectors)
+
+
+def contexts_of_app(app: FastAPI) -> Contexts:
+    """What an application's routes work with, its collector processes among them."""
+    contexts: Contexts = app.state.contexts
+    return contexts
 
 
 def serve(
@@ -132,6 +158,7 @@ def serve(
     announce: Announce | None = None,
     collector_command: Sequence[str] | None = None,
     collector_environment: Mapping[str, str] | None = None,
+    several: SeveralExchanges | None = None,
 ) -> int:
     """Run API and collector until a signal, or until the collector ends; return the exit code.
 
@@ -146,20 +173,23 @@ def serve(
             collector_command=collector_command,
             collector_environment=collector_environment,
             on_state=None if announce is None else lambda snapshot: announce(url, snapshot),
+            several=several,
         )
         return serve_on(listener, app)
 
 
 def serve_on(listener: socket.socket, app: FastAPI) -> int:
     """Run an application on a listening socket; as `serve`."""
-    context_of_app(app).memory.api_url = base_url(listener)
+    contexts = contexts_of_app(app)
+    for context in contexts.of.values():
+        context.memory.api_url = base_url(listener)
     serve_until_signal(listener, app, farewell=FAREWELL)
-    return context_of_app(app).collector.exit_code or 0
+    return (contexts.collectors or contexts.first.collector).exit_code or 0
 
 
 def main(app: FastAPI) -> int:
     """What `python api.py` does: serve `app` where its settings say; a fault is one sentence on standard error."""
-    settings = context_of_app(app).settings
+    settings = contexts_of_app(app).first.settings
     try:
         with listen(settings.host, settings.port) as listener:
             return serve_on(listener, app)
@@ -169,39 +199,54 @@ def main(app: FastAPI) -> int:
 
 
 @asynccontextmanager
-async def _lifespan(context: ApiContext, on_state: OnState | None) -> AsyncIterator[None]:
-    collector = context.collector
-    await collector.start()
-    # From here on: the collector keeps its own.
-    os.nice(NICE)
+async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterator[None]:
+    async with _collecting(contexts, on_state):
+        first, all_of = contexts.first, contexts.of.values()
+        tasks = [asyncio.create_task(each.series.watch(each.collector.status), name="reading") for each in all_of]
+        tasks += [asyncio.create_task(context.live.run(), name="live feed") for context in all_of]
+        remembering = [asyncio.create_task(context.memory.run(), name="memory") for context in all_of]
+
+        def end_streams() -> None:
+            for context in all_of:
+                context.live.end()
+            first.streams.end()
+
+        try:
+            with at_signal(end_streams):
+                yield
+        finally:
+            for task in (*tasks, *remembering):
+                task.cancel()
+            for context in all_of:
+                context.live.close()
+                context.series.close()
+            first.store.close()
+            # Their processes end first: what they read goes with the collectors.
+            await asyncio.wait(remembering)
+
+
+@asynccontextmanager
+async def _collecting(contexts: Contexts, on_state: OnState | None) -> AsyncIterator[None]:
+    """The collector, or all of them, from a start to the end of their processes."""
+    many, alone = contexts.collectors, contexts.first.collector
+    if many is None:
+        await alone.start()
+        # From here on: the collector keeps its own. One that is started again could not.
+        os.nice(NICE)
     # A TaskGroup around the yield would go on answering after a crash in it; a task with a callback cannot.
-    watch = asyncio.create_task(collector.run(on_state), name="collector")
-    watch.add_done_callback(lambda _: _end_server(collector))
-    feed = asyncio.create_task(context.live.run(), name="live feed")
-    reading = asyncio.create_task(context.series.watch(collector.status), name="reading")
-    remembering = asyncio.create_task(context.memory.run(), name="memory")
-
-    def end_streams() -> None:
-        context.live.end()
-        context.streams.end()
-
+    watch = asyncio.create_task((many or alone).run(on_state), name="collector")
+    watch.add_done_callback(lambda _: _end_server(many or alone))
     try:
-        with at_signal(end_streams):
-            yield
+        yield
     finally:
-        feed.cancel()
-        reading.cancel()
-        remembering.cancel()
-        context.live.close()
-        context.store.close()
-        context.series.close()
-        # Its process ends first: what it reads goes with the collector.
-        await asyncio.wait((remembering,))
-        await collector.stop()
-        await watch
+        if many is None:
+            await alone.stop()
+            await watch
+        else:
+            await many.stop(watch)
 
 
-def _end_server(collector: Collector) -> None:
+def _end_server(collector: Collector | Collectors) -> None:
     """A server without its collector must not go on: health is unhealthy from here on, and the process ends."""
     if not collector.stopping:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -88,7 +88,10 @@ class Collector:
         self.stopping = False
 
     async def start(self) -> None:
-        """Start the process. Raises `OSError` when that cannot be done."""
+        """Start the process, also after one that ended. Raises `OSError` when that cannot be done."""
+        self._over.clear()
+        self._tasks = self._question = self._subscribed = self.fault = self.exit_code = None
+        self._answered_at = float("-inf")
         self._child = await start_child(
             self._command, SNAPSHOTS, flag="--control-fd", environment=self._environment, stdout=None
         )

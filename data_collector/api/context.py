@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import unquote
 
 from fastapi import Depends, HTTPException, Request
 from msgspec import Struct, structs
 
 from data_collector.api.collector import Collector
+from data_collector.api.collectors import Collectors
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.memory import MarketMemory
@@ -22,7 +24,7 @@ from data_collector.web.guard import WritePolicy
 
 
 class ApiContext(Struct, frozen=True):
-    """What the routes work with; `create_app` puts it into the application's state."""
+    """What the routes work with, of one exchange."""
 
     settings: Settings
     collector: Collector
@@ -41,19 +43,92 @@ class ApiContext(Struct, frozen=True):
     """As well, and does nothing without MEMORY=1."""
 
 
-def context_of(request: Request) -> ApiContext:
+class Contexts(Struct, frozen=True):
+    """Of every exchange that is collected; `create_app` puts them into the application's state."""
+
+    of: dict[str, ApiContext]
+    """In the order of `EXCHANGES`."""
+    collectors: Collectors | None
+    """Where there are several."""
+
+    @property
+    def first(self) -> ApiContext:
+        """What is meant where no exchange is named."""
+        return next(iter(self.of.values()))
+
+    def named(self, exchange: str | None) -> ApiContext:
+        """Raises `HTTPException` for an exchange that is none of several."""
+        if exchange is None or self.collectors is None:
+            return self.first
+        found = self.of.get(exchange.casefold())
+        if found is None:
+            raise HTTPException(404, f"{exchange} is not collected here; these are: {', '.join(self.of)}.")
+        return found
+
+
+def contexts_of(request: Request) -> Contexts:
     """For `Depends`."""
-    context: ApiContext = request.app.state.context
-    return context
+    contexts: Contexts = request.app.state.contexts
+    return contexts
+
+
+def exchange_named(request: Request) -> str | None:
+    """By `exchange=`, or by the name and a colon before a symbol; None where the request names none of ours."""
+    asked = request.query_params.get("exchange")
+    if asked is not None:
+        return asked.casefold()
+    exchanges = contexts_of(request).of
+    for text in (*map(str, request.path_params.values()), request.query_params.get("symbol", "")):
+        # One that is not collected is refused where the symbol is read.
+        name = unquote(text).partition(":")[0].casefold()
+        if name in exchanges:
+            return name
+    return None
+
+
+def context_of(request: Request) -> ApiContext:
+    """For `Depends`: of the exchange that the request names, else of the first."""
+    return contexts_of(request).named(exchange_named(request))
 
 
 async def snapshot_of(request: Request) -> Snapshot:
     """For `Depends`: the collector's state now, and what this process lacks."""
     context = context_of(request)
     snapshot = await context.collector.status()
-    reasons = context.memory.reasons
-    if context.series.fault is not None:
-        reasons.insert(0, f"reading: /klines and /trades lack what PostgreSQL holds: {context.series.fault}")
+    demand_exchange(snapshot, exchange_named(request))
+    return _with(snapshot, [*_reading(context), *context.memory.reasons])
+
+
+async def whole_of(request: Request) -> Snapshot:
+    """For `Depends`: the same of all collectors as one, unless the request names an exchange."""
+    contexts = contexts_of(request)
+    if contexts.collectors is None or exchange_named(request) is not None:
+        return await snapshot_of(request)
+    snapshot = await contexts.collectors.joined()
+    more = [f"{name}: {why}" for name, each in contexts.of.items() for why in (*_reading(each), *each.memory.reasons)]
+    return _with(snapshot, more)
+
+
+def asked_of(request: Request) -> list[ApiContext]:
+    """For `Depends`: of the exchange that the request names, else of all."""
+    named = exchange_named(request)
+    return list(contexts_of(request).of.values()) if named is None else [context_of(request)]
+
+
+async def meant(request: Request, exchange: str | None) -> tuple[ApiContext, Snapshot]:
+    """Of the exchange that a body names, else of the one that the request does. Raises `HTTPException` for others."""
+    context = context_of(request) if exchange is None else contexts_of(request).named(exchange)
+    snapshot = await context.collector.status()
+    demand_exchange(snapshot, exchange)
+    return context, snapshot
+
+
+def _reading(context: ApiContext) -> list[str]:
+    fault = context.series.fault
+    return [] if fault is None else [f"reading: /klines and /trades lack what PostgreSQL holds: {fault}"]
+
+
+def _with(snapshot: Snapshot, reasons: list[str]) -> Snapshot:
     if not reasons:
         return snapshot
     condition: Condition = "degraded" if snapshot.condition == "healthy" else snapshot.condition
@@ -100,3 +175,6 @@ SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"
 
 Context = Annotated[ApiContext, Depends(context_of)]
 Now = Annotated[Snapshot, Depends(snapshot_of)]
+Whole = Annotated[Snapshot, Depends(whole_of)]
+"""Of several collectors as one."""
+Asked = Annotated[list[ApiContext], Depends(asked_of)]

@@ -120,13 +120,13 @@ def nothing_of(symbol: str) -> msgspec.Raw:
 
 def _written(symbol: str, texts: Mapping[str, str | None]) -> msgspec.Raw:
     """Numbers are put in as they are: one that is parsed here could lose digits."""
-    told: dict[str, object] = {"symbol": symbol} | {name: _number(text) for name, text in texts.items()}
+    told: dict[str, object] = {"symbol": symbol} | {name: number_of(text) for name, text in texts.items()}
     told["timestamp"] = texts["timestamp"]
     told["warnings"] = known_rules((texts["warnings"] or "").split(","))
     return msgspec.Raw(msgspec.json.encode(told))
 
 
-def _number(text: str | None) -> msgspec.Raw | None:
-    """None for what somebody else has written there."""
+def number_of(text: str | None) -> msgspec.Raw | None:
+    """As it is written; None for what somebody else has written there."""
     is_number = text is not None and len(text) <= _CHARACTERS_MAX and _NUMBER.fullmatch(text) is not None
     return msgspec.Raw(text.encode()) if text is not None and is_number else None

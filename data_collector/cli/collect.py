@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,11 +24,16 @@ def collect(
     folder: Annotated[str, typer.Option(help="Folder below VAR_DIR; default: the exchange's.")] = "",
     source: Annotated[str, typer.Option(help="What the store is filled from, when its address does not tell.")] = "",
     empty: Annotated[bool, typer.Option(help="Start with an empty embedded store.")] = False,
+    servers: Annotated[
+        Path | None, typer.Option(help="Folder of embedded servers that the starter runs for several collectors.")
+    ] = None,
     exchange: ExchangeOption = None,
 ) -> None:
     """Collect until the control line hangs up or SIGTERM comes."""
     configure_logs()
-    service = Service(load_settings(exchange=exchange), folder=folder or None, empty=empty, source=source or None)
+    service = Service(
+        load_settings(exchange=exchange), folder=folder or None, empty=empty, source=source or None, servers=servers
+    )
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)
     try:
         uvloop.run(_run(service, control))

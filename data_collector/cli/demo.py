@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +17,7 @@ import typer
 from msgspec import Struct
 
 from data_collector.api import serve
+from data_collector.api.collectors import SeveralExchanges
 from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
@@ -61,15 +62,20 @@ PastOption = Annotated[
 ]
 
 
+ExchangesOption = Annotated[
+    str | None, typer.Option(help="Several, separated by commas; data is in the folder of the first.")
+]
+
+
 def demo(
     *, keep: KeepOption = False, trades_per_s: RateOption = 10.0, past_days: PastOption = 7,
-    exchange: ExchangeOption = None,
+    exchange: ExchangeOption = None, exchanges: ExchangesOption = None,
 ) -> None:  # fmt: skip
     """Run everything on embedded parts: simulated exchange, store, PostgreSQL, collector, validation service and API.
 
     Needs no network. Data is under VAR_DIR/demo (of another exchange than the first under demo-NAME) and starts empty
     each time, unless --keep is given. EXCHANGES, symbols, INTERVALS, CHANNELS, MEMORY, PORT and SUITES_DIR are obeyed;
-    REDIS_URL, DATABASE_URL and the exchange's addresses are not.
+    REDIS_URL, DATABASE_URL and the exchange's addresses are not. Of several exchanges all tell one market.
     """
     configure_logs()
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
@@ -77,44 +83,71 @@ def demo(
     environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED}
     environment.setdefault("POSTGRES_TRADES", "1")
     environment.setdefault("MEMORY", "1")
+    if exchanges is not None:
+        if exchange is not None:
+            raise Misconfigured("Give --exchange or --exchanges, and not both.")
+        environment["EXCHANGES"] = exchanges
     given = load_settings(environment, exchange=exchange)
-    venue = find_venue(given.exchange)
-    environment["EXCHANGES"] = venue.name
-    folder = given.var_dir / (f"{FOLDER}-{venue.folder}" if venue.key_prefix else FOLDER)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    venues = [find_venue(name) for name in given.exchanges]
+    environment["EXCHANGES"] = ",".join(given.exchanges)
+    folders = {
+        venue.name: given.var_dir / (f"{FOLDER}-{venue.folder}" if venue.key_prefix else FOLDER) for venue in venues
+    }
+    folder = folders[given.exchange]
+    for each in folders.values():
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
     market = _market(folder) if keep else None
     with ExitStack() as programs:
-        ws_url, rest_url = programs.enter_context(_simulator(folder, venue.name, market, trades_per_s))
-        addresses = {"ws_url": ws_url, "rest_url": rest_url}
-        environment |= {variable_of(field, venue.name): url for field, url in addresses.items()}
+        addresses = programs.enter_context(_simulator(folder, given.exchanges, market, trades_per_s))
+        environment |= addresses
         if given.validation_service_url is None:
             environment["VALIDATION_SERVICE_URL"] = programs.enter_context(_validation_service(folder, environment))
-        settings = load_settings(environment)
-        past = Bringing(past_of(past_days, venue), settings.symbols, settings.intervals, folder, environment)
-        programs.callback(past.end)
-        code = _serve(settings, folder, environment, past, keep=keep)
+        settings = {name: load_settings(environment, exchange=name) for name in given.exchanges}
+        pasts = [
+            Bringing(
+                past_of(past_days, venue), settings[venue.name].symbols, settings[venue.name].intervals,
+                folders[venue.name], environment | {"EXCHANGES": venue.name},
+            )
+            for venue in venues
+        ]  # fmt: skip
+        for past in pasts:
+            programs.callback(past.end)
+        code = _serve(settings, folders, environment, pasts, keep=keep)
     raise typer.Exit(code)
 
 
-def _serve(settings: Settings, folder: Path, environment: dict[str, str], past: Bringing, *, keep: bool) -> int:
+def _serve(
+    settings: dict[str, Settings], folders: dict[str, Path], environment: dict[str, str], pasts: list[Bringing],
+    *, keep: bool,
+) -> int:  # fmt: skip
+    first, folder = next(iter(settings)), next(iter(folders.values()))
     # Not the address: a kept market may come back at other ports.
     source = f"the simulated market {_market(folder).start_ms}"
-    command = [sys.executable, "-m", "data_collector", "collect", "--folder", folder.name, "--source", source]
+    commands: dict[str, Sequence[str]] = {
+        name: (
+            sys.executable, "-m", "data_collector", "collect", "--folder", own.name, "--source", source,
+            *(() if keep else ("--empty",)),
+        )
+        for name, own in folders.items()
+    }  # fmt: skip
+    several = SeveralExchanges(settings, commands, folder, empty=not keep) if len(settings) > 1 else None
     ending = (
         f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
         "Ctrl-C ends everything."
     )
-    screen = Screen(settings, ending=ending)
+    screen = Screen(settings[first], ending=ending)
 
     def announce(url: str, snapshot: Snapshot) -> None:
         screen.show(url, snapshot)
-        past.begin()
+        for past in pasts:
+            past.begin()
 
     return serve(
-        settings,
+        settings[first],
         announce=announce,
-        collector_command=command if keep else [*command, "--empty"],
+        collector_command=commands[first],
         collector_environment=environment,
+        several=several,
     )
 
 
@@ -142,13 +175,14 @@ def _market(folder: Path) -> DemoMarket:
 
 @contextmanager
 def _simulator(
-    folder: Path, exchange: str, kept: DemoMarket | None, trades_per_s: float
-) -> Iterator[tuple[str, str]]:  # fmt: skip
-    """Runs the exchange as a process of its own; yields its two addresses."""
+    folder: Path, exchanges: Sequence[str], kept: DemoMarket | None, trades_per_s: float
+) -> Iterator[dict[str, str]]:  # fmt: skip
+    """Runs the exchanges as one process of its own; yields their addresses, by variable."""
     market = kept or DemoMarket(int(time.time() * 1000), *_free_ports(), generation=GENERATION)
     arguments = [
         "simulate", "--seed", str(market.seed), "--start-ms", str(market.start_ms), "--trades-per-s", str(trades_per_s),
-        "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port), "--exchange", exchange,
+        "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
+        *(word for exchange in exchanges for word in ("--exchange", exchange)),
     ]  # fmt: skip
     with beside("The simulated exchange", arguments, folder / "simulator.json") as addresses:
         if kept is None:
@@ -157,7 +191,12 @@ def _simulator(
             print("Bringing the kept market up to the present …", flush=True)
         # Its clock has stood still until it ran, which takes seconds on a busy machine.
         asyncio.run(_advance(addresses["rest_url"], int(time.time() * 1000) - market.start_ms))
-        yield addresses["ws_url"], addresses["rest_url"]
+        yield {
+            # Those of the first go without its name.
+            variable_of(field, exchange): addresses.get(f"{exchange}_{field}") or addresses[field]
+            for exchange in exchanges
+            for field in ("ws_url", "rest_url")
+        }
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str) ->
         store=snapshot.redis_url,
         database=_database(snapshot),
         history=_history(snapshot),
-        exchange=f"{settings.ws_url}, {settings.rest_url}  ({settings.exchange})",
+        exchange=f"{settings.ws_url}, {settings.rest_url}  ({settings.exchange}){_others(settings)}",
         exchanges="" if settings.exchange == FIRST_EXCHANGE else f" EXCHANGES={settings.exchange}",
         validation=_validation(settings),
         symbols=f"{shown} and {more} more" if more > 0 else shown,
@@ -107,6 +107,11 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str) ->
         python=_python(),
         ending=ending,
     )
+
+
+def _others(settings: Settings) -> str:
+    others = settings.exchanges[1:]
+    return f", and {', '.join(others)}: what follows is {settings.exchange}'s" if others else ""
 
 
 def _database(snapshot: Snapshot) -> str:

@@ -15,6 +15,8 @@ from msgspec import Struct
 from data_collector.model.errors import Misconfigured
 
 COLLECTOR_LOCK = "lock"
+SERVERS_LOCK = "servers.lock"
+"""Of whoever runs the servers of a folder for several collectors."""
 COMMAND_CHARACTERS_MAX = 120
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -74,14 +76,14 @@ class FileLock:
             return None
 
 
-def lock_directory(directory: Path) -> FileLock:
+def lock_directory(directory: Path, name: str = COLLECTOR_LOCK) -> FileLock:
     """Make `directory` ours for the life of this process; the caller keeps the lock.
 
     Raises `Misconfigured` when another process has it, with a sentence that says who and since when, or when the
     folder cannot be used. Blocks for a moment (files).
     """
     prepare_directory(directory)
-    lock = FileLock(directory / COLLECTOR_LOCK)
+    lock = FileLock(directory / name)
     try:
         taken = lock.take()
     except OSError as error:

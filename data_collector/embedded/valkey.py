@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +43,9 @@ UNIX_PATH_BYTES_MAX = 103
 
 LOG_BYTES_MAX = 4 * 1024 * 1024
 """A server writes a few lines per start and rewrite, so this is years."""
+
+BRING_BACK_S = 5.0
+"""After a start that failed."""
 
 LINES_QUOTED = 5
 QUOTED_BYTES_MAX = 16 * 1024
@@ -146,6 +150,28 @@ class EmbeddedValkey:
             return await _ended(self._process)
         await until_orphan_gone(self._lock, self._started.port)
         return None
+
+    async def empty(self) -> None:
+        """Throw away what it holds. It runs before and after: so one that an earlier start left behind is found, too.
+
+        Raises as `start`.
+        """
+        await self.stop()
+        await asyncio.to_thread(shutil.rmtree, self._directory / "appendonlydir", ignore_errors=True)
+        await self.start()
+
+    async def keep_up(self) -> None:
+        """Bring the server back when it ends; never returns."""
+        while True:
+            code = await self.wait()
+            self._log.error("embedded_store_ended", exit_code=code)
+            while True:
+                try:
+                    await self.start()
+                    break
+                except (Misconfigured, Unavailable) as error:
+                    self._log.error("embedded_store_not_back", reason=str(error), retry_s=BRING_BACK_S)
+                    await asyncio.sleep(BRING_BACK_S)
 
     async def stop(self) -> None:
         """End the server with everything written out. Safe to call when none runs."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import get_args
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, get_args
 
+from msgspec import structs
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
 from data_collector.model.status import Condition, Histogram, Sample, Snapshot
-from data_collector.observe.metrics import METRICS, Metric
+from data_collector.observe.metrics import EXCHANGE, METRICS, Metric
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """What `render` returns."""
@@ -25,6 +26,41 @@ def render(snapshot: Snapshot, more: Iterable[Sample] = ()) -> bytes:
     Raises `KeyError` for a sample or a label that is not declared here: that is a bug of whoever made it.
     """
     return render_table(METRICS, [*_totals(snapshot), *snapshot.samples, *more], snapshot.histograms)
+
+
+SUMS: Final = {
+    "data_collector_messages_received_total",
+    "data_collector_messages_validated_total",
+    "data_collector_validation_errors_total",
+}
+"""The contract's counters: without labels, also where several exchanges are collected."""
+
+
+def render_several(
+    whole: Snapshot, pages: Mapping[str, tuple[Snapshot, Iterable[Sample]]], ours: Sequence[Sample]
+) -> bytes:
+    """The same of several exchanges, each by its name: every metric has the label `exchange`.
+
+    Without it are the sums of the contract's counters, as `whole` has them, and what is `ours`: the HTTP process's.
+    """
+    plain = SUMS | {sample.name for sample in ours}
+    metrics = [
+        metric
+        if metric.name in plain or EXCHANGE in metric.labels
+        else structs.replace(metric, labels=(*metric.labels, EXCHANGE))
+        for metric in METRICS
+    ]
+    samples = [*(each for each in _totals(whole) if each.name in SUMS), *ours]
+    histograms: list[Histogram] = []
+    for name, (snapshot, more) in pages.items():
+        mark = {"exchange": name}
+        samples += [
+            structs.replace(each, labels=each.labels | mark)
+            for each in (*_totals(snapshot), *snapshot.samples, *more)
+            if each.name not in plain
+        ]
+        histograms += [structs.replace(each, labels=each.labels | mark) for each in snapshot.histograms]
+    return render_table(metrics, samples, histograms)
 
 
 def render_table(metrics: Iterable[Metric], samples: Iterable[Sample], histograms: Iterable[Histogram] = ()) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
 import time
 import uuid
 from pathlib import Path
@@ -13,7 +12,7 @@ import structlog
 
 from data_collector.embedded.lock import FileLock, lock_directory
 from data_collector.embedded.valkey import EmbeddedValkey
-from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.errors import SinkUnavailable, Unavailable
 from data_collector.model.status import Snapshot
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.venue import Venue
@@ -28,7 +27,6 @@ WAIT_S = 60.0
 """For a store that this folder was never filled into: likely a wrong address, so give up with the reason."""
 
 RETRY_S = 0.5
-BRING_BACK_S = 5.0
 
 
 class StoreHome(Part):
@@ -37,9 +35,14 @@ class StoreHome(Part):
     awaited = "the embedded store to write everything out"
 
     def __init__(
-        self, settings: Settings, folder: Path, venue: Venue, counters: Counters, *, source: str, empty: bool
-    ) -> None:
-        """`source` is what the store is filled from; `empty` throws away what the embedded one held."""
+        self, settings: Settings, folder: Path, venue: Venue, counters: Counters, *, source: str, empty: bool,
+        servers: Path | None = None,
+    ) -> None:  # fmt: skip
+        """`source` is what the store is filled from; `empty` throws away what the embedded one held.
+
+        `servers` is where somebody else runs an embedded store and database for us and others.
+        """
+        self._servers = servers
         self._settings = settings
         self._folder = folder
         self._venue = venue
@@ -81,16 +84,13 @@ class StoreHome(Part):
             try:
                 await embedded.start()
                 if self._empty:
-                    # Started first, so that a server which an earlier demo left behind is found and stopped.
-                    await embedded.stop()
-                    await asyncio.to_thread(shutil.rmtree, self._folder / "appendonlydir", ignore_errors=True)
-                    await embedded.start()
+                    await embedded.empty()
             except BaseException:
                 await embedded.stop()
                 raise
             self._embedded = embedded
         try:
-            await asyncio.to_thread(write_down, self._folder, record_of(self._settings))
+            await asyncio.to_thread(write_down, self._folder, record_of(self._settings, self._servers))
         except OSError as error:
             # Commands beside us then need to be told by hand where everything is; collecting does not.
             structlog.get_logger().warning("record_not_written", folder=str(self._folder), reason=error.strerror)
@@ -142,20 +142,7 @@ class StoreHome(Part):
         if self._embedded is None:
             await asyncio.Event().wait()
             return
-        while True:
-            code = await self._embedded.wait()
-            structlog.get_logger().error("embedded_store_ended", exit_code=code)
-            await self._bring_back(self._embedded)
-
-    async def _bring_back(self, embedded: EmbeddedValkey) -> None:
-        while True:
-            try:
-                await embedded.start()
-            except (Misconfigured, Unavailable) as error:
-                structlog.get_logger().error("embedded_store_not_back", reason=str(error), retry_s=BRING_BACK_S)
-                await asyncio.sleep(BRING_BACK_S)
-            else:
-                return
+        await self._embedded.keep_up()
 
     async def close(self) -> None:
         """Close the sink, stop the embedded server with everything written, and unlock the folder."""

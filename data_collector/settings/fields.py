@@ -36,7 +36,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     exchange: str
-    """Where to collect (`EXCHANGES`): one of the folders of `venues`, or the name of a `Venue` of your own."""
+    """Where to collect (`EXCHANGES`): folders of `venues`, separated by commas, or the name of a `Venue` of your own.
+    Of several each has a collector of its own; commands without `--exchange` mean the first."""
 
     symbols: tuple[str, ...]
     """What to collect: the exchange's own names, separated by commas; at most 5,000. Unset: what its `Venue` says."""
@@ -160,6 +161,9 @@ class Settings(BaseModel):
     notices: tuple[str, ...] = ()
     """Sentences to tell once at start: what was read but means nothing. Not a variable."""
 
+    exchanges: tuple[str, ...] = ()
+    """All that `EXCHANGES` names; the first of them is `exchange`. Not a variable."""
+
     given: frozenset[str] = frozenset()
     """The fields that a variable named; the others have their default. Not a variable."""
 
@@ -183,7 +187,7 @@ class Settings(BaseModel):
         return 3600 if interval == "1s" else 7 * _DAY_S
 
 
-FIELDS = tuple(name for name in Settings.model_fields if name not in {"notices", "given"})
+FIELDS = tuple(name for name in Settings.model_fields if name not in {"notices", "given", "exchanges"})
 """Those that come from a variable."""
 
 

@@ -57,47 +57,60 @@ def load_settings(
     names = variables(*own)
     notices = _slips(outer, "the environment", names) + _slips(inner, str(env_file), names)
     values = _merged(outer, inner, names)
-    venue = _chosen(values.pop(variable_of("exchange", ""), ""), exchange, faults)
-    _drop_unused(values, venue.name, notices)
+    venue, *others = _chosen(values.pop(variable_of("exchange", ""), ""), exchange, faults)
+    collected = (venue.name, *(other.name for other in others))
+    _drop_unused(values, collected, notices)
     _read_secret_files(values, venue.name, faults)
     _drop_samples(values, venue.name, notices)
     _check_together(values, faults, notices)
     settings = _validated(values, venue, notices, faults)
     if settings is not None and settings.use_proxy:
         faults += _proxy_faults(settings)
+    if settings is not None and not faults and others:
+        for other in others:
+            # What is wrong with its own variables is told now, and not by a process that ends.
+            load_settings(environ, env_file, exchange=other)
     if settings is None or faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise Misconfigured(
             f"The settings cannot work:\n{listed}\nThe file .env.example shows every setting with its default."
         )
-    return settings
+    return settings.model_copy(update={"exchanges": collected})
 
 
-def _chosen(text: str, exchange: str | Venue | None, faults: list[str]) -> Venue:
-    """The exchange that is meant; the first one where it is none, so that the other faults are told as well."""
+def variables_of_others(exchange: str) -> list[str]:
+    """Variables that mean nothing to a collector of this exchange, their `_FILE` forms among them."""
+    own = {variable_of(field, exchange) for field in FIELDS}
+    others = {variable_of(field, name) for name in venue_names() for field in OF_EXCHANGE} - own
+    return sorted(others | {f"{name}_FILE" for name in others if _is_secret(name)})
+
+
+def _chosen(text: str, exchange: str | Venue | None, faults: list[str]) -> list[Venue]:
+    """The exchanges that are meant; the first one where it is none, so that the other faults are told as well."""
     if isinstance(exchange, Venue):
-        return exchange
+        return [exchange]
     given = text if exchange is None else exchange
     try:
-        name = texts.exchange(given) if given.strip() else FIRST_EXCHANGE
-        return find_venue(name)
+        names = texts.exchanges(given) if given.strip() else (FIRST_EXCHANGE,)
+        return [find_venue(name) for name in names]
     except (ValueError, Misconfigured) as error:
         origin = f"EXCHANGES={shown(given)}" if exchange is None else f"--exchange={shown(given)}"
         faults.append(f"{origin}: {error}")
-        return find_venue(FIRST_EXCHANGE)
+        return [find_venue(FIRST_EXCHANGE)]
 
 
-def _drop_unused(values: dict[str, str], chosen: str, notices: list[str]) -> None:
-    """Variables of other exchanges have no effect, which is told."""
-    used = {variable_of(name, chosen) for name in FIELDS}
-    for other in (name for name in venue_names() if name != chosen):
+def _drop_unused(values: dict[str, str], collected: Sequence[str], notices: list[str]) -> None:
+    """Variables of exchanges that are not collected have no effect, which is told."""
+    used = {variable_of(name, each) for each in collected for name in FIELDS}
+    for other in (name for name in venue_names() if name not in collected):
         own = {variable_of(name, other) for name in OF_EXCHANGE} - used
         unused = sorted(name for name in values if name.removesuffix("_FILE") in own)
         if unused:
             for name in unused:
                 del values[name]
+            chosen = collected[0]
             notices.append(
-                f"{', '.join(unused)}: of {other}, and {chosen} is collected, so without effect;"
+                f"{', '.join(unused)}: of {other}, and {' and '.join(collected)} is collected, so without effect;"
                 f" EXCHANGES chooses, and {variable_of('symbols', chosen)} names what is collected."
             )
 

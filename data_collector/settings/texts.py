@@ -71,15 +71,9 @@ def _listed(text: str) -> list[str]:
     return parts
 
 
-def exchange(text: str) -> str:
-    """The one exchange that `EXCHANGES` names; whether it is shipped is not asked here."""
-    found = _listed(text.lower())
-    if len(found) > 1:
-        raise ValueError(
-            f"one collector collects from one exchange; name one here, and start a collector for each"
-            f" ({_enumerated(found)})"
-        )
-    return found[0]
+def exchanges(text: str) -> tuple[str, ...]:
+    """What `EXCHANGES` names, each once, in order; whether they are shipped is not asked here."""
+    return tuple(_listed(text.lower()))
 
 
 def symbols(text: str, venue: Venue) -> tuple[str, ...]:

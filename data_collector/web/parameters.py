@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import HTTPException, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 
-def demand_known_parameters(request: Request) -> None:
-    """For `dependencies` of a router. What a route without parameters is given changes nothing, and passes."""
-    route = request.scope["route"]
-    given = [name for name, _ in request.query_params.multi_items()]
-    if not given or not isinstance(route, APIRoute):
-        return
-    known = _names_in(route.dependant)
-    if not known:
-        return
-    if not set(given) <= set(known):
-        raise HTTPException(422, f"There is no such parameter here; there are {', '.join(known)}.")
-    twice = [name for name in known if given.count(name) > 1]
-    if twice:
-        raise HTTPException(422, f"{', '.join(twice)}: given more than once.")
+def demand_known_parameters(*everywhere: str) -> Callable[[Request], None]:
+    """For `dependencies` of a router. What a route without parameters is given changes nothing, and passes.
+
+    `everywhere` are names that all routes may be given.
+    """
+
+    def demand(request: Request) -> None:
+        route = request.scope["route"]
+        given = [name for name, _ in request.query_params.multi_items()]
+        if not given or not isinstance(route, APIRoute):
+            return
+        known = _names_in(route.dependant)
+        if not known:
+            return
+        if not set(given) <= {*known, *everywhere}:
+            raise HTTPException(422, f"There is no such parameter here; there are {', '.join(known)}.")
+        twice = [name for name in (*known, *everywhere) if given.count(name) > 1]
+        if twice:
+            raise HTTPException(422, f"{', '.join(twice)}: given more than once.")
+
+    return demand
 
 
 def _names_in(dependant: Dependant) -> list[str]:

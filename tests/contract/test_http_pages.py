@@ -15,6 +15,7 @@ from data_collector.api.answers import ControlRequest, Health, Metrics, RefusedP
 from data_collector.api.completeness.gap_answers import CompletenessPage
 from data_collector.api.latest import LatestPage
 from data_collector.api.series.formats import KlinePage
+from data_collector.api.spread import SpreadPage
 from data_collector.model.status import Snapshot
 from data_collector.settings import load_settings
 from data_collector.web.answers import Answer
@@ -26,7 +27,7 @@ ASSETS = ROOT / "data_collector" / "api" / "pages" / "assets"
 ENDPOINTS = {
     "/health", "/health/live", "/health/ready", "/metrics", "/metrics/prometheus", "/status", "/validation",
     "/validation/errors", "/gaps", "/gaps/{gap_id}", "/completeness", "/klines/{symbol}", "/trades/{symbol}", "/latest",
-    "/latest/{symbol}", "/similar", "/control", "/subscriptions", "/live",
+    "/latest/{symbol}", "/similar", "/spread", "/control", "/subscriptions", "/live",
 }  # fmt: skip
 
 
@@ -128,7 +129,9 @@ def test_open_api_describes_every_answer_and_its_fields() -> None:
     assert schemas["KlinePage"]["properties"]["stores"]["description"] == "Which were read: `postgresql`, `redis`."
 
 
-@pytest.mark.parametrize("model", [Health, Metrics, Status, RefusedPage, CompletenessPage, KlinePage, LatestPage])
+@pytest.mark.parametrize(
+    "model", [Health, Metrics, Status, RefusedPage, CompletenessPage, KlinePage, LatestPage, SpreadPage]
+)
 def test_examples_are_what_the_schema_says(model: type[Answer]) -> None:
     schema = create_app(load_settings({}, env_file=None)).openapi()["components"]["schemas"][model.__name__]
 

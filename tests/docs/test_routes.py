@@ -13,6 +13,7 @@ from data_collector.api.routes import latest as latest_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
 from data_collector.api.routes import similar as similar_routes
+from data_collector.api.routes import spread as spread_routes
 from data_collector.api.routes import state as routes
 from data_collector.api.routes import subscriptions as subscription_routes
 from data_collector.validation.service import routes as service_routes
@@ -38,6 +39,7 @@ SERVED = served(
     series_routes.router,
     latest_routes.router,
     similar_routes.router,
+    spread_routes.router,
     subscription_routes.router,
     live_routes.router,
     pages.router,

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.venue import Addresses
-from data_collector.settings import SECRETS, Settings, expected_store_bytes, load_settings, texts
+from data_collector.settings import SECRETS, Settings, expected_store_bytes, load_settings, texts, variables_of_others
 from data_collector.settings.fields import FIELDS, variable_of, variables
 from data_collector.venues.discovery import find_venue
 
@@ -101,7 +101,7 @@ def test_text_becomes_its_value(variable: str, text: str, value: object) -> None
         ("SYMBOLS", ",", "at least one"),
         ("EXCHANGES", ",", "at least one"),
         ("EXCHANGES", "mtgox", "shipped are: binance"),
-        ("EXCHANGES", "binance,mtgox", "start a collector for each"),
+        ("EXCHANGES", "binance,mtgox", "shipped are: binance"),
         ("SYMBOLS", "BTC USDT", "separated by commas"),
         ("SYMBOLS", "BTC:USDT", "'BTC:USDT' cannot be a symbol"),
         ("SYMBOLS", "BTC\x1bUSDT", "cannot be a symbol"),
@@ -379,3 +379,20 @@ def test_kline_keys_are_counted_by_their_expiry(interval: str, keys: int) -> Non
     size = expected_store_bytes(with_interval) - expected_store_bytes(with_none) - 100 * 380
 
     assert size == keys * 430
+
+
+def test_several_exchanges_have_settings_of_their_own() -> None:
+    given = {"EXCHANGES": "kraken, Binance,kraken", "SYMBOLS": "BNBUSDT", "KRAKEN_SYMBOLS": "XRP/USD"}
+    first, second = load_settings(given, None), load_settings(given, None, exchange="binance")
+
+    assert (first.exchange, first.exchanges, first.symbols) == ("kraken", ("kraken", "binance"), ("XRP/USD",))
+    assert first.notices == ()
+    assert (second.exchange, second.exchanges, second.symbols) == ("binance", ("binance",), ("BNBUSDT",))
+    assert "KRAKEN_SYMBOLS" in faults_of(EXCHANGES="binance,kraken", KRAKEN_SYMBOLS="BTC:USD")
+
+
+def test_a_collector_of_several_is_told_of_no_variable_of_another() -> None:
+    hidden = variables_of_others("kraken")
+
+    assert {"SYMBOLS", "BINANCE_WS_URL", "BINANCE_API_KEY_FILE"} <= set(hidden)
+    assert not {"KRAKEN_SYMBOLS", "REDIS_URL", "INTERVALS"} & set(hidden)

@@ -79,7 +79,7 @@ async def gaps(
 @router.get("/gaps/{gap_id:path}", responses={200: described(GapStory), 404: described(Problem, "Not known")})
 async def gap(snapshot: Now, context: Context, gap_id: Annotated[str, Path(max_length=160)]) -> Response:
     """The life of one gap: when it was seen, what was tried, where its records came from or why they did not come."""
-    named = named_by(gap_id)
+    named = named_by(gap_id.removeprefix(f"{snapshot.exchange}:"))
     if named is None:
         raise HTTPException(404, "That is no id of a gap; they look like BTCUSDT-trade-1201.")
     store_url = store_url_of(snapshot)

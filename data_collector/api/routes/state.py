@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
+from msgspec.structs import asdict
 
 from data_collector.api.answers import (
     ControlAnswer,
@@ -16,6 +18,7 @@ from data_collector.api.answers import (
     Metrics,
     Ready,
     RefusedPage,
+    SeveralStatus,
     Status,
     ValidationAnswer,
     health_of,
@@ -26,16 +29,18 @@ from data_collector.api.answers import (
 from data_collector.api.context import (
     SYMBOL_PATTERN,
     ApiContext,
+    Asked,
     Context,
     Now,
-    demand_exchange,
+    Whole,
+    meant,
     store_url_of,
     symbol_of,
 )
 from data_collector.api.quarantine import newest_refusals
 from data_collector.model.keys import UNKNOWN
 from data_collector.model.status import Snapshot
-from data_collector.observe.exposition import CONTENT_TYPE, render
+from data_collector.observe.exposition import CONTENT_TYPE, render, render_several
 from data_collector.observe.logs import get_log
 from data_collector.web.answers import Problem, answered, masked
 from data_collector.web.openapi import INVALID, TOO_MANY, described
@@ -47,23 +52,23 @@ router = APIRouter(responses={429: TOO_MANY})
 
 
 @router.get("/health", tags=["health"], responses={200: described(Health), 503: described(Health, "Unhealthy")})
-async def health(snapshot: Now, context: Context) -> Response:
+async def health(snapshot: Whole, context: Context) -> Response:
     """How the service is: 200 for `healthy` and `degraded`, 503 for `unhealthy`; `reasons` says why."""
     status = 503 if snapshot.condition == "unhealthy" else 200
     return answered(health_of(snapshot, context.settings.environment), status)
 
 
 @router.get("/health/live", tags=["health"], responses={200: described(Live), 503: described(Live, "Silent")})
-async def live(snapshot: Now, context: Context) -> Response:
+async def live(snapshot: Whole, asked: Asked) -> Response:
     """200 while the collector process answers, whatever the exchange and the store do. A restart mends a 503."""
-    fault = context.collector.fault
-    if fault is None:
+    # One of several that is silent is not mended by a restart of all.
+    if any(each.collector.fault is None for each in asked):
         return answered(Live("alive", []))
     return answered(Live("silent", [masked(reason) for reason in snapshot.reasons]), 503)
 
 
 @router.get("/health/ready", tags=["health"], responses={200: described(Ready), 503: described(Ready, "Not ready")})
-async def ready(snapshot: Now) -> Response:
+async def ready(snapshot: Whole) -> Response:
     """200 when every stream has spoken or is proven quiet, and nothing waits for repair."""
     if snapshot.ready:
         return answered(Ready("ready", []))
@@ -76,24 +81,33 @@ async def ready(snapshot: Now) -> Response:
     tags=["metrics"],
     responses={200: described(Metrics, "JSON, or text", "text/plain")},
 )
-async def metrics(snapshot: Now, context: Context, request: Request) -> Response:
+async def metrics(snapshot: Whole, asked: Asked, request: Request) -> Response:
     """The counters as JSON; as Prometheus text for a client that asks as Prometheus does (see docs/api.md)."""
     vary = {"Vary": "Accept"}
     if wants_prometheus(",".join(request.headers.getlist("accept"))):
-        return _prometheus_text(snapshot, context, vary)
+        return await _prometheus_text(snapshot, asked, vary)
     return answered(metrics_of(snapshot), headers=vary)
 
 
 @router.get("/metrics/prometheus", tags=["metrics"], response_class=PlainTextResponse)
-async def prometheus(snapshot: Now, context: Context) -> Response:
+async def prometheus(snapshot: Whole, asked: Asked) -> Response:
     """All metrics as Prometheus text, whatever the client accepts (docs/metrics.md)."""
-    return _prometheus_text(snapshot, context, {})
+    return await _prometheus_text(snapshot, asked, {})
 
 
 @router.get("/status", tags=["status"], responses={200: described(Status)})
-async def status(snapshot: Now, context: Context) -> Response:
-    """What is collected, where to, and through which connections. Passwords and keys are shown as `***`."""
-    return answered(status_of(snapshot, context.memory.status()))
+async def status(snapshot: Whole, asked: Asked) -> Response:
+    """What is collected, where to, and through which connections. Passwords and keys are shown as `***`.
+
+    Of several exchanges: all as one, and each by itself below `exchanges`.
+    """
+    if len(asked) == 1:
+        return answered(status_of(snapshot, asked[0].memory.status()))
+    each = {
+        context.settings.exchange: status_of(await context.collector.status(), context.memory.status())
+        for context in asked
+    }
+    return answered(SeveralStatus(**asdict(status_of(snapshot)), exchanges=each))
 
 
 @router.get("/validation", tags=["status"], responses={200: described(ValidationAnswer)})
@@ -138,12 +152,12 @@ async def validation_errors(
         503: described(Problem, "The collector could not do it"),
     },
 )
-async def control(order: ControlRequest, snapshot: Now, context: Context, request: Request) -> Response:
+async def control(order: ControlRequest, request: Request) -> Response:
     """Stop or start collecting; answered when it is done. The HTTP side stays up.
 
     Open in development from this machine while no CONTROL_TOKEN is set; elsewhere the token is needed.
     """
-    demand_exchange(snapshot, order.exchange)
+    context, snapshot = await meant(request, order.exchange)
     client = request.client.host if request.client else "local"
     _log.info("control_action", action=order.action, client=client)
     snapshot = await context.collector.act(order.action)
@@ -164,8 +178,16 @@ def wants_prometheus(accept: str) -> bool:
     return any(_is_scrape(media_range) for media_range in wanted.split(","))
 
 
-def _prometheus_text(snapshot: Snapshot, context: ApiContext, headers: dict[str, str]) -> Response:
-    text = render(snapshot, [*context.rejections.samples(), *context.live.samples(), *context.memory.samples()])
+async def _prometheus_text(snapshot: Snapshot, asked: Sequence[ApiContext], headers: dict[str, str]) -> Response:
+    ours = asked[0].rejections.samples()
+    if len(asked) == 1:
+        text = render(snapshot, [*ours, *asked[0].live.samples(), *asked[0].memory.samples()])
+    else:
+        pages = {
+            each.settings.exchange: (await each.collector.status(), [*each.live.samples(), *each.memory.samples()])
+            for each in asked
+        }
+        text = render_several(snapshot, pages, ours)
     return Response(text, headers={"Content-Type": CONTENT_TYPE, **headers})
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_collector.api.context import Context, Now, demand_exchange, filled_from
+from data_collector.api.context import Context, Now, filled_from, meant
 from data_collector.model.subscriptions import Change, ChangeStatus, DesiredSubscriptions, GroupStreams, RefusalKind
 from data_collector.observe.logs import get_log
 from data_collector.web.answers import Answer, Problem, answered, masked
@@ -29,7 +29,7 @@ class SubscriptionWish(BaseModel):
     symbols: Names | None = None
     intervals: Names | None = None
     channels: Names | None = None
-    exchange: str | None = Field(None, max_length=64, description="Only where that is the one which is collected.")
+    exchange: str | None = Field(None, max_length=64, description="One that is collected. Default: the first.")
 
 
 class SubscriptionsAnswer(Answer):
@@ -76,9 +76,9 @@ async def subscriptions(context: Context, snapshot: Now) -> Response:
         422: described(Problem, "Impossible: every fault is named"),
     },
 )
-async def subscribe(wish: SubscriptionWish, snapshot: Now, context: Context, request: Request) -> Response:
+async def subscribe(wish: SubscriptionWish, request: Request) -> Response:
     """Change what is subscribed without touching other streams; answered when it is done. Lasts until a restart."""
-    demand_exchange(snapshot, wish.exchange)
+    context, _ = await meant(request, wish.exchange)
     _log.info("subscriptions_wanted", client=request.client.host if request.client else "local")
     given = [None if words is None else tuple(words) for words in (wish.symbols, wish.intervals, wish.channels)]
     status = await context.collector.resubscribe(DesiredSubscriptions(*given))

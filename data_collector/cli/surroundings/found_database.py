@@ -103,13 +103,13 @@ def _belongs(folder: Path, record: CollectorRecord, given: str | None) -> bool:
     if given == EMBEDDED or record.database != EMBEDDED:
         return record.database == (given if given == EMBEDDED else place_of(given))
     # The address that the demo's screen shows is one that people put into their environment.
-    return running_embedded_dsn(folder) == given
+    return running_embedded_dsn(record.servers_in(folder)) == given
 
 
 def _dsn_of(folder: Path, record: CollectorRecord) -> str:
     if record.database != EMBEDDED:
         raise Misconfigured(LOGIN_UNKNOWN.format(folder=folder.name, place=record.database))
-    dsn = running_embedded_dsn(folder)
+    dsn = running_embedded_dsn(record.servers_in(folder))
     if dsn is None:
         raise Unavailable(EMBEDDED_STARTING.format(folder=folder.name))
     return dsn

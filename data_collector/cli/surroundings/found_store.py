@@ -42,11 +42,14 @@ async def find_store(
     from data_collector.service.running import running_collectors  # noqa: PLC0415
 
     servers = await running_servers(known.var_dir)
-    others = {path: record.exchange for path, record in running_collectors(known.var_dir)}
-    foreign = [others[path] for path, _ in servers if others.get(path, known.exchange) != known.exchange]
-    servers = [server for server in servers if others.get(server[0], known.exchange) == known.exchange]
+    filling = [(record.servers_in(path), path, record.exchange) for path, record in running_collectors(known.var_dir)]
+    others = {place: exchange for place, _, exchange in filling if exchange != known.exchange}
+    ours = {place for place, _, exchange in filling if exchange == known.exchange}
+    foreign = [others[path] for path, _ in servers if path in others and path not in ours]
+    servers = [server for server in servers if server[0] in ours or server[0] not in others]
     if folder is not None:
-        servers = [server for server in servers if server[0] == folder]
+        places = {place for place, path, _ in filling if path == folder} or {folder}
+        servers = [server for server in servers if server[0] in places]
     if not servers and foreign:
         raise Unavailable(OTHER_RUNS.format(exchange=known.exchange, folder=known.var_dir, other=foreign[0]))
     if not servers:

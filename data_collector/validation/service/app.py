@@ -80,7 +80,7 @@ def create_app(options: Options, make_worker: Callable[[], AuditWorker]) -> Fast
         routes=[Mount("/docs-site", SiteFiles(context.site), name="docs-site")],
     )
     app.state.context = context
-    app.include_router(routes.router, dependencies=[Depends(demand_known_parameters)])
+    app.include_router(routes.router, dependencies=[Depends(demand_known_parameters())])
     policy = WritePolicy(
         environment=options.environment,
         token=options.token,

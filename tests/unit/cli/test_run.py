@@ -65,3 +65,9 @@ def test_address_of_the_database_is_shown_to_be_copied(capsys: pytest.CaptureFix
     Screen(load_settings({}), ending="Ctrl-C ends it.").show(URL, Snapshot(database_url=DSN))
 
     assert f"\n  export DATABASE_URL={DSN}\n" in capsys.readouterr().out
+
+
+def test_the_screen_of_several_exchanges_names_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    told = shown(Screen(load_settings({"EXCHANGES": "kraken,binance"}, None), ending="Ctrl-C ends it."), capsys)
+
+    assert "https://api.kraken.com  (kraken), and binance: what follows is kraken's\n" in told

@@ -1,0 +1,207 @@
+"""Several collectors, one for each exchange, as one service (docs/decisions/0024-several-exchanges.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct, structs
+
+from data_collector.api.collector import ANNOUNCE_EVERY_S, COLLECTOR_COMMAND, TOLD_EVERY_S, Collector, OnState
+from data_collector.api.servers import Servers
+from data_collector.api.together import Counts, joined
+from data_collector.control import Action
+from data_collector.model.backoff import Backoff
+from data_collector.model.errors import CollectorError, Misconfigured, Transient
+from data_collector.model.status import Snapshot
+from data_collector.observe.logs import get_log
+from data_collector.settings import Settings, load_settings, variables_of_others
+from data_collector.time_limit import time_limit
+from data_collector.venues.discovery import find_venue
+
+RESTART_FIRST_S: Final = 0.5
+RESTART_LONGEST_S: Final = 60.0
+
+NOT_AGAIN: Final = "It is not started again, because its settings cannot work: the log says why; mend that and restart."
+
+_log = get_log()
+
+
+class SeveralExchanges(Struct, frozen=True):
+    """What several collectors are started with."""
+
+    settings: dict[str, Settings]
+    """Of each exchange, in the order of `EXCHANGES`."""
+    commands: dict[str, Sequence[str]]
+    folder: Path
+    """Of the servers that are embedded."""
+    empty: bool = False
+    """Throw away what these held."""
+
+
+def several_of(settings: Settings, environ: Mapping[str, str] | None = None) -> SeveralExchanges:
+    """The usual ones: each in its own folder, and the servers in that of the first, which may have run alone."""
+    names = settings.exchanges
+    first = settings.var_dir / find_venue(names[0]).folder
+    return SeveralExchanges(
+        settings={name: load_settings(environ, exchange=name) for name in names},
+        commands=dict.fromkeys(names, COLLECTOR_COMMAND),
+        folder=first,
+    )
+
+
+class KeptCollector(Collector):
+    """The collector of one exchange among several: it is started again when it ends, and the others run on."""
+
+    def __init__(self, settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        super().__init__(command, environment)
+        self.name = settings.exchange
+        self.restarts = -1
+        self._settings = settings
+        self._database_url: str | None = None
+        self._stop_wanted = asyncio.Event()
+        self._is_stopped = False
+        """By an operator: a restart must not start the collection again."""
+        self.former = Counts()
+        """What processes had counted that have ended."""
+
+    async def keep(self, variables: Mapping[str, str], database_url: str | None) -> None:
+        """Start the process and start it again whenever it ends, until `stop` or for ever.
+
+        `variables` lead to the servers that are shared. Returns when there is no use in another start.
+        """
+        self._environment = {
+            **(self._environment or {}), **dict.fromkeys(variables_of_others(self.name), ""),
+            "EXCHANGES": self.name, **variables,
+        }  # fmt: skip
+        self._database_url = database_url
+        backoff = Backoff(RESTART_FIRST_S, RESTART_LONGEST_S, jitter=False)
+        while not self._stop_wanted.is_set():
+            started_s = time.monotonic()
+            try:
+                await self._serve_once()
+            except OSError as error:
+                self.fault = f"The collector process cannot be started ({error.strerror})."
+            if self._stop_wanted.is_set():
+                return
+            if self.exit_code == Misconfigured.exit_code:
+                self.fault = f"{self.fault} {NOT_AGAIN}"
+                return
+            wait_s = backoff.next_delay_s(served_s=time.monotonic() - started_s)
+            self.fault = f"{self.fault} It is started again."
+            _log.error("collector_restarts", exchange=self.name, restart_s=wait_s)
+            with contextlib.suppress(TimeoutError):
+                async with time_limit(wait_s):
+                    await self._stop_wanted.wait()
+
+    async def stop(self) -> None:
+        """Hang up and wait for the process to end, also when there is none."""
+        self.stopping = True
+        self._stop_wanted.set()
+        if self._child is not None:
+            await super().stop()
+
+    async def act(self, action: Action) -> Snapshot:
+        """As of any collector; what an operator wants holds for the processes that follow, too."""
+        snapshot = await super().act(action)
+        self._is_stopped = action == "stop"
+        return snapshot
+
+    async def status(self) -> Snapshot:
+        """As of any collector, with what is known before it speaks."""
+        snapshot = await super().status()
+        if snapshot.exchange is None:
+            settings = self._settings
+            snapshot = structs.replace(
+                snapshot, exchange=self.name, key_prefix=find_venue(self.name).key_prefix,
+                symbols=list(settings.symbols), intervals=list(settings.intervals), channels=list(settings.channels),
+            )  # fmt: skip
+        return structs.replace(snapshot, database_url=self._database_url or snapshot.database_url)
+
+    async def _serve_once(self) -> None:
+        await self.start()
+        self.restarts += 1
+        stopping = asyncio.create_task(self._stop_again()) if self._is_stopped else None
+        await self.run()
+        if stopping is not None:
+            stopping.cancel()
+        self.former = self.former.plus(self._last)
+        self._last = structs.replace(
+            self._last, messages_received=0, messages_validated=0, validation_errors=0, messages_in_flight=0
+        )
+
+    async def _stop_again(self) -> None:
+        with contextlib.suppress(Transient):
+            # `run` has to be there first, as it holds the tasks.
+            await asyncio.sleep(0)
+            await super().act("stop")
+
+
+class Collectors:
+    """All of them, and the servers that they share."""
+
+    def __init__(self, several: SeveralExchanges, environment: Mapping[str, str] | None) -> None:
+        first = next(iter(several.settings.values()))
+        self._servers = Servers(first, several.folder, empty=several.empty)
+        shared = ("--servers", str(several.folder)) if self._servers.is_needed else ()
+        self.of = {
+            name: KeptCollector(
+                settings, (*several.commands[name], *shared), os.environ if environment is None else environment
+            )
+            for name, settings in several.settings.items()
+        }
+        """By exchange, in the order of `EXCHANGES`."""
+        self.exit_code: int | None = None
+        """Where all of them, or their servers, cannot be."""
+        self.stopping = False
+
+    async def run(self, on_state: OnState | None = None) -> None:
+        """Until `stop`; ends by itself where the servers cannot be started, or no collector can work."""
+        try:
+            variables = await self._servers.start()
+        except CollectorError as error:
+            sys.stderr.write(f"{error}\n")
+            self.exit_code = error.exit_code
+            return
+        keeping = [asyncio.create_task(self._servers.keep_up(), name="servers")]
+        if on_state is not None:
+            keeping.append(asyncio.create_task(self._announce(on_state), name="announcing"))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for collector in self.of.values():
+                    tasks.create_task(collector.keep(variables, self._servers.database_url), name=collector.name)
+        finally:
+            for task in keeping:
+                task.cancel()
+            await asyncio.wait(keeping)
+        if not self.stopping:
+            self.exit_code = Misconfigured.exit_code
+
+    async def stop(self, running: asyncio.Task[None]) -> None:
+        """Hang up on all, and stop the servers when none writes any more; `running` is `run`."""
+        self.stopping = True
+        await asyncio.gather(*(collector.stop() for collector in self.of.values()))
+        await asyncio.wait((running,))
+        await self._servers.close()
+        running.result()
+
+    async def joined(self) -> Snapshot:
+        """The state of all as one."""
+        found = await asyncio.gather(*(collector.status() for collector in self.of.values()))
+        return joined(dict(zip(self.of, found, strict=True)), [each.former for each in self.of.values()])
+
+    async def _announce(self, on_state: OnState) -> None:
+        pause_s, first = ANNOUNCE_EVERY_S, next(iter(self.of.values()))
+        while True:
+            snapshot = await first.status()
+            if pause_s == TOLD_EVERY_S or (snapshot.collector_running and not snapshot.history.is_beginning):
+                on_state(structs.replace(snapshot, reasons=(await self.joined()).reasons))
+                pause_s = TOLD_EVERY_S
+            # Another process's state has no event that we could wait for.
+            await asyncio.sleep(pause_s)
