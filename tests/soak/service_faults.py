@@ -7,12 +7,15 @@ import contextlib
 import time
 from random import Random
 
+from data_collector.api.collectors import HUNG_S
 from tests.soak.kind import Kind, Untouched
 from tests.soak.scene import Scene
 from tests.soak.service import ServedCollector, Service
 
 HANGS_S = (6.0, 15.0)
 """Longer than the service waits for an answer."""
+
+KILLED_S = HUNG_S + 30.0
 
 POLL_S = 0.2
 
@@ -73,6 +76,21 @@ async def hang(scene: Scene, random: Random) -> None:
         scene.findings.tell(f"/health?exchange={collector.name} did not tell that the collector stands")
 
 
+async def hang_for_good(scene: Scene, random: Random) -> None:
+    """SIGSTOP of one that nobody lets go on: the service has to end it."""
+    _, collector = _served(scene, random)
+    if (pid := collector.pid) is None:
+        raise Untouched
+    end = time.monotonic() + KILLED_S
+    collector.hold()
+    while collector.pid == pid and time.monotonic() < end:  # noqa: ASYNC110 - another process's child
+        await asyncio.sleep(POLL_S)
+    if collector.pid == pid:
+        collector.go_on()
+        scene.findings.unsettled["hang"] += 1
+        scene.findings.tell(f"the collector of {collector.name} stood for {KILLED_S:g} s and was not ended")
+
+
 async def leave_out(scene: Scene, random: Random) -> None:
     """Streams leave out trades of the same time as the one before, for 1 to 5 s."""
     await scene.market.leave_out(stream=scene.feed(random).stream("trade"), rate=random.uniform(0.3, 1.0))
@@ -85,5 +103,6 @@ KINDS = (
     Kind("restart-service", "collectors", 2, restart_service),
     Kind("stop-and-start", "collectors", 4, stop_and_start),
     Kind("hang", "collectors", 4, hang),
+    Kind("hang-for-good", "collectors", 1, hang_for_good),
     Kind("equal-times", "exchange", 3, leave_out),
 )
