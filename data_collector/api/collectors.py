@@ -64,6 +64,8 @@ class KeptCollector(Collector):
         self.name = settings.exchange
         self.restarts = -1
         self._settings = settings
+        self._store_url: str | None = None
+        """That is read before it speaks, and where it never does."""
         self._database_url: str | None = None
         self._stop_wanted = asyncio.Event()
         self._is_stopped = False
@@ -80,6 +82,8 @@ class KeptCollector(Collector):
             **(self._environment or {}), **dict.fromkeys(variables_of_others(self.name), ""),
             "EXCHANGES": self.name, **variables,
         }  # fmt: skip
+        address = self._settings.store_address()
+        self._store_url = variables.get("REDIS_URL", None if address is None else address.whole)
         self._database_url = database_url
         backoff = Backoff(RESTART_FIRST_S, RESTART_LONGEST_S, jitter=False)
         while not self._stop_wanted.is_set():
@@ -115,14 +119,22 @@ class KeptCollector(Collector):
 
     async def status(self) -> Snapshot:
         """As of any collector, with what is known before it speaks."""
-        snapshot = await super().status()
-        if snapshot.exchange is None:
-            settings = self._settings
-            snapshot = structs.replace(
-                snapshot, exchange=self.name, key_prefix=find_venue(self.name).key_prefix,
-                symbols=list(settings.symbols), intervals=list(settings.intervals), channels=list(settings.channels),
-            )  # fmt: skip
+        snapshot = self._completed(await super().status())
         return structs.replace(snapshot, database_url=self._database_url or snapshot.database_url)
+
+    @property
+    def last(self) -> Snapshot:
+        """As of any collector, with what is known before it speaks."""
+        return self._completed(super().last)
+
+    def _completed(self, snapshot: Snapshot) -> Snapshot:
+        if snapshot.exchange is not None:
+            return snapshot
+        settings = self._settings
+        return structs.replace(
+            snapshot, exchange=self.name, key_prefix=find_venue(self.name).key_prefix, store_url=self._store_url,
+            symbols=list(settings.symbols), intervals=list(settings.intervals), channels=list(settings.channels),
+        )  # fmt: skip
 
     async def _serve_once(self) -> None:
         await self.start()

@@ -8,7 +8,15 @@ from typing import Final, TypeVar
 
 from msgspec import Struct, structs
 
-from data_collector.model.status import Condition, HistoryStatus, Sample, Snapshot
+from data_collector.model.status import (
+    AuditStatus,
+    Condition,
+    HistoryStatus,
+    RuleStatus,
+    Sample,
+    Snapshot,
+    ValidationStatus,
+)
 
 _CONDITIONS: Final[tuple[Condition, ...]] = ("healthy", "degraded", "unhealthy")
 _Word = TypeVar("_Word", bound=str)
@@ -57,6 +65,7 @@ def joined(snapshots: Mapping[str, Snapshot], former: Sequence[Counts] = ()) -> 
         validation_service_url=first.validation_service_url,
         exchange=",".join(snapshots),
         history=_history(snapshots),
+        validation=_validation(snapshots),
         connections=[
             structs.replace(line, line=f"{name}:{line.line}")
             for name, each in snapshots.items()
@@ -79,6 +88,56 @@ def _coverage(states: Sequence[Snapshot]) -> float:
     return checked / validated if validated else 0.0
 
 
+def _validation(snapshots: Mapping[str, Snapshot]) -> ValidationStatus:
+    """Each rule once, with sums; what one exchange has otherwise than the first has its name before it."""
+    known = {name: each.validation for name, each in snapshots.items()}
+    suites: dict[str, str] = {}
+    rules: dict[tuple[str, str], RuleStatus] = {}
+    for name, each in known.items():
+        for kind, digest in each.suites.items():
+            suites[kind if suites.get(kind, digest) == digest else f"{name}:{kind}"] = digest
+        for rule in each.rules:
+            before = rules.get((rule.kind, rule.rule))
+            rules[rule.kind, rule.rule] = rule if before is None else structs.replace(
+                before, broken=before.broken + rule.broken,
+                broken_in_audit=before.broken_in_audit + rule.broken_in_audit,
+            )  # fmt: skip
+    faults = [f"{name}: {fault}" for name, each in known.items() for fault in each.faults]
+    return ValidationStatus(suites, faults, list(rules.values()), _audit(snapshots))
+
+
+def _audit(snapshots: Mapping[str, Snapshot]) -> AuditStatus:
+    """The worst, and the sums."""
+    known = {name: each.validation.audit for name, each in snapshots.items()}
+    audits = list(known.values())
+    state = max((each.state for each in audits), key=("off", "running", "down").index)
+    reasons = [f"{name}: {each.reason}" for name, each in known.items() if each.reason is not None]
+    nexts = [each.next_seconds for each in audits if each.next_seconds is not None]
+    return AuditStatus(
+        state=state,
+        reason="; ".join(reasons) or None,
+        coverage=_coverage(list(snapshots.values())),
+        rows=_sums(each.rows for each in audits),
+        waiting=sum(each.waiting for each in audits),
+        oldest_seconds=max(each.oldest_seconds for each in audits),
+        skipped=_sums(each.skipped for each in audits),
+        disagreements=_sums(each.disagreements for each in audits),
+        failures={f"{name}:{rule}": why for name, each in known.items() for rule, why in each.failures.items()},
+        every_seconds=max((each.every_seconds for each in audits if each.every_seconds is not None), default=None),
+        next_seconds=min(nexts, default=None),
+        waiting_bytes=sum(each.waiting_bytes for each in audits),
+        pairs=sum(each.pairs for each in audits),
+        evaluated=sum(each.evaluated for each in audits),
+    )
+
+
+def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total)
+
+
 def _history(snapshots: Mapping[str, Snapshot]) -> HistoryStatus:
     """The worst, and the sums."""
     known = {name: each.history for name, each in snapshots.items()}
@@ -87,9 +146,7 @@ def _history(snapshots: Mapping[str, Snapshot]) -> HistoryStatus:
         return HistoryStatus()
     down = [f"{name}: {each.reason}" for name, each in known.items() if each.state == "down"]
     entries = [each.lag_entries for each in on]
-    rows: Counter[str] = Counter()
-    for each in on:
-        rows.update(each.rows)
+    rows = _sums(each.rows for each in on)
     return HistoryStatus(
         state="down" if down else "running",
         reason="; ".join(down) or None,
