@@ -62,7 +62,6 @@ class KeptCollector(Collector):
     def __init__(self, settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> None:
         super().__init__(command, environment)
         self.name = settings.exchange
-        self.restarts = -1
         self._settings = settings
         self._store_url: str | None = None
         """That is read before it speaks, and where it never does."""
@@ -138,7 +137,6 @@ class KeptCollector(Collector):
 
     async def _serve_once(self) -> None:
         await self.start()
-        self.restarts += 1
         stopping = asyncio.create_task(self._stop_again()) if self._is_stopped else None
         await self.run()
         if stopping is not None:
@@ -206,7 +204,7 @@ class Collectors:
     async def joined(self) -> Snapshot:
         """The state of all as one."""
         found = await asyncio.gather(*(collector.status() for collector in self.of.values()))
-        return joined(dict(zip(self.of, found, strict=True)), [each.former for each in self.of.values()])
+        return joined(dict(zip(self.of, found, strict=True)), {name: each.former for name, each in self.of.items()})
 
     async def _announce(self, on_state: OnState) -> None:
         pause_s, first = ANNOUNCE_EVERY_S, next(iter(self.of.values()))

@@ -29,23 +29,31 @@ class Counts(Struct, frozen=True):
 
     validated: int = 0
     errors: int = 0
+    in_flight: int = 0
+    """What went with them, and comes again."""
 
     def plus(self, last: Snapshot) -> Counts:
-        """With those of one more. What was in flight went with it, and comes again."""
-        return Counts(self.validated + last.messages_validated, self.errors + last.validation_errors)
+        """With those of one more."""
+        in_flight = self.awaited_by(last) + last.messages_in_flight
+        return Counts(self.validated + last.messages_validated, self.errors + last.validation_errors, in_flight)
+
+    def awaited_by(self, present: Snapshot) -> int:
+        """How much of what was in flight the present process has not received: it stays received, and in flight."""
+        return max(0, self.in_flight - present.messages_received)
 
 
-def joined(snapshots: Mapping[str, Snapshot], former: Sequence[Counts] = ()) -> Snapshot:
+def joined(snapshots: Mapping[str, Snapshot], former: Mapping[str, Counts]) -> Snapshot:
     """As one: the worst condition, reasons with the exchange before them, symbols as keys of the store have them.
 
-    `former` is what processes had counted that have ended.
+    `former` is what processes of each had counted that have ended.
     """
     states = list(snapshots.values())
     ago = [each.last_message_seconds_ago for each in states if each.last_message_seconds_ago is not None]
     first = next((each for each in states if each.store_url is not None), states[0])
-    validated = sum(each.messages_validated for each in states) + sum(each.validated for each in former)
-    errors = sum(each.validation_errors for each in states) + sum(each.errors for each in former)
-    in_flight = sum(each.messages_in_flight for each in states)
+    validated = sum(each.messages_validated for each in states) + sum(each.validated for each in former.values())
+    errors = sum(each.validation_errors for each in states) + sum(each.errors for each in former.values())
+    awaited = sum(former[name].awaited_by(each) for name, each in snapshots.items())
+    in_flight = sum(each.messages_in_flight for each in states) + awaited
     return Snapshot(
         condition=max((each.condition for each in states), key=_CONDITIONS.index),
         reasons=[f"{name}: {reason}" for name, each in snapshots.items() for reason in each.reasons],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +16,7 @@ from data_collector.model.keys import Key
 from data_collector.model.status import AuditStatus, RuleStatus, Sample, Snapshot, ValidationStatus
 from data_collector.model.subscriptions import ChangeStatus, Present
 from data_collector.model.wire import gap_json, trade_json
-from tests.contract.http_service import Answer, HttpService, running_several
+from tests.contract.http_service import Answer, HttpService, running_several, write_snapshot
 from tests.integration.waiting import until
 from tests.market import NOON_MS, trade
 
@@ -200,6 +202,40 @@ def test_validation_is_of_all_and_of_each(service: HttpService) -> None:
     assert list(each) == list(SYMBOLS)
     assert each["coinbase"] == one
     assert "exchanges" not in one
+
+
+def counters(service: HttpService) -> tuple[int, ...]:
+    """Received, validated, refused, in flight."""
+    metrics = service.get("/metrics").json
+    names = ("messages_received", "messages_validated", "validation_errors", "messages_in_flight")
+    found = tuple(int(str(metrics[name])) for name in names)
+    assert found[0] == sum(found[1:])
+    text = service.get("/metrics/prometheus").text
+    (total,) = (line for line in text.splitlines() if line.startswith("data_collector_messages_received_total"))
+    assert int(float(total.split()[1])) == found[0]
+    return found
+
+
+def test_counters_do_not_fall_when_a_collector_ends_with_messages_in_flight(service: HttpService, address: str) -> None:
+    """It is started again, counts from nothing, and receives what it had lost."""
+    folder, usual = service.folder / "kraken", snapshots_of(address)["kraken"]
+    before = counters(service)
+    assert before == (60, 54, 0, 6)
+    begun = structs.replace(usual, messages_received=0, messages_validated=0, messages_in_flight=0)
+    write_snapshot(folder, begun)
+    pid = int((folder / "pid").read_text())
+
+    os.kill(pid, signal.SIGKILL)
+
+    until(lambda: service.get("/health?exchange=kraken").status == 503)
+    assert counters(service) == before
+    until(lambda: service.get("/health").status == 200 and int((folder / "pid").read_text()) != pid)
+    assert counters(service) == before
+    write_snapshot(folder, structs.replace(begun, messages_received=2, messages_validated=1, messages_in_flight=1))
+    until(lambda: counters(service) == (60, 55, 0, 5))
+    write_snapshot(folder, structs.replace(begun, messages_received=9, messages_validated=7, validation_errors=2))
+    until(lambda: counters(service) == (66, 61, 2, 3))
+    write_snapshot(folder, usual)
 
 
 def test_orders_name_their_exchange_once_and_the_answer_tells_it(service: HttpService) -> None:
