@@ -14,7 +14,7 @@ from typing import Annotated
 import aiohttp
 import msgspec
 import typer
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from data_collector.api import serve
 from data_collector.api.collectors import SeveralExchanges
@@ -39,6 +39,9 @@ WS_PORT = 19443
 REST_PORT = 19080
 VALIDATION_PORT = 8000
 _NOT_OBEYED = {"REDIS_URL", "REDIS_URL_FILE", "DATABASE_URL", "DATABASE_URL_FILE"}
+PREMIUM_BPS = 3.0
+DELAY_MS = 60
+"""By how much several exchanges differ in price, and how late the last one tells."""
 DAY_MINUTES = 24 * 60
 DOCS_EVERY_S = 60
 """The Data Docs of a demo are looked at soon."""
@@ -53,6 +56,9 @@ class DemoMarket(Struct):
     seed: int = SEED
     generation: int = 1
     """Of the generator: another one makes another market of the same seed."""
+    premium_bps: float = 0.0
+    delay_ms: int = 0
+    """What it was with: the prices of one exchange alone are the market's."""
 
 
 KeepOption = Annotated[bool, typer.Option(help="Go on with the market and the data of the last demo.")]
@@ -75,7 +81,8 @@ def demo(
 
     Needs no network. Data is under VAR_DIR/demo (of another exchange than the first under demo-NAME) and starts empty
     each time, unless --keep is given. EXCHANGES, symbols, INTERVALS, CHANNELS, MEMORY, PORT and SUITES_DIR are obeyed;
-    REDIS_URL, DATABASE_URL and the exchange's addresses are not. Of several exchanges all tell one market.
+    REDIS_URL, DATABASE_URL and the exchange's addresses are not. Several exchanges tell one market, each with a delay
+    and with differences in price of its own.
     """
     configure_logs()
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
@@ -179,8 +186,11 @@ def _simulator(
 ) -> Iterator[dict[str, str]]:  # fmt: skip
     """Runs the exchanges as one process of its own; yields their addresses, by variable."""
     market = kept or DemoMarket(int(time.time() * 1000), *_free_ports(), generation=GENERATION)
+    if kept is None and len(exchanges) > 1:
+        market = structs.replace(market, premium_bps=PREMIUM_BPS, delay_ms=DELAY_MS)
     arguments = [
         "simulate", "--seed", str(market.seed), "--start-ms", str(market.start_ms), "--trades-per-s", str(trades_per_s),
+        "--premium-bps", str(market.premium_bps), "--delay-ms", str(market.delay_ms),
         "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
         *(word for exchange in exchanges for word in ("--exchange", exchange)),
     ]  # fmt: skip
