@@ -1,0 +1,93 @@
+"""One HTTP process before the collectors of several exchanges: what becomes of one that neither ends nor answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data_collector.model.status import Snapshot
+from tests.contract.http_service import HttpService, environment, fake_command, started, write_snapshot
+from tests.integration.processes import is_running
+from tests.integration.waiting import until
+
+NAMES = ("binance", "coinbase", "kraken")
+
+SERVE = """
+import sys
+from pathlib import Path
+from data_collector.api import collectors, create_app
+from data_collector.api.app import serve_on
+from data_collector.settings import load_settings
+from data_collector.web.serving import base_url, listen
+collectors.HUNG_S = 4.0
+settings = load_settings(env_file=None)
+folder, *names = sys.argv[1:]
+several = collectors.SeveralExchanges(
+    {name: load_settings(env_file=None, exchange=name) for name in names},
+    {name: [sys.executable, FAKE, f"{folder}/{name}"] for name in names},
+    Path(folder),
+)
+app = create_app(settings, several=several)
+listener = listen(settings.host, settings.port)
+print(base_url(listener), flush=True)
+raise SystemExit(serve_on(listener, app))
+"""
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Iterator[HttpService]:
+    for name in NAMES:
+        (tmp_path / name).mkdir()
+        snapshot = Snapshot(condition="healthy", ready=True, collector_running=True, exchange=name)
+        write_snapshot(tmp_path / name, snapshot)
+    script = SERVE.replace("FAKE", repr(fake_command(tmp_path)[1]))
+    variables = environment(EXCHANGES=",".join(NAMES), REDIS_URL="redis://127.0.0.1:1/0", VAR_DIR=str(tmp_path))
+    with started([sys.executable, "-c", script, str(tmp_path), *NAMES], tmp_path, variables) as process:
+        assert process.stdout is not None
+        service = HttpService(process, process.stdout.readline().strip(), tmp_path)
+        until(lambda: service.get("/health").status == 200)
+        yield service
+
+
+def pid_of(service: HttpService, name: str) -> int:
+    return int((service.folder / name / "pid").read_text())
+
+
+def reasons(service: HttpService, name: str = "") -> str:
+    return str(service.get(f"/health?exchange={name}" if name else "/health").json["reasons"])
+
+
+def test_one_that_hangs_is_told_and_killed_and_the_others_are_served(several: HttpService) -> None:
+    before = {name: pid_of(several, name) for name in NAMES}
+    os.kill(before["coinbase"], signal.SIGSTOP)
+
+    until(lambda: several.get("/health").status == 503)
+    assert "coinbase: The collector process has not answered" in reasons(several)
+    assert several.get("/health/live").status == 200
+    for name in ("binance", "kraken"):
+        assert several.get(f"/health?exchange={name}").status == 200, name
+        assert several.control({"action": "stop", "exchange": name}).status == 200
+        assert several.control({"action": "start", "exchange": name}).status == 200
+
+    until(lambda: "coinbase: The collector process did not answer for 4 s and was killed." in reasons(several))
+    until(lambda: several.get("/health").status == 200)
+    assert not is_running(before["coinbase"])
+    assert {name: pid_of(several, name) == before[name] for name in NAMES} == dict.fromkeys(NAMES, True) | {
+        "coinbase": False
+    }
+
+
+def test_one_that_hangs_for_a_moment_goes_on(several: HttpService) -> None:
+    pid = pid_of(several, "kraken")
+    os.kill(pid, signal.SIGSTOP)
+
+    until(lambda: "kraken: The collector process has not answered" in reasons(several))
+    os.kill(pid, signal.SIGCONT)
+
+    until(lambda: several.get("/health").status == 200)
+    assert pid_of(several, "kraken") == pid
