@@ -68,8 +68,9 @@ class KeptCollector(Collector):
     def __init__(self, settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> None:
         super().__init__(command, environment)
         self.name = settings.exchange
-        self.restarts = -1
         self._settings = settings
+        self._store_url: str | None = None
+        """That is read before it speaks, and where it never does."""
         self._database_url: str | None = None
         self._stop_wanted = asyncio.Event()
         self._is_stopped = False
@@ -86,6 +87,8 @@ class KeptCollector(Collector):
             **(self._environment or {}), **dict.fromkeys(variables_of_others(self.name), ""),
             "EXCHANGES": self.name, **variables,
         }  # fmt: skip
+        address = self._settings.store_address()
+        self._store_url = variables.get("REDIS_URL", None if address is None else address.whole)
         self._database_url = database_url
         backoff = Backoff(RESTART_FIRST_S, RESTART_LONGEST_S, jitter=False)
         while not self._stop_wanted.is_set():
@@ -121,18 +124,25 @@ class KeptCollector(Collector):
 
     async def status(self) -> Snapshot:
         """As of any collector, with what is known before it speaks."""
-        snapshot = await super().status()
-        if snapshot.exchange is None:
-            settings = self._settings
-            snapshot = structs.replace(
-                snapshot, exchange=self.name, key_prefix=find_venue(self.name).key_prefix,
-                symbols=list(settings.symbols), intervals=list(settings.intervals), channels=list(settings.channels),
-            )  # fmt: skip
+        snapshot = self._completed(await super().status())
         return structs.replace(snapshot, database_url=self._database_url or snapshot.database_url)
+
+    @property
+    def last(self) -> Snapshot:
+        """As of any collector, with what is known before it speaks."""
+        return self._completed(super().last)
+
+    def _completed(self, snapshot: Snapshot) -> Snapshot:
+        if snapshot.exchange is not None:
+            return snapshot
+        settings = self._settings
+        return structs.replace(
+            snapshot, exchange=self.name, key_prefix=find_venue(self.name).key_prefix, store_url=self._store_url,
+            symbols=list(settings.symbols), intervals=list(settings.intervals), channels=list(settings.channels),
+        )  # fmt: skip
 
     async def _serve_once(self) -> None:
         await self.start()
-        self.restarts += 1
         beside = [asyncio.create_task(self._end_hung(), name="silence")]
         if self._is_stopped:
             beside.append(asyncio.create_task(self._stop_again(), name="stopping"))
@@ -222,7 +232,7 @@ class Collectors:
     async def joined(self) -> Snapshot:
         """The state of all as one."""
         found = await asyncio.gather(*(collector.status() for collector in self.of.values()))
-        return joined(dict(zip(self.of, found, strict=True)), [each.former for each in self.of.values()])
+        return joined(dict(zip(self.of, found, strict=True)), {name: each.former for name, each in self.of.items()})
 
     async def _announce(self, on_state: OnState) -> None:
         pause_s, first = ANNOUNCE_EVERY_S, next(iter(self.of.values()))
