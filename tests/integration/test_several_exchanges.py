@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from data_collector.cli.surroundings.found_store import find_store
+from data_collector.client import Client, Trade, WrongStore
 from data_collector.embedded.peer import free_port
 from data_collector.embedded.record import read_record
 from data_collector.settings import Settings, load_settings
@@ -225,6 +226,27 @@ def test_paths_parameters_and_bodies_name_the_exchange(both: Both) -> None:
     assert answer.status == 200, answer.text
     assert get("/subscriptions?exchange=kraken").json["symbols"] == ["BTC/USDT"]
     assert get("/subscriptions").json["symbols"] == ["BTCUSDT"]
+
+
+@pytest.mark.parametrize("name", SYMBOLS)
+def test_client_reads_either_through_the_one_service(both: Both, name: str) -> None:
+    """History of the HTTP side, then live; an exchange that is not collected is told, and not empty."""
+    record = read_record(both.service.folder / "live")
+    assert record is not None
+    store = f"redis://{record.address.place}/0"
+    with Client(store, api=both.service.url, database="") as client:
+        asked = f"{name}:{SYMBOLS[name]}"
+        newest = client.trades(asked, limit=5).read()[-1]
+        with client.live(f"{asked}:trades") as live:
+            came = next(item.trade_id for item in live if isinstance(item, Trade))
+        assert isinstance(newest, Trade)
+        assert came > newest.trade_id
+    sentence = "collects binance, kraken, .* asked for coinbase: give it .*'binance' or"
+    with (
+        Client(store, api=both.service.url, database="", exchange="coinbase") as other,
+        pytest.raises(WrongStore, match=sentence),
+    ):
+        other.trades("BTC-USD", start="-1h").read()
 
 
 def test_spread_puts_both_side_by_side(both: Both) -> None:
