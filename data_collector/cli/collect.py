@@ -27,13 +27,15 @@ def collect(
     servers: Annotated[
         Path | None, typer.Option(help="Folder of embedded servers that the starter runs for several collectors.")
     ] = None,
+    api: Annotated[str | None, typer.Option(help="Address of the starter's API, for commands beside us.")] = None,
     exchange: ExchangeOption = None,
 ) -> None:
     """Collect until the control line hangs up or SIGTERM comes."""
     configure_logs()
     service = Service(
-        load_settings(exchange=exchange), folder=folder or None, empty=empty, source=source or None, servers=servers
-    )
+        load_settings(exchange=exchange), folder=folder or None, empty=empty, source=source or None, servers=servers,
+        api=api,
+    )  # fmt: skip
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)
     try:
         uvloop.run(_run(service, control))
