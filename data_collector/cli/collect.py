@@ -8,10 +8,12 @@ import socket
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 import uvloop
 
 from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.observe.logs import configure_logs
 from data_collector.observe.memory import SHORTAGE
 from data_collector.service.service import Service
@@ -32,8 +34,12 @@ def collect(
 ) -> None:
     """Collect until the control line hangs up or SIGTERM comes."""
     configure_logs()
+    settings = load_settings(exchange=exchange)
+    if settings.exchange != FIRST_EXCHANGE:
+        # Several collectors may write into one log.
+        structlog.contextvars.bind_contextvars(exchange=settings.exchange)
     service = Service(
-        load_settings(exchange=exchange), folder=folder or None, empty=empty, source=source or None, servers=servers,
+        settings, folder=folder or None, empty=empty, source=source or None, servers=servers,
         api=api,
     )  # fmt: skip
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)

@@ -156,7 +156,7 @@ def _serve(
         f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
         "Ctrl-C ends everything."
     )
-    screen = Screen(settings[first], ending=ending)
+    screen = Screen(settings[first].model_copy(update={"exchanges": tuple(settings)}), ending=ending)
 
     def announce(url: str, snapshot: Snapshot) -> None:
         screen.show(url, snapshot)
