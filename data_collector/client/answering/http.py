@@ -30,6 +30,9 @@ PIECE_BYTES = 4 * 1024 * 1024
 RANGES_AT_ONCE = 3
 """The HTTP side has four for everybody. One that is given up goes on with a request of its own."""
 
+EXCHANGE = "x-exchange"
+"""Which one an answer is about."""
+
 WARNING = "x-warning"
 """What an answer lacks, because a store is away."""
 
@@ -101,6 +104,9 @@ class Api:
                 raise self._stranger(request, 200)
             return replace(answer, body=rows[len(names) :])
         if answer.status == 200 or (answer.status == 404 and NOT_STORED in _detail_of(answer)):
+            return answer
+        if answer.status == 404 and EXCHANGE in answer.headers:
+            # Another one than was asked for; whoever asked tells it.
             return answer
         raise self._refusal(request, answer)
 
