@@ -239,7 +239,8 @@ class Collectors:
         while True:
             snapshot = await first.status()
             if pause_s == TOLD_EVERY_S or (snapshot.collector_running and not snapshot.history.is_beginning):
-                on_state(structs.replace(snapshot, reasons=(await self.joined()).reasons))
+                whole = await self.joined()
+                on_state(structs.replace(snapshot, reasons=whole.reasons, symbols=whole.symbols))
                 pause_s = TOLD_EVERY_S
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(pause_s)
