@@ -36,6 +36,9 @@ LOOK_S: Final = 1.0
 
 NOT_AGAIN: Final = "It is not started again, because its settings cannot work: the log says why; mend that and restart."
 
+EMPTY: Final = "--empty"
+"""Of a command: begin with nothing."""
+
 _log = get_log()
 
 
@@ -143,6 +146,8 @@ class KeptCollector(Collector):
 
     async def _serve_once(self) -> None:
         await self.start()
+        # The next one goes on with what this one has got.
+        self._command = tuple(word for word in self._command if word != EMPTY)
         beside = [asyncio.create_task(self._end_hung(), name="silence")]
         if self._is_stopped:
             beside.append(asyncio.create_task(self._stop_again(), name="stopping"))
