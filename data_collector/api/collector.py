@@ -19,7 +19,7 @@ from data_collector.model.subscriptions import ChangeStatus, DesiredSubscription
 from data_collector.observe.logs import get_log
 
 COLLECTOR_COMMAND = (sys.executable, "-m", "data_collector", "collect")
-"""`--control-fd N` is appended: the end of the socket pair that the child answers on."""
+"""`--control-fd N` is appended: the end of the socket pair that the child answers on. `--api URL` too, where known."""
 
 ORDERLY_STOP_S = 15.0
 """The collector stops in three phases with deadlines of their own; past this it is stuck."""
@@ -70,6 +70,8 @@ class Collector:
     def __init__(self, command: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> None:
         self._command = COLLECTOR_COMMAND if command is None else tuple(command)
         self._environment = environment
+        self.api_url: str | None = None
+        """Ours, which it writes down for commands beside it."""
         self._child: Child[Snapshot] | None = None
         self._client: ControlClient | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -96,8 +98,14 @@ class Collector:
         self._over.clear()
         self._tasks = self._question = self._subscribed = self.fault = self.exit_code = None
         self._answered_at = float("-inf")
+        more = () if self.api_url is None else ("--api", self.api_url)
         self._child = await start_child(
-            self._command, SNAPSHOTS, flag="--control-fd", environment=self._environment, stdout=None, others=others
+            (*self._command, *more),
+            SNAPSHOTS,
+            flag="--control-fd",
+            environment=self._environment,
+            stdout=None,
+            others=others,
         )
         self._client = ControlClient(self._child.link)
 

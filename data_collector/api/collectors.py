@@ -38,6 +38,9 @@ LOOK_S: Final = 1.0
 
 NOT_AGAIN: Final = "It is not started again, because its settings cannot work: the log says why; mend that and restart."
 
+EMPTY: Final = "--empty"
+"""Of a command: begin with nothing."""
+
 _log = get_log()
 
 
@@ -153,6 +156,8 @@ class KeptCollector(Collector):
         else:
             with self._audit.connect() as line:
                 await self.start({"--audit-fd": line})
+        # The next one goes on with what this one has got.
+        self._command = tuple(word for word in self._command if word != EMPTY)
         beside = [asyncio.create_task(self._end_hung(), name="silence")]
         if self._is_stopped:
             beside.append(asyncio.create_task(self._stop_again(), name="stopping"))
@@ -252,7 +257,8 @@ class Collectors:
         while True:
             snapshot = await first.status()
             if pause_s == TOLD_EVERY_S or (snapshot.collector_running and not snapshot.history.is_beginning):
-                on_state(structs.replace(snapshot, reasons=(await self.joined()).reasons))
+                whole = await self.joined()
+                on_state(structs.replace(snapshot, reasons=whole.reasons, symbols=whole.symbols))
                 pause_s = TOLD_EVERY_S
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(pause_s)
