@@ -326,7 +326,8 @@ def test_phone_has_one_column_and_nothing_beside_it(browser: Browser, service: S
         page.expect_text("#chart-quote", "Ask 123,456.12345679")
 
         assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0
-        boxes = "[...document.querySelectorAll('.panel, .verdict')].map((e) => e.getBoundingClientRect().left)"
+        shown = "[...document.querySelectorAll('.panel, .verdict')].filter((e) => e.checkVisibility())"
+        boxes = f"{shown}.map((e) => e.getBoundingClientRect().left)"
         assert page.number(f"new Set({boxes}).size") == 1
         cut = "[...document.querySelectorAll('#symbols td')].filter((e) => e.scrollWidth > e.clientWidth).length"
         assert page.number(cut) == 0

@@ -79,7 +79,7 @@ def progress(page: Watched, **audit: object) -> tuple[object, object]:
         """async (state) => {
           const { validVerdict } = await import("/assets/verdicts.js");
           const { ValidationPanel } = await import("/assets/validation.js");
-          new ValidationPanel().take(state);
+          new ValidationPanel().take(null, state);
           return [document.getElementById("audited").textContent, validVerdict(state, null, 0).reason];
         }""",
         state,
