@@ -136,6 +136,11 @@ class Collector:
             self.fault = SILENT
         return self._last if self.fault is None else self._without_answer()
 
+    @property
+    def last(self) -> Snapshot:
+        """The newest answer, however old."""
+        return self._last
+
     async def act(self, action: Action) -> Snapshot:
         """Carry out a start or stop and return the state after it. Raises `Transient` when nothing answers."""
         async with self._action_turn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,11 @@ from data_collector.venues.discovery import find_venue
 
 RESTART_FIRST_S: Final = 0.5
 RESTART_LONGEST_S: Final = 60.0
+
+HUNG_S: Final = 60.0
+"""One that has not answered for so long will not: it is killed, as whoever asks `/health/live` restarts one alone."""
+
+LOOK_S: Final = 1.0
 
 NOT_AGAIN: Final = "It is not started again, because its settings cannot work: the log says why; mend that and restart."
 
@@ -62,8 +68,9 @@ class KeptCollector(Collector):
     def __init__(self, settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> None:
         super().__init__(command, environment)
         self.name = settings.exchange
-        self.restarts = -1
         self._settings = settings
+        self._store_url: str | None = None
+        """That is read before it speaks, and where it never does."""
         self._database_url: str | None = None
         self._stop_wanted = asyncio.Event()
         self._is_stopped = False
@@ -80,6 +87,8 @@ class KeptCollector(Collector):
             **(self._environment or {}), **dict.fromkeys(variables_of_others(self.name), ""),
             "EXCHANGES": self.name, **variables,
         }  # fmt: skip
+        address = self._settings.store_address()
+        self._store_url = variables.get("REDIS_URL", None if address is None else address.whole)
         self._database_url = database_url
         backoff = Backoff(RESTART_FIRST_S, RESTART_LONGEST_S, jitter=False)
         while not self._stop_wanted.is_set():
@@ -115,26 +124,55 @@ class KeptCollector(Collector):
 
     async def status(self) -> Snapshot:
         """As of any collector, with what is known before it speaks."""
-        snapshot = await super().status()
-        if snapshot.exchange is None:
-            settings = self._settings
-            snapshot = structs.replace(
-                snapshot, exchange=self.name, key_prefix=find_venue(self.name).key_prefix,
-                symbols=list(settings.symbols), intervals=list(settings.intervals), channels=list(settings.channels),
-            )  # fmt: skip
+        snapshot = self._completed(await super().status())
         return structs.replace(snapshot, database_url=self._database_url or snapshot.database_url)
+
+    @property
+    def last(self) -> Snapshot:
+        """As of any collector, with what is known before it speaks."""
+        return self._completed(super().last)
+
+    def _completed(self, snapshot: Snapshot) -> Snapshot:
+        if snapshot.exchange is not None:
+            return snapshot
+        settings = self._settings
+        return structs.replace(
+            snapshot, exchange=self.name, key_prefix=find_venue(self.name).key_prefix, store_url=self._store_url,
+            symbols=list(settings.symbols), intervals=list(settings.intervals), channels=list(settings.channels),
+        )  # fmt: skip
 
     async def _serve_once(self) -> None:
         await self.start()
-        self.restarts += 1
-        stopping = asyncio.create_task(self._stop_again()) if self._is_stopped else None
-        await self.run()
-        if stopping is not None:
-            stopping.cancel()
+        beside = [asyncio.create_task(self._end_hung(), name="silence")]
+        if self._is_stopped:
+            beside.append(asyncio.create_task(self._stop_again(), name="stopping"))
+        try:
+            await self.run()
+        finally:
+            for task in beside:
+                task.cancel()
+        if beside[0].done() and not beside[0].cancelled():
+            self.fault = f"The collector process did not answer for {HUNG_S:g} s and was killed."
         self.former = self.former.plus(self._last)
         self._last = structs.replace(
             self._last, messages_received=0, messages_validated=0, validation_errors=0, messages_in_flight=0
         )
+
+    async def _end_hung(self) -> None:
+        assert self._child is not None, "start() comes first"
+        silent_since_s: float | None = None
+        while True:
+            await asyncio.sleep(LOOK_S)
+            # Asked anew each time: if it was this process that was held, the answer is there by now.
+            await self.status()
+            if self.fault is None:
+                silent_since_s = None
+            elif silent_since_s is None:
+                silent_since_s = time.monotonic()
+            elif time.monotonic() - silent_since_s >= HUNG_S:
+                _log.error("collector_hangs", exchange=self.name, pid=self._child.pid, silent_s=HUNG_S)
+                self._child.send_signal(signal.SIGKILL)
+                return
 
     async def _stop_again(self) -> None:
         with contextlib.suppress(Transient):
@@ -194,7 +232,7 @@ class Collectors:
     async def joined(self) -> Snapshot:
         """The state of all as one."""
         found = await asyncio.gather(*(collector.status() for collector in self.of.values()))
-        return joined(dict(zip(self.of, found, strict=True)), [each.former for each in self.of.values()])
+        return joined(dict(zip(self.of, found, strict=True)), {name: each.former for name, each in self.of.items()})
 
     async def _announce(self, on_state: OnState) -> None:
         pause_s, first = ANNOUNCE_EVERY_S, next(iter(self.of.values()))

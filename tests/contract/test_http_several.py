@@ -1,255 +1,259 @@
-"""Several exchanges under one HTTP process: what `/live` tells of each, and what `/spread` makes of their prices."""
+"""The routes of a service that collects from several exchanges: what each is about, and what is told of which."""
 
 from __future__ import annotations
 
 import json
-import sys
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
 from msgspec import structs
 
-from data_collector.api.live.feed import VIEWERS_MAX
-from data_collector.model.keys import Channel
-from data_collector.model.status import Snapshot
-from data_collector.model.wire import trade_json
-from tests.contract.event_stream import EventClient, looking_on
-from tests.contract.http_service import FAKE, HttpService, environment, started, write_snapshot
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
+from data_collector.model.status import AuditStatus, RuleStatus, Sample, Snapshot, ValidationStatus
+from data_collector.model.subscriptions import ChangeStatus, Present
+from data_collector.model.wire import gap_json, trade_json
+from tests.contract.http_service import Answer, HttpService, running_several, write_snapshot
 from tests.integration.waiting import until
-from tests.market import trade
+from tests.market import NOON_MS, trade
 
-pytestmark = pytest.mark.parametrize("store_address", ["valkey"], indirect=True, scope="session")
-"""The commands are those of other readers, which are tested on every server."""
+AT = "2024-01-01T12:30:00.000+00:00"
+SYMBOLS = {"binance": ["BTCUSDT", "ETHUSDT"], "coinbase": ["BTC-USD", "ETHUSDT"], "kraken": ["BTC/USD"]}
+"""One name is that of a market at two of them."""
 
-SYMBOLS = {"binance": ["BTCUSDT", "BTCUSD"], "kraken": ["BTC/USD", "ETH/USD"], "coinbase": ["BTC-USD"]}
-PREFIXES = {"binance": "", "kraken": "kraken:", "coinbase": "coinbase:"}
-CHANNELS: list[Channel] = ["trade", "ticker"]
-
-SERVE = """
-import sys
-from pathlib import Path
-from data_collector.api import create_app
-from data_collector.api.app import serve_on
-from data_collector.api.collectors import SeveralExchanges
-from data_collector.settings import load_settings
-from data_collector.web.serving import base_url, listen
-settings = load_settings(env_file=None)
-of = {name: load_settings(env_file=None, exchange=name) for name in settings.exchanges}
-commands = {name: [*sys.argv[1:], name] for name in of}
-app = create_app(settings, several=SeveralExchanges(of, commands, Path.cwd()))
-listener = listen(settings.host, settings.port)
-print(base_url(listener), flush=True)
-raise SystemExit(serve_on(listener, app))
-"""
+PREFIXES = {"binance": "", "coinbase": "coinbase:", "kraken": "kraken:"}
+STATES = (
+    "/health", "/health/live", "/health/ready", "/metrics", "/metrics/prometheus", "/status", "/validation",
+    "/subscriptions",
+)  # fmt: skip
+OF_A_GAP = ("KRAKEN:btc/usd-trade-2", "kraken%3ABTC%2FUSD-trade-2", "BTC/USD-trade-2?exchange=Kraken")
 
 
-def snapshot_of(exchange: str, address: str) -> Snapshot:
-    return Snapshot(
-        condition="healthy", collector_running=True, symbols=SYMBOLS[exchange], intervals=["1m"], channels=CHANNELS,
-        store_url=address, exchange=exchange, key_prefix=PREFIXES[exchange],
+def snapshots_of(address: str) -> dict[str, Snapshot]:
+    """Of the n-th collector, n times what the first has counted."""
+    usual = Snapshot(
+        condition="healthy", ready=True, collector_running=True, intervals=["1m"], channels=["trade", "ticker"],
+        store_url=address, redis_url=address, samples=[Sample("data_collector_store_up", 1)],
     )  # fmt: skip
+    found = {}
+    for number, (name, symbols) in enumerate(SYMBOLS.items(), start=1):
+        rule = RuleStatus(
+            "trade", "price_positive", "critical", "The price.", "shipped", gated=True, broken=number,
+            broken_in_audit=2 * number,
+        )  # fmt: skip
+        audit = AuditStatus("running", rows={"trade": number}, waiting=number, next_seconds=float(number))
+        suites = {"trade": "same", "kline": name}
+        found[name] = structs.replace(
+            usual, symbols=symbols, exchange=name, key_prefix=PREFIXES[name], messages_received=10 * number,
+            messages_validated=9 * number, messages_in_flight=number,
+            subscriptions=ChangeStatus(present=Present(symbols, ["1m"], ["trade"], [], changed=False)),
+            validation=ValidationStatus(suites, [f"a fault of {name}"], [rule], audit),
+        )  # fmt: skip
+    return found
 
 
 @pytest.fixture(scope="module")
 def one_service(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpService]:
-    folder = tmp_path_factory.mktemp("several")
-    for exchange in SYMBOLS:
-        (folder / exchange).mkdir()
-        write_snapshot(folder / exchange, snapshot_of(exchange, address))
-    variables = environment(
-        EXCHANGES=",".join(SYMBOLS), REDIS_URL=address, VAR_DIR=str(folder / "var"), SYMBOLS="BTCUSDT",
-        KRAKEN_SYMBOLS="BTC/USD", COINBASE_SYMBOLS="BTC-USD",
-    )  # fmt: skip
-    with started([sys.executable, "-c", SERVE, sys.executable, str(FAKE)], folder, variables) as process:
-        assert process.stdout is not None
-        service = HttpService(process, process.stdout.readline().strip(), folder)
-        until(lambda: service.get("/health").json["status"] == "healthy", "three collectors")
+    with running_several(tmp_path_factory.mktemp("http"), snapshots_of(address), REDIS_URL=address) as service:
+        until(lambda: service.get("/health/ready").status == 200)
         yield service
 
 
 @pytest.fixture
-def service(one_service: HttpService, store: redis.Redis, address: str) -> HttpService:
-    for exchange in SYMBOLS:
-        write_snapshot(one_service.folder / exchange, snapshot_of(exchange, address))
-    # A viewer of the test before may not have been missed yet.
-    until(lambda: one_service.get("/metrics/prometheus").text.count("data_collector_live_viewers{") == 3)
+def service(one_service: HttpService, store: redis.Redis) -> HttpService:
+    """Three trades of each symbol, of which the second is in quarantine and its gap."""
+    for number, (name, symbols) in enumerate(SYMBOLS.items()):
+        prefix = PREFIXES[name]
+        for symbol in symbols:
+            for trade_id in (1, 3):
+                content = trade_json(trade(trade_id, symbol=symbol), json.dumps(symbol))
+                store.xadd(f"{prefix}trades:{symbol}", {"data": content}, id=f"{NOON_MS}-{trade_id}")
+            gap = gap_json(Key("trade", symbol), Gap(2, 2, 1, "refused", ()), f"2024-01-01T12:3{number}:00.000+00:00")
+            store.xadd(f"{prefix}gaps:{symbol}", {"data": gap})
+            store.hset(f"{prefix}latest:{symbol}", mapping={"price": f"{number}.10", "timestamp": AT})
+        store.xadd(f"{prefix}quarantine:{symbols[0]}", {"data": "{}", "at": AT, "why": "[]"}, id=f"{number + 1}-0")
+        store.xadd(f"{prefix}quarantine:unknown", {"data": name, "at": AT, "why": "[]"}, id=f"{number + 1}-1")
     return one_service
 
 
-def put_latest(store: redis.Redis, key: str, price: str, age_s: float = 0.0, **more: str) -> None:
-    """As the collector writes it; `age_s` is of the price."""
-    for name, text in ({"price": price, "timestamp": before(age_s), "volume": "1.5"} | more).items():
-        store.hset(key, name, text)
+def detail(answer: Answer) -> tuple[int, str]:
+    return answer.status, str(answer.json["detail"])
 
 
-def before(age_s: float) -> str:
-    return (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat(timespec="milliseconds")
-
-
-def ms_before(age_s: float) -> str:
-    return str(round((datetime.now(UTC).timestamp() - age_s) * 1000))
-
-
-def events_of(viewer: EventClient, count: int) -> list[tuple[str, object]]:
-    """Name and exchange of the next ones."""
-    found = []
-    for _ in range(count):
-        event = viewer.next()
-        found.append((event.name, event.data["exchange"]))
+def rows(answer: Answer, name: str) -> list[dict[str, object]]:
+    assert answer.status == 200, answer.text
+    found: list[dict[str, object]] = json.loads(answer.body)[name]
     return found
 
 
-def spread(service: HttpService, query: str = "base=btc&quote=usd") -> dict[str, dict[str, object]]:
-    """Its rows by symbol."""
-    answer = service.get(f"/spread?{query}")
-    assert answer.status == 200, answer.text
-    rows = json.loads(answer.text, parse_float=str)["rows"]
-    return {row["symbol"]: row for row in rows}
+EVERY = [(name, symbol) for name, symbols in SYMBOLS.items() for symbol in symbols]
+LISTS = [("/latest", "records"), ("/completeness", "symbols"), ("/gaps", "gaps"), ("/validation/errors", "errors")]
 
 
-def test_one_connection_tells_of_all_and_every_event_of_which(service: HttpService, store: redis.Redis) -> None:
-    put_latest(store, "latest:BTCUSDT", "45180.50")
-    put_latest(store, "kraken:latest:BTC/USD", "45181.1")
-    with looking_on(service) as viewer:
-        hellos = [viewer.first("hello") for _ in SYMBOLS]
-        told = set(events_of(viewer, 12))
-
-    assert [(hello["exchange"], hello["symbols"]) for hello in hellos] == list(SYMBOLS.items())
-    assert all(hello["exchanges"] == list(SYMBOLS) for hello in hellos)
-    assert told >= {("state", exchange) for exchange in SYMBOLS} | {("prices", "binance"), ("prices", "kraken")}
-
-
-def test_connection_of_one_exchange_tells_of_no_other(service: HttpService, store: redis.Redis) -> None:
-    put_latest(store, "latest:BTCUSDT", "45180.50")
-    put_latest(store, "kraken:latest:BTC/USD", "45181.1")
-    with looking_on(service, "exchange=kraken") as viewer:
-        prices = viewer.first("prices")
-        others = {exchange for _, exchange in events_of(viewer, 6)}
-
-    assert prices["exchange"] == "kraken"
-    assert str(prices["rows"]).startswith("[['BTC/USD', '45181.1'")
-    assert others == {"kraken"}
-
-
-def test_symbol_with_its_exchange_brings_its_trades_on_the_connection_of_all(
-    service: HttpService, store: redis.Redis
+@pytest.mark.parametrize(("path", "name"), LISTS)
+def test_without_an_exchange_lists_are_of_all_and_each_entry_names_its_own(
+    service: HttpService, path: str, name: str
 ) -> None:
-    for number in (7, 8):
-        content = trade_json(trade(number, symbol="BTC/USD"), json.dumps("BTC/USD"))
-        store.xadd("kraken:trades:BTC/USD", {"data": content}, id=f"{ms_before(1)}-{number}")
-    with looking_on(service, "symbol=kraken:BTC/USD&interval=1m") as viewer:
-        tape = viewer.first("tape")
-        told = {exchange for _, exchange in events_of(viewer, 9)}
-    assert (tape["exchange"], tape["symbol"]) == ("kraken", "BTC/USD")
-    assert told == set(SYMBOLS)
-    assert service.get("/live?symbol=kraken:BTCUSDT").status == 404
-    assert service.get("/live?symbol=kraken:BTC/USD&exchange=binance").status == 404
+    told = [(row["exchange"], row["symbol"]) for row in rows(service.get(path), name)]
+
+    if name == "errors":
+        first = [(exchange, symbol) for exchange, (symbol, *_) in SYMBOLS.items()]
+        assert told == [pair for e, s in reversed(first) for pair in ((e, "unknown"), (e, s))], "newest first"
+    else:
+        assert sorted(told) == sorted(EVERY)
 
 
-def test_viewers_of_all_exchanges_share_the_places(service: HttpService) -> None:
-    with ExitStack() as viewers:
-        for number in range(VIEWERS_MAX):
-            query = f"exchange={list(SYMBOLS)[number % 3]}"
-            assert viewers.enter_context(looking_on(service, query)).next().name == "hello"
-
-        assert service.get("/live?exchange=kraken").status == 503
-        assert service.get("/health").status == 200
-
-
-def test_spread_is_of_the_first_that_is_fresh_with_the_digits_of_each(service: HttpService, store: redis.Redis) -> None:
-    put_latest(store, "latest:BTCUSD", "45000.10000000", bid_price="45000.00000000", event_ms=ms_before(2))
-    put_latest(store, "kraken:latest:BTC/USD", "45004.5")
-    put_latest(store, "coinbase:latest:BTC-USD", "44995.59")
-
-    page = service.get("/spread?base=BTC&quote=USD")
-    rows = spread(service)
-
-    assert list(rows) == ["BTCUSD", "BTC/USD", "BTC-USD"]
-    assert (page.json["reference"], page.json["reference_symbol"]) == ("binance", "BTCUSD")
-    assert [row["last"] for row in rows.values()] == ["45000.10000000", "45004.5", "44995.59"]
-    assert [row["difference_bp"] for row in rows.values()] == ["0.0", "0.98", "-1.0"]
-    assert (rows["BTCUSD"]["bid"], rows["BTCUSD"]["ask"]) == ("45000.00000000", None)
-    assert 2 <= float(str(rows["BTCUSD"]["quoted_seconds_ago"])) < 60
-    assert rows["BTC/USD"]["quoted_seconds_ago"] is None
+@pytest.mark.parametrize(("path", "name"), LISTS)
+def test_with_an_exchange_lists_are_as_where_it_is_alone(service: HttpService, path: str, name: str) -> None:
+    for exchange in ("kraken", "KRAKEN"):
+        found = rows(service.get(f"{path}?exchange={exchange}"), name)
+        assert {row["symbol"] for row in found} <= {"BTC/USD", "unknown"}
+        assert found
+        assert not any("exchange" in row for row in found)
+        assert all(str(row["id"])[:6] != "kraken" for row in found if "id" in row)
 
 
-@pytest.mark.parametrize("age_s", [31.0, -31.0], ids=["old", "ahead of our clock"])
-def test_price_of_another_time_is_stale_and_no_reference(
-    service: HttpService, store: redis.Redis, age_s: float
-) -> None:
-    put_latest(store, "latest:BTCUSD", "45000.1", age_s)
-    put_latest(store, "kraken:latest:BTC/USD", "45004.5")
+def test_pages_of_completeness_go_through_all(service: HttpService) -> None:
+    """Two exchanges have a symbol of the same name."""
+    more, told = "", []
+    while True:
+        page = service.get(f"/completeness?limit=1{more}")
+        told += [(row["exchange"], row["symbol"]) for row in rows(page, "symbols")]
+        if page.json["next_cursor"] is None:
+            break
+        more = f"&cursor={page.json['next_cursor']}"
 
-    rows = spread(service)
-
-    assert [(row["stale"], row["difference_bp"]) for row in rows.values()] == [
-        (True, None), (False, "0.0"), (True, None),
-    ]  # fmt: skip
-    assert rows["BTCUSD"]["last"] == "45000.1"
-    assert service.get("/spread?base=BTC&quote=USD").json["reference"] == "kraken"
-    assert (float(str(rows["BTCUSD"]["age_seconds"])) > 0) == (age_s > 0)
+    assert told == EVERY
+    assert detail(service.get("/completeness?cursor=kraken:BTC/USD&exchange=kraken"))[0] == 422
 
 
-def test_price_of_an_exchange_that_is_not_collected_now_is_stale(
-    service: HttpService, store: redis.Redis, address: str
-) -> None:
-    put_latest(store, "latest:BTCUSD", "45000.1")
-    put_latest(store, "kraken:latest:BTC/USD", "45004.5")
-    stopped = structs.replace(snapshot_of("binance", address), collector_running=False)
-    write_snapshot(service.folder / "binance", stopped)
+def test_ids_of_gaps_lead_to_them(service: HttpService) -> None:
+    found = rows(service.get("/gaps"), "gaps")
 
-    until(lambda: spread(service)["BTCUSD"]["stale"] is True, "a stale row")
-
-    assert spread(service)["BTC/USD"]["difference_bp"] == "0.0"
-
-
-def test_market_without_a_ticker_is_told_by_its_newest_trade(service: HttpService, store: redis.Redis) -> None:
-    """`latest:` is kept by tickers: without them nothing writes it, and one that was left is of another time."""
-    now_ms = int(ms_before(0))
-    for key, symbol in (("kraken:trades:BTC/USD", "BTC/USD"), ("coinbase:trades:BTC-USD", "BTC-USD")):
-        content = trade_json(trade(9, symbol=symbol, price="45010.70", time_ms=now_ms), json.dumps(symbol))
-        store.xadd(key, {"data": content}, id=f"{now_ms}-9")
-    store.hset("coinbase:latest:BTC-USD", mapping={"price": "1.5", "timestamp": before(3600), "bid_price": "1.4"})
-
-    rows = spread(service)
-
-    for symbol in ("BTC/USD", "BTC-USD"):
-        assert (rows[symbol]["last"], rows[symbol]["stale"], rows[symbol]["difference_bp"]) == (
-            "45010.70", False, "0.0",
-        )  # fmt: skip
+    assert [row["exchange"] for row in found] == ["kraken", *["coinbase"] * 2, *["binance"] * 2], "newest first"
+    for row in found:
+        story = service.get(f"/gaps/{row['id']}")
+        assert story.status == 200, row["id"]
+    ids = {str(row["id"]) for row in found}
+    assert {"BTCUSDT-trade-2", "kraken:BTC%2FUSD-trade-2", "coinbase:ETHUSDT-trade-2"} <= ids
+    assert [row["id"] for row in rows(service.get("/gaps?limit=1"), "gaps")] == ["kraken:BTC%2FUSD-trade-2"]
 
 
-def test_bid_and_ask_are_of_the_newer_of_quote_and_ticker(service: HttpService, store: redis.Redis) -> None:
-    put_latest(store, "latest:BTCUSD", "45000.1", bid_price="44999.0", ask_price="45001.0", event_ms=ms_before(20))
-    store.hset("quote:BTCUSD", mapping={"bid": "45000.00", "ask": "45000.20", "timestamp": before(10)})
-    put_latest(store, "kraken:latest:BTC/USD", "45004.5", bid_price="45004.4", event_ms=ms_before(10))
-    store.hset("kraken:quote:BTC/USD", mapping={"bid": "1.0", "ask": "2.0", "timestamp": before(3600)})
-
-    rows = spread(service)
-
-    assert (rows["BTCUSD"]["bid"], rows["BTCUSD"]["ask"]) == ("45000.00", "45000.20")
-    assert (rows["BTC/USD"]["bid"], rows["BTC/USD"]["ask"]) == ("45004.4", None)
-    for row in (rows["BTCUSD"], rows["BTC/USD"]):
-        assert 10 <= float(str(row["quoted_seconds_ago"])) < 20
+@pytest.mark.parametrize("gap_id", OF_A_GAP)
+def test_gap_is_found_by_either_name_in_any_case(service: HttpService, gap_id: str) -> None:
+    assert service.get(f"/gaps/{gap_id}").status == 200
 
 
-def test_what_is_no_price_leaves_the_others(service: HttpService, store: redis.Redis) -> None:
-    store.set("latest:BTCUSD", "a stranger's")
-    put_latest(store, "kraken:latest:BTC/USD", "NaN")
-    put_latest(store, "coinbase:latest:BTC-USD", "44995.59")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/trades/{}", "/klines/{}", "/latest/{}", "/gaps/{}-trade-2", "/completeness?symbol={}", "/gaps?symbol={}",
+        "/validation/errors?symbol={}",
+    ],
+)  # fmt: skip
+def test_each_route_knows_the_exchange_of_a_symbol_or_says_what_is_wrong(service: HttpService, path: str) -> None:
+    with_exchange = "&" if "?" in path else "?"
 
-    rows = spread(service)
+    for name in ("kraken:BTC/USD", "Kraken:btc%2Fusd", "binance:btcusdt", "coinbase:ETHUSDT"):
+        assert service.get(path.format(name)).status == 200, name
+    assert detail(service.get(path.format("mtgox:BTC/USD"))) == (
+        404, "mtgox is not collected here; these are: binance, coinbase, kraken.",
+    )  # fmt: skip
+    assert detail(service.get(f"{path.format('kraken:BTC/USD')}{with_exchange}exchange=binance")) == (
+        422, "The request names binance and kraken: name one exchange.",
+    )  # fmt: skip
+    assert service.get(f"{path.format('kraken:BTC/USD')}{with_exchange}exchange=KRAKEN").status == 200
+    if "trade-2" not in path:
+        status, sentence = detail(service.get(path.format("BTC/USD")))
+        assert (status, "kraken:BTC/USD" in sentence) == (404, True), sentence
 
-    assert [(row["last"], row["stale"]) for row in rows.values()] == [
-        (None, True), (None, True), ("44995.59", False),
-    ]  # fmt: skip
+
+def test_symbol_that_two_exchanges_have_is_the_first_ones_without_a_name(service: HttpService) -> None:
+    found = {name: service.get(f"/latest/{name}ETHUSDT").json["price"] for name in ("", "binance:", "coinbase:")}
+
+    assert found == {"": 0.1, "binance:": 0.1, "coinbase:": 1.1}
+    assert service.get("/trades/ETHUSDT?exchange=coinbase").headers["Link"] is None
 
 
-def test_quotes_are_different_moneys_unless_asked(service: HttpService, store: redis.Redis) -> None:
-    assert list(spread(service, "base=BTC&quote=USDT")) == ["BTCUSDT"]
-    assert list(spread(service, "base=BTC&quote=USD,USDT")) == ["BTCUSDT", "BTCUSD", "BTC/USD", "BTC-USD"]
-    assert list(spread(service, "base=BTC&quote=USD,USDT&exchange=kraken")) == ["BTC/USD"]
-    assert service.get("/spread?base=BTC&quote=EUR").status == 404
+@pytest.mark.parametrize("path", STATES)
+def test_two_exchanges_in_one_question_are_refused(service: HttpService, path: str) -> None:
+    assert service.get(f"{path}?exchange=binance&exchange=kraken").status == 422
+    assert service.get(f"{path}?exchange=mtgox").status == 404
+    assert service.get(f"{path}?exchange=KRAKEN").status == 200
+
+
+def test_validation_is_of_all_and_of_each(service: HttpService) -> None:
+    whole, one = service.get("/validation").json, service.get("/validation?exchange=coinbase").json
+
+    assert whole["suites"] == {
+        "trade": "same", "kline": "binance", "coinbase:kline": "coinbase", "kraken:kline": "kraken",
+    }  # fmt: skip
+    assert whole["faults"] == [f"{name}: a fault of {name}" for name in SYMBOLS]
+    (rule,) = rows(service.get("/validation"), "rules")
+    assert (rule["broken"], rule["broken_in_audit"]) == (6, 12)
+    audit = whole["audit"]
+    assert isinstance(audit, dict)
+    assert (audit["rows"], audit["waiting"], audit["next_seconds"]) == ({"trade": 6}, 6, 1.0)
+    each = whole["exchanges"]
+    assert isinstance(each, dict)
+    assert list(each) == list(SYMBOLS)
+    assert each["coinbase"] == one
+    assert "exchanges" not in one
+
+
+def counters(service: HttpService) -> tuple[int, ...]:
+    """Received, validated, refused, in flight."""
+    metrics = service.get("/metrics").json
+    names = ("messages_received", "messages_validated", "validation_errors", "messages_in_flight")
+    found = tuple(int(str(metrics[name])) for name in names)
+    assert found[0] == sum(found[1:])
+    text = service.get("/metrics/prometheus").text
+    (total,) = (line for line in text.splitlines() if line.startswith("data_collector_messages_received_total"))
+    assert int(float(total.split()[1])) == found[0]
+    return found
+
+
+def test_counters_do_not_fall_when_a_collector_ends_with_messages_in_flight(service: HttpService, address: str) -> None:
+    """It is started again, counts from nothing, and receives what it had lost."""
+    folder, usual = service.folder / "kraken", snapshots_of(address)["kraken"]
+    before = counters(service)
+    assert before == (60, 54, 0, 6)
+    begun = structs.replace(usual, messages_received=0, messages_validated=0, messages_in_flight=0)
+    write_snapshot(folder, begun)
+    pid = int((folder / "pid").read_text())
+
+    os.kill(pid, signal.SIGKILL)
+
+    until(lambda: service.get("/health?exchange=kraken").status == 503)
+    assert counters(service) == before
+    until(lambda: service.get("/health").status == 200 and int((folder / "pid").read_text()) != pid)
+    assert counters(service) == before
+    write_snapshot(folder, structs.replace(begun, messages_received=2, messages_validated=1, messages_in_flight=1))
+    until(lambda: counters(service) == (60, 55, 0, 5))
+    write_snapshot(folder, structs.replace(begun, messages_received=9, messages_validated=7, validation_errors=2))
+    until(lambda: counters(service) == (66, 61, 2, 3))
+    write_snapshot(folder, usual)
+
+
+def test_orders_name_their_exchange_once_and_the_answer_tells_it(service: HttpService) -> None:
+    json_body = {"Content-Type": "application/json"}
+
+    def put(path: str, body: object) -> Answer:
+        return service.request("PUT", path, headers=json_body, body=json.dumps(body).encode())
+
+    stop = {"action": "stop", "exchange": "Kraken"}
+    assert service.control(stop).json == {"status": "stopped", "exchange": "kraken"}
+    assert service.get("/health").json["reasons"] == ["kraken: stopped by operator"]
+    assert service.control({"action": "start", "exchange": "kraken"}).json["exchange"] == "kraken"
+    assert service.control({"action": "start"}).json == {"status": "started", "exchange": "binance"}
+    for answer in (
+        service.request("POST", "/control?exchange=binance", headers=json_body, body=json.dumps(stop).encode()),
+        put("/subscriptions?exchange=binance", {"symbols": ["BTC/USD"], "exchange": "kraken"}),
+    ):
+        assert detail(answer) == (422, "The request names binance and kraken: name one exchange.")
+    assert detail(put("/subscriptions", {"symbols": ["BTC"], "exchange": "mtgox"}))[0] == 404
+    assert service.get("/subscriptions?exchange=coinbase").json["exchange"] == "coinbase"
+    assert service.get("/subscriptions").json["exchange"] == "binance"
