@@ -77,6 +77,9 @@ def test_answers_and_panels_say_what_the_feed_says(page: Watched) -> None:
         page.expect_text(f"{card} .figure", figure)
         page.expect_text(f"{card} .reason", reason)
     page.expect_text("#spoken", "Live: Yes. Complete: Yes. Valid: Yes.")
+    for several in ("#exchanges", "#spread"):
+        expect(page.page.locator(several)).to_be_hidden()
+    assert page.page.url.endswith("/#BTCUSDT/1m")
     row = "#symbols tr[data-symbol=BTCUSDT]"
     for text in ("107.50", "+2.31 %", "1.23K"):
         page.expect_text(row, text)

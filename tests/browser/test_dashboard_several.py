@@ -62,17 +62,6 @@ def switch(page: Watched, exchange: str) -> None:
     page.page.locator("#exchanges").get_by_role("button", name=exchange).click()
 
 
-def test_one_exchange_has_neither_switch_nor_spread(browser: Browser) -> None:
-    with scripted(Script()) as service, opened(browser, service.url) as page:
-        page.expect_text("#tape", "Sell")
-
-        expect(page.page.locator("#exchanges")).to_be_hidden()
-        expect(page.page.locator("#spread")).to_be_hidden()
-        page.expect_text("#live .reason", re.compile("^The newest came"))
-        assert page.page.url.endswith("/#BTCUSDT/1m")
-        assert not [query for query in service.asked if "exchange" in query]
-
-
 def test_switch_shows_the_other_exchange_and_keeps_it_in_the_address(page: Watched, several: ScriptedService) -> None:
     page.expect_text("#chart-text", "BTCUSDT, interval 1m, the last of")
     assert page.page.url.endswith("/?exchange=binance#BTCUSDT/1m")
@@ -181,52 +170,24 @@ def test_exchange_of_the_address_that_is_not_collected_is_told(browser: Browser,
         expect(page.page.locator("#reasons")).to_be_hidden()
 
 
-def test_base_and_quote_are_seen_in_every_way_of_writing(page: Watched) -> None:
-    """A joined name may be cut in two ways: what other exchanges write with a sign decides."""
-    found = page.page.evaluate(
-        """async (symbols) => {
-          const { pairOf } = await import("/assets/pair.js");
-          return symbols.map(([symbol, known]) => Object.values(pairOf(symbol, known) ?? {}).join(" "));
-        }""",
-        [
-            ["BTC/USD", []], ["BTC-USD", []], ["BTCUSDT", []], ["BTCFDUSD", []], ["ETHBTC", []],
-            ["DOTUSD", ["DOT/EUR"]], ["DOTUSD", ["DOT-USD"]], ["BTCPLN", ["ETH/PLN"]], ["USDT", []],
-            ["BTC-USD-PERP", []],
-        ],
-    )  # fmt: skip
-
-    assert found == [
-        "BTC USD", "BTC USD", "BTC USDT", "BTC FDUSD", "ETH BTC", "DOT USD", "DOT USD", "BTC PLN", "", "",
-    ]  # fmt: skip
-
-
-def test_phone_has_room_for_switch_and_spread(browser: Browser, several: ScriptedService) -> None:
-    several.script.others[0].running = False
-    with opened(browser, several.url, size=PHONE) as page:
-        page.expect_text("#exchanges", "kraken not live")
-        page.page.locator("#spread").scroll_into_view_if_needed()
-        page.expect_text("#spread-rows", "45,004.50")
-
-        assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0
-        box = "document.querySelector('#spread .scroller')"
-        assert page.number(f"{box}.scrollWidth - {box}.clientWidth") <= 0
-
-
-@pytest.mark.parametrize(("size", "scheme"), [(DESK, "light"), (DESK, "dark"), (PHONE, "dark")])
-def test_axe_finds_no_fault(
+@pytest.mark.parametrize(("size", "scheme"), [(DESK, "light"), (PHONE, "dark")])
+def test_everything_has_room_and_axe_finds_no_fault(
     browser: Browser, several: ScriptedService, size: tuple[int, int], scheme: Literal["light", "dark"]
 ) -> None:
-    found = find_spec("axe_playwright_python")
-    if found is None or found.origin is None:
-        pytest.skip("axe-playwright-python, which brings axe-core, is not installed")
     several.script.others[0].running = False
     with opened(browser, several.url, size=size, scheme=scheme) as page:
         page.page.locator("#spread").scroll_into_view_if_needed()
         page.page.get_by_label("USD and USDT as one quote").check()
         page.expect_text("#spread-rows", "stale")
         page.expect_text("#exchanges", "kraken not live")
-        page.page.evaluate((Path(found.origin).parent / "axe.min.js").read_text())
+        assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0
+        table = "document.querySelector('#spread .scroller')"
+        assert page.number(f"{table}.scrollWidth - {table}.clientWidth") <= 0
 
+        found = find_spec("axe_playwright_python")
+        if found is None or found.origin is None:
+            pytest.skip("axe-playwright-python, which brings axe-core, is not installed")
+        page.page.evaluate((Path(found.origin).parent / "axe.min.js").read_text())
         assert page.page.evaluate("axe.run().then(({ violations }) => violations.map(({ id }) => id))") == []
 
 
