@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -12,11 +11,9 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from data_collector.embedded.peer import free_port
-from tests.browser.real_service import serving
+from tests.browser.real_service import three_exchanges
 from tests.browser.scripted_service import Script, ScriptedService, scripted
 from tests.browser.watched_page import DESK, PHONE, Watched, opened
-from tests.integration.processes import exchange
 from tests.integration.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -193,27 +190,19 @@ def test_everything_has_room_and_axe_finds_no_fault(
 
 def test_page_follows_three_collectors_of_a_real_service(browser: Browser, tmp_path: Path) -> None:
     """Switched to and fro: the prices of each, and the rows of all."""
-    protocols = [word for name in ("binance", "kraken", "coinbase") for word in ("--exchange", name)]
-    with exchange(tmp_path, *protocols, "--trades-per-s", "20", symbols="BTCUSDT,BTCUSD") as market:
-        ports = json.loads((tmp_path / "ports.json").read_text())
-        addresses = {name: url for name, url in ports.items() if name.startswith(("kraken_", "coinbase_"))}
-        settings = addresses | {
-            "exchanges": "binance,kraken,coinbase", "symbols": "BTCUSDT", "kraken_symbols": "BTC/USD",
-            "coinbase_symbols": "BTC-USD",
-        }  # fmt: skip
-        with serving(tmp_path / "service", market, free_port(), **settings) as url, opened(browser, url) as page:
-            for card in ("#live", "#complete", "#valid"):
-                page.expect_text(f"{card} .answer", "Yes")
-            for name, symbol in (("kraken", "BTC/USD"), ("coinbase", "BTC-USD"), ("binance", "BTCUSDT")):
-                switch(page, name)
-                page.expect_text("#chart-title", symbol)
-                page.expect_text("#tape", re.compile("Buy|Sell"))
-                expect_another_price(page, symbol)
-            page.page.locator("#spread").scroll_into_view_if_needed()
-            page.page.get_by_label("USD and USDT as one quote").check()
-            expect(page.page.locator("#spread-rows tr")).to_have_count(3)
-            for name in ("binance BTCUSDT", "kraken BTC/USD", "coinbase BTC-USD"):
-                page.expect_text("#spread-rows", name)
+    with three_exchanges(tmp_path) as url, opened(browser, url) as page:
+        for card in ("#live", "#complete", "#valid"):
+            page.expect_text(f"{card} .answer", "Yes")
+        for name, symbol in (("kraken", "BTC/USD"), ("coinbase", "BTC-USD"), ("binance", "BTCUSDT")):
+            switch(page, name)
+            page.expect_text("#chart-title", symbol)
+            page.expect_text("#tape", re.compile("Buy|Sell"))
+            expect_another_price(page, symbol)
+        page.page.locator("#spread").scroll_into_view_if_needed()
+        page.page.get_by_label("USD and USDT as one quote").check()
+        expect(page.page.locator("#spread-rows tr")).to_have_count(3)
+        for name in ("binance BTCUSDT", "kraken BTC/USD", "coinbase BTC-USD"):
+            page.expect_text("#spread-rows", name)
 
 
 def expect_another_price(page: Watched, symbol: str) -> None:

@@ -118,10 +118,14 @@ function begin() {
 function showExchange() {
   begin();
   const { hello } = exchanges.now;
-  if (hello !== null) {
-    describe(hello);
-    choose(allowedFocus(hello));
+  const allowed = hello && allowedFocus(hello);
+  if (allowed === null) {
+    // There is nothing to show of it yet, and nothing of the one before may stay.
+    location.assign(`?${new URLSearchParams({ exchange: exchanges.shown })}`);
+    return;
   }
+  describe(hello);
+  choose(allowed);
 }
 
 // A market of the spread.
