@@ -344,7 +344,10 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
         "Files and sockets that the collector process may still open; absent without a limit",
     ],
     Annotated[Literal["data_collector_start_time_seconds"], "When the collector process started, as Unix time"],
-    Annotated[Literal["data_collector_live_viewers"], "Viewers that look on at /live now"],
+    Annotated[
+        Literal["data_collector_live_viewers"],
+        "Viewers that look on at /live now; of several exchanges, one who looks at all counts at each",
+    ],
     Annotated[Literal["data_collector_memory_up"], "1 while Market Memory can be asked; absent where it is off"],
     Annotated[Literal["data_collector_memory_candles"], "Candles that Market Memory can be asked about"],
     Annotated[Literal["data_collector_memory_resident_bytes"], "Memory of the process of Market Memory"],
