@@ -200,7 +200,9 @@ class KlineRepair:
             if now >= hole.next_s and series.pass_refused() is not None:
                 # No good copy of what was refused has come.
                 self._klines.release(series)
-            elif series.is_beginning and held_ms is not None and now - hole.overdue_s >= FIRST_S:
+            elif held_ms is not None and now - hole.overdue_s >= FIRST_S and series.is_beginning(
+                rest_has_answered=hole.asked_past
+            ):  # fmt: skip
                 series.begin_at(held_ms)
                 self._klines.release(series)
             elif now - max(hole.overdue_s, hole.answered_s) >= GAP_DEADLINE_S:
