@@ -104,7 +104,7 @@ class CandleBuilder:
         self.starts_ms = since_ms
 
     def restore(self, interval: str, parts: Sequence[Kline]) -> None:
-        """Klines of a longer interval consist of these, which are whole, up to now: the running one and those before."""
+        """Klines of a longer interval consist of these whole ones up to now: the running one, and those before."""
         if (running := self._sums.get(interval)) is None or None in map(self._candle_of, parts):
             return
         # Looked at before, they have made room for the digits of all.
