@@ -11,6 +11,7 @@ import pytest
 import redis
 from msgspec import structs
 
+from data_collector.client import Client, WrongStore
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.status import AuditStatus, RuleStatus, Sample, Snapshot, ValidationStatus
@@ -47,7 +48,8 @@ def snapshots_of(address: str) -> dict[str, Snapshot]:
         audit = AuditStatus("running", rows={"trade": number}, waiting=number, next_seconds=float(number))
         suites = {"trade": "same", "kline": name}
         found[name] = structs.replace(
-            usual, symbols=symbols, exchange=name, key_prefix=PREFIXES[name], messages_received=10 * number,
+            usual, source=f"the market of {name}", symbols=symbols, exchange=name,
+            key_prefix=PREFIXES[name], messages_received=10 * number,
             messages_validated=9 * number, messages_in_flight=number,
             subscriptions=ChangeStatus(present=Present(symbols, ["1m"], ["trade"], [], changed=False)),
             validation=ValidationStatus(suites, [f"a fault of {name}"], [rule], audit),
@@ -257,3 +259,24 @@ def test_orders_name_their_exchange_once_and_the_answer_tells_it(service: HttpSe
     assert detail(put("/subscriptions", {"symbols": ["BTC"], "exchange": "mtgox"}))[0] == 404
     assert service.get("/subscriptions?exchange=coinbase").json["exchange"] == "coinbase"
     assert service.get("/subscriptions").json["exchange"] == "binance"
+
+
+@pytest.mark.parametrize("exchange", SYMBOLS)
+def test_client_reads_each_exchange_of_one_service(service: HttpService, address: str, exchange: str) -> None:
+    """What the service answers without a name is of the first one."""
+    with Client(address, api=service.url, database="", exchange=exchange) as client:
+        for symbol in SYMBOLS[exchange]:
+            assert len(client.trades(symbol, gaps="mark").read()) == 2
+        assert sorted(client.symbols()) == sorted(SYMBOLS[exchange])
+    with Client(address, api=service.url, database="") as client:
+        symbol = SYMBOLS[exchange][0]
+        assert len(client.trades(f"{exchange}:{symbol}", gaps="mark").read()) == 2
+
+
+def test_client_of_an_exchange_that_a_service_has_not_is_told_which_it_has(service: HttpService, address: str) -> None:
+    sentence = "collects binance,coinbase,kraken, and the client was asked for other: give it one of these as exchange="
+    with (
+        Client(address, api=service.url, database="", exchange="other") as client,
+        pytest.raises(WrongStore, match=sentence),
+    ):
+        client.trades("BTCUSDT").read()
