@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -89,14 +90,22 @@ class Collector:
         """Of a collector that ended by itself, as a shell tells it."""
         self.stopping = False
 
-    async def start(self) -> None:
-        """Start the process, also after one that ended. Raises `OSError` when that cannot be done."""
+    async def start(self, others: Mapping[str, socket.socket] | None = None) -> None:
+        """Start the process, also after one that ended. Raises `OSError` when that cannot be done.
+
+        `others` are sockets that it inherits beside ours, by their flags.
+        """
         self._over.clear()
         self._tasks = self._question = self._subscribed = self.fault = self.exit_code = None
         self._answered_at = float("-inf")
         more = () if self.api_url is None else ("--api", self.api_url)
         self._child = await start_child(
-            (*self._command, *more), SNAPSHOTS, flag="--control-fd", environment=self._environment, stdout=None
+            (*self._command, *more),
+            SNAPSHOTS,
+            flag="--control-fd",
+            environment=self._environment,
+            stdout=None,
+            others=others,
         )
         self._client = ControlClient(self._child.link)
 

@@ -68,8 +68,10 @@ class Contexts(Struct, frozen=True):
             return self.first
         found = self.of.get(exchange.casefold())
         if found is None:
-            told = f"{exchange} is not collected here; these are: {', '.join(self.of)}."
-            raise HTTPException(404, told, {"X-Exchange": ",".join(self.of)})
+            names = ", ".join(self.of)
+            raise HTTPException(
+                404, f"{exchange} is not collected here; these are: {names}.", headers={"X-Exchange": names}
+            )
         return found
 
 
@@ -226,9 +228,11 @@ def demand_here(request: Request, snapshot: Snapshot, text: str) -> str:
 
 def demand_exchange(snapshot: Snapshot, exchange: str | None) -> None:
     """Raise `HTTPException` where a reader names another one than is collected."""
-    if exchange is not None and snapshot.exchange is not None and snapshot.exchange != exchange:
-        told = f"{snapshot.exchange} is collected here, and not {exchange}."
-        raise HTTPException(404, told, {"X-Exchange": snapshot.exchange})
+    if exchange is not None and snapshot.exchange not in (None, exchange):
+        raise HTTPException(
+            404, f"{snapshot.exchange} is collected here, and not {exchange}.",
+            headers={"X-Exchange": snapshot.exchange or ""},
+        )  # fmt: skip
 
 
 SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"

@@ -30,9 +30,6 @@ PIECE_BYTES = 4 * 1024 * 1024
 RANGES_AT_ONCE = 3
 """The HTTP side has four for everybody. One that is given up goes on with a request of its own."""
 
-EXCHANGE = "x-exchange"
-"""Which one an answer is about."""
-
 WARNING = "x-warning"
 """What an answer lacks, because a store is away."""
 
@@ -105,8 +102,8 @@ class Api:
             return replace(answer, body=rows[len(names) :])
         if answer.status == 200 or (answer.status == 404 and NOT_STORED in _detail_of(answer)):
             return answer
-        if answer.status == 404 and EXCHANGE in answer.headers:
-            # Another one than was asked for; whoever asked tells it.
+        if answer.status == 404 and answer.headers.get("x-exchange") not in (None, request.query.get("exchange")):
+            # Whoever asked says so.
             return answer
         raise self._refusal(request, answer)
 

@@ -62,6 +62,11 @@ class Called(Struct, frozen=True):
         return self.api != "" and (self.is_api_named or self.hint != "")
 
 
+def exchange_of(keys: StoreKeys) -> str:
+    """Whose keys these are."""
+    return keys.prefix.rstrip(":") or EXCHANGE
+
+
 def known_symbols(keys: StoreKeys) -> Plan[list[str]]:
     """Those of which there is anything, in the order of the alphabet."""
     scanned = yield from _scanned(f"{keys.prefix}[lst]*:*")
@@ -101,11 +106,6 @@ class Subscribed(Struct):
             return set()
         trades = {TRADES} if "trade" in self.channels else set()
         return {*(self.intervals if "kline" in self.channels else ()), *trades}
-
-
-def exchange_of(keys: StoreKeys) -> str:
-    """Whose they are."""
-    return keys.prefix.rstrip(":") or EXCHANGE
 
 
 def subscribed(keys: StoreKeys, called: Called) -> Plan[Subscribed | None]:
@@ -277,10 +277,10 @@ class Joined:
     def note(self, told: str | None, exchange: str | None) -> Plan[None]:
         """What an answer of the HTTP side tells: from where it collects, and of which exchange. Raises `WrongStore`."""
         if exchange not in (None, self.exchange):
-            given = "one of these as exchange=" if "," in str(exchange) else f"exchange={exchange!r}"
+            names = " or ".join(map(repr, str(exchange).split(", ")))
             raise WrongStore(
                 f"The collector at {self._called.api} (DATA_COLLECTOR_API) collects {exchange}, and the client was "
-                f"asked for {self.exchange}: give it {given}, or the api= of another collector."
+                f"asked for {self.exchange}: give it exchange={names}, or the api= of another collector."
             )
         if told in (None, self._told):
             return

@@ -154,9 +154,9 @@ class KlineSeries:
         return -1 if self.due_ms < 0 else self._after(self.due_ms)
 
     def closed_around(self, time_ms: int) -> Kline | None:
-        """The closed kline of that time, while it is remembered."""
-        within = (each.kline for each in self._recent.values() if each.kline.open_ms <= time_ms <= each.kline.close_ms)
-        return next(within, None)
+        """The closed kline of that time, while it waits or is remembered."""
+        closed = (each.kline for each in (*self._recent.values(), *self._held.values()))
+        return next((kline for kline in closed if kline.open_ms <= time_ms <= kline.close_ms), None)
 
     def built_since(self, open_ms: int) -> list[Kline]:
         """Closed klines that were built and opened then or later, while they are remembered."""
@@ -212,11 +212,6 @@ class KlineSeries:
     def begin_at(self, open_ms: int) -> None:
         """Nothing of it is stored yet: the kline that opens then is its first."""
         self.due_ms = open_ms
-
-    @property
-    def is_beginning(self) -> bool:
-        """Whether nothing of it is stored, and the first one is awaited."""
-        return self._starts and self.due_ms >= 0
 
     def begin_anew(self, since_ms: int) -> None:
         """The store has nothing any more: it gets what is remembered, and what is missing before, from `since_ms` on.

@@ -18,7 +18,7 @@ async def test_collector_that_began_empty_goes_on_when_it_is_started_again(tmp_p
     notes = tmp_path / "notes"
     notes.touch()
     command = [sys.executable, "-c", NOTES, str(notes), "--empty", "--folder", "demo"]
-    collector = KeptCollector(load_settings({}, None), command, {})
+    collector = KeptCollector(load_settings({}, None), command, {}, None)
 
     keeping = asyncio.create_task(collector.keep({}, None))
     await until_async(lambda: len(notes.read_text().splitlines()) >= 2, "two starts")
