@@ -108,6 +108,7 @@ def _shown(what: str) -> Iterator[ShowShare]:
 
 
 def _line_now_and_then(what: str) -> ShowShare:
+    typer.echo(f"{what}: asking the exchange for its trades …", err=True)
     told_s = time.monotonic()
 
     def show(share: float, trades: int) -> None:
