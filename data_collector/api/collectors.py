@@ -142,9 +142,11 @@ class KeptCollector(Collector):
         if stopping is not None:
             stopping.cancel()
         self.former = self.former.plus(self._last)
+        # What it measured would look like what is.
         self._last = structs.replace(
-            self._last, messages_received=0, messages_validated=0, validation_errors=0, messages_in_flight=0
-        )
+            self._last, messages_received=0, messages_validated=0, validation_errors=0, messages_in_flight=0,
+            last_message_seconds_ago=None, connections=[], samples=[], histograms=[],
+        )  # fmt: skip
 
     async def _stop_again(self) -> None:
         with contextlib.suppress(Transient):

@@ -229,6 +229,7 @@ def test_counters_do_not_fall_when_a_collector_ends_with_messages_in_flight(serv
 
     until(lambda: service.get("/health?exchange=kraken").status == 503)
     assert counters(service) == before
+    assert 'data_collector_health{exchange="kraken",status="unhealthy"} 1.0' in service.get("/metrics/prometheus").text
     until(lambda: service.get("/health").status == 200 and int((folder / "pid").read_text()) != pid)
     assert counters(service) == before
     write_snapshot(folder, structs.replace(begun, messages_received=2, messages_validated=1, messages_in_flight=1))
@@ -236,6 +237,42 @@ def test_counters_do_not_fall_when_a_collector_ends_with_messages_in_flight(serv
     write_snapshot(folder, structs.replace(begun, messages_received=9, messages_validated=7, validation_errors=2))
     until(lambda: counters(service) == (66, 61, 2, 3))
     write_snapshot(folder, usual)
+
+
+def test_metrics_name_the_exchange_and_a_collector_that_has_ended_leaves_its_health_alone(
+    service: HttpService, address: str
+) -> None:
+    def told() -> dict[str, float]:
+        lines = service.get("/metrics/prometheus").text.splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+    folder = service.folder / "kraken"
+    assert told()['data_collector_exchange_messages_received_total{exchange="coinbase"}'] == 20
+    assert told()['data_collector_store_up{exchange="kraken"}'] == 1
+    (folder / "exit").write_text("70")
+    os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+
+    until(lambda: 'data_collector_store_up{exchange="kraken"}' not in told())
+    page = told()
+    assert page['data_collector_health{exchange="kraken",status="unhealthy"}'] == 1
+    assert page['data_collector_health{exchange="coinbase",status="unhealthy"}'] == 0
+    assert page['data_collector_store_up{exchange="coinbase"}'] == 1
+    whole, one = service.get("/health"), service.get("/health?exchange=kraken")
+    assert (whole.status, one.status) == (503, 503)
+    reasons = whole.json["reasons"]
+    assert isinstance(reasons, list)
+    assert all(reason.startswith("kraken: The collector process has ended") for reason in reasons)
+    assert service.get("/trades/kraken:BTC/USD").json["count"] == 2, "the store has them"
+    assert service.get("/completeness?exchange=kraken").status == 200
+    for answer in (
+        service.get("/subscriptions?exchange=kraken"),
+        service.control({"action": "stop", "exchange": "kraken"}),
+    ):
+        assert detail(answer)[0] == 503
+        assert "has ended with exit code" in detail(answer)[1]
+
+    (folder / "exit").unlink()
+    until(lambda: service.get("/health").status == 200)
 
 
 def test_orders_name_their_exchange_once_and_the_answer_tells_it(service: HttpService) -> None:
