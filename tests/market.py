@@ -8,11 +8,12 @@ from msgspec import structs
 
 from data_collector.model.calendar import LENGTHS_MS
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Ticker, Trade
+from data_collector.venues.discovery import find_venue
 
 EXCHANGE = os.environ.get("TESTED_EXCHANGE", "binance")
 """What tests of readers are about; another one where they run once more (tests.contract.test_other_exchanges)."""
 
-SYMBOL, PREFIX = ("BTCUSDT", "") if EXCHANGE == "binance" else ("BTC/USD", f"{EXCHANGE}:")
+SYMBOL, PREFIX = find_venue(EXCHANGE).default_symbols[0], find_venue(EXCHANGE).key_prefix
 """And what the keys of the store begin with."""
 
 NOON_MS = 1_704_110_400_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,11 @@ from data_collector.venues.discovery import find_venue
 
 RESTART_FIRST_S: Final = 0.5
 RESTART_LONGEST_S: Final = 60.0
+
+HUNG_S: Final = 60.0
+"""One that has not answered for so long will not: it is killed, as whoever asks `/health/live` restarts one alone."""
+
+LOOK_S: Final = 1.0
 
 NOT_AGAIN: Final = "It is not started again, because its settings cannot work: the log says why; mend that and restart."
 
@@ -137,16 +143,38 @@ class KeptCollector(Collector):
 
     async def _serve_once(self) -> None:
         await self.start()
-        stopping = asyncio.create_task(self._stop_again()) if self._is_stopped else None
-        await self.run()
-        if stopping is not None:
-            stopping.cancel()
+        beside = [asyncio.create_task(self._end_hung(), name="silence")]
+        if self._is_stopped:
+            beside.append(asyncio.create_task(self._stop_again(), name="stopping"))
+        try:
+            await self.run()
+        finally:
+            for task in beside:
+                task.cancel()
+        if beside[0].done() and not beside[0].cancelled():
+            self.fault = f"The collector process did not answer for {HUNG_S:g} s and was killed."
         self.former = self.former.plus(self._last)
         # What it measured would look like what is.
         self._last = structs.replace(
             self._last, messages_received=0, messages_validated=0, validation_errors=0, messages_in_flight=0,
             last_message_seconds_ago=None, connections=[], samples=[], histograms=[],
         )  # fmt: skip
+
+    async def _end_hung(self) -> None:
+        assert self._child is not None, "start() comes first"
+        silent_since_s: float | None = None
+        while True:
+            await asyncio.sleep(LOOK_S)
+            # Asked anew each time: if it was this process that was held, the answer is there by now.
+            await self.status()
+            if self.fault is None:
+                silent_since_s = None
+            elif silent_since_s is None:
+                silent_since_s = time.monotonic()
+            elif time.monotonic() - silent_since_s >= HUNG_S:
+                _log.error("collector_hangs", exchange=self.name, pid=self._child.pid, silent_s=HUNG_S)
+                self._child.send_signal(signal.SIGKILL)
+                return
 
     async def _stop_again(self) -> None:
         with contextlib.suppress(Transient):

@@ -155,8 +155,9 @@ class Simulator:
             "running": self.clock.running,
             "connection_attempts": sum(side.streams.attempts for side in self.sides.values()),
             "connections": [
-                {"number": each.number, "combined": each.form.combined, "streams": len(each.streams),
-                 "frames_sent": each.frames_sent} for each in self.connections()
+                {"number": each.number, "exchange": name, "combined": each.form.combined, "streams": len(each.streams),
+                 "frames_sent": each.frames_sent}
+                for name, side in self.sides.items() for each in side.feed.hub.connections.values()
             ],
             "rest_requests": sum(side.rest.requests for side in self.sides.values()),
             "weight_used": self._first.rest.speaker.used,

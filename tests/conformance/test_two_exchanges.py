@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from data_collector.model.venue import Venue
 from data_collector.simulator import EqualTimes, FrameFault, RestFault, Simulator, SimulatorSettings
 from data_collector.simulator.control.actions import Close
 from data_collector.venues.discovery import find_speaker, find_venue
@@ -23,6 +22,7 @@ from tests.conformance.worlds import (
     closed_klines,
     klines_settled,
     stream,
+    symbol_at,
 )
 from tests.integration.scene import Scene, playing
 from tests.integration.store_reader import Store
@@ -45,14 +45,6 @@ def stores(store_server: str) -> Iterator[Store]:
     store.ask("FUNCTION", "FLUSH")
     yield store
     store.close()
-
-
-def symbol_at(venue: Venue, market: str) -> str:
-    """What the exchange calls a market; with a sign between where its own symbols have one."""
-    sign = "".join(letter for letter in venue.default_symbols[0] if not letter.isalnum())
-    parted = f"{market[:-4]}{sign}{market[-4:]}"
-    assert find_speaker(venue.name).market_symbol(parted) == market
-    return parted
 
 
 def trades_of(scene: Scene, symbol: str) -> dict[int, tuple[object, ...]]:

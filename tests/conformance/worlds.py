@@ -39,6 +39,14 @@ DECIMALS = frozenset({
 })  # fmt: skip
 
 
+def symbol_at(venue: Venue, market: str) -> str:
+    """What the exchange calls a market; with a sign between where its own symbols have one."""
+    sign = "".join(letter for letter in venue.default_symbols[0] if not letter.isalnum())
+    parted = f"{market[:-4]}{sign}{market[-4:]}"
+    assert find_speaker(venue.name).market_symbol(parted) == market
+    return parted
+
+
 def symbols_of(venue: Venue) -> tuple[str, ...]:
     """Two markets are enough."""
     return venue.default_symbols[:2]

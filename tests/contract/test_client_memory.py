@@ -32,7 +32,7 @@ from tests.contract.test_http_series import writer_of
 from tests.docs.tree import ROOT
 from tests.integration.postgres_server import execute
 from tests.integration.waiting import until
-from tests.market import SYMBOL, kline
+from tests.market import EXCHANGE, SYMBOL, kline
 from tests.unit.client.adapters.candles import candle, walk
 
 __all__ = ["service"]
@@ -171,7 +171,8 @@ def test_command_names_the_market_of_its_file(
     """The file is of the demo before."""
     reader.client.set("collector:source", SOURCE)
     monkeypatch.chdir(tmp_path)
-    for name, value in {"REDIS_URL": address, "DATABASE_URL": dsn, "VAR_DIR": str(tmp_path)}.items():
+    places = {"REDIS_URL": address, "DATABASE_URL": dsn, "VAR_DIR": str(tmp_path)}
+    for name, value in (places | {"EXCHANGES": EXCHANGE}).items():
         monkeypatch.setenv(name, value)
     with Memory(tmp_path / "memory", SYMBOL, "1m") as memory:
         memory._candles.join(ELSEWHERE)

@@ -83,9 +83,9 @@ def check_known(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> 
                 f"The store holds nothing of {exchange}, but of {_listed(others)}: give the client exchange= one of "
                 "these, or the address of another store."
             )
-    empty = f"it is empty; {called.hint or 'is the collector running on it?'}"
-    told = f"it has {_listed(known)}" if known else empty
-    raise UnknownSymbol(f"The store has nothing of {symbol}: {told}.", is_empty=not known)
+    empty = f"it is empty; {f'{called.hint}.' if called.hint else 'is the collector running on it?'}"
+    told = f"it has {_listed(known)}." if known else empty
+    raise UnknownSymbol(f"The store has nothing of {symbol}: {told}", is_empty=not known)
 
 
 class Subscribed(Struct):
