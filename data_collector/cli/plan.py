@@ -14,7 +14,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.subscriptions import Change, DesiredSubscriptions, Present, Subscriptions
@@ -29,7 +29,7 @@ from data_collector.service.subscription_plan import (
     subscriptions_of,
     wanted_of,
 )
-from data_collector.settings import Settings, load_settings
+from data_collector.settings import Settings
 from data_collector.settings.texts import service_url
 from data_collector.time_limit import time_limit
 from data_collector.venues.discovery import find_venue
@@ -67,7 +67,7 @@ def plan(
         place = service_url(url)
     except ValueError as error:
         raise Misconfigured(f"--url: {error}.") from None
-    change = asyncio.run(_planned(load_settings(exchange=exchange), desired, place))
+    change = asyncio.run(_planned(chosen_settings(exchange, symbols), desired, place))
     if json:
         typer.echo(msgspec.json.encode(change).decode())
     else:
@@ -96,10 +96,10 @@ async def _known(settings: Settings, venue: Venue, url: str) -> _Known:
         async with (
             time_limit(ANSWER_TIMEOUT_S),
             aiohttp.ClientSession() as session,
-            session.get(f"{url}/subscriptions") as answer,
+            session.get(f"{url}/subscriptions", params={"exchange": venue.name}) as answer,
         ):
             if answer.status != 200:
-                return _by_settings(settings, venue, f"{url} answers HTTP {answer.status}")
+                return _by_settings(settings, venue, f"{url} answers HTTP {answer.status} for {venue.name}")
             present = msgspec.json.decode(await answer.read(), type=Present)
     except TimeoutError:
         return _by_settings(settings, venue, f"{url} does not answer")
