@@ -161,7 +161,7 @@ def _value(text: str, name: str) -> float:
 def _cpu_by_process() -> dict[str, float]:
     """Of the processes that descend from us; 0 for one that does not run."""
     found = dict.fromkeys(PROCESSES, 0.0)
-    for pid in _descendants(os.getpid()):
+    for pid in descendants(os.getpid()):
         folder = Path("/proc") / str(pid)
         try:
             command = (folder / "cmdline").read_bytes().decode().replace("\0", " ")
@@ -174,9 +174,10 @@ def _cpu_by_process() -> dict[str, float]:
     return found
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """All that a process started, and what these did."""
     try:
         children = (Path("/proc") / str(pid) / "task" / str(pid) / "children").read_text()
     except OSError:
         return []
-    return [each for child in children.split() for each in (int(child), *_descendants(int(child)))]
+    return [each for child in children.split() for each in (int(child), *descendants(int(child)))]

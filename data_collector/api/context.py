@@ -14,7 +14,7 @@ from data_collector.api.collector import Collector
 from data_collector.api.collectors import Collectors
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.completeness.gap_answers import Mark
-from data_collector.api.live.feed import LiveFeed
+from data_collector.api.live.feed import LiveFeed, Places
 from data_collector.api.memory import MarketMemory
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.series.streamed import Streams
@@ -54,6 +54,8 @@ class Contexts(Struct, frozen=True):
     """In the order of `EXCHANGES`."""
     collectors: Collectors | None
     """Where there are several."""
+    places: Places
+    """For those who look on, at whatever exchange."""
 
     @property
     def first(self) -> ApiContext:

@@ -85,7 +85,7 @@ class Service:
             settings, home, venue, counters, self._store, self._subscribed, epochs.known,
             klines=not klines_elsewhere, empty=empty,
         )  # fmt: skip
-        exchange = Exchange(venue, rest, settings.symbols, self._collection.statistics)
+        exchange = Exchange(venue, rest, settings, self._collection.statistics)
         self._parts: Sequence[Part] = (self.heartbeat, exchange, self._store, spool, epochs, self.history, validation)
         """Those that live as long as we, from the ground up."""
         self._log = structlog.get_logger()

@@ -176,6 +176,11 @@ class Settings(BaseModel):
         """The text of `api_key`, for the exchange's REST side alone."""
         return None if self.api_key is None else self.api_key.get_secret_value()
 
+    @property
+    def offline_advice(self) -> str:
+        """For who cannot reach the exchange itself; empty where it is somewhere else, as that of a demo is."""
+        return "" if self.given & {"ws_url", "rest_url"} else "`make demo` needs no network"
+
     def maxlen(self, setting: MaxlenSetting) -> int:
         """Entries that a stream keeps which this setting trims."""
         return self.trades_maxlen if setting == "TRADES_MAXLEN" else self.stream_maxlen

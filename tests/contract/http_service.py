@@ -62,6 +62,8 @@ print(base_url(listener), flush=True)
 raise SystemExit(serve_on(listener, app))
 """
 
+SERVE_IMPATIENT = "from data_collector.api import collectors\ncollectors.HUNG_S = 4.0\n" + SERVE_SEVERAL
+
 SERVE_BUSY_WRITERS = (
     "import data_collector.web.bounds as bounds\n"
     "bounds.WRITES = bounds.RateLimitItemPerSecond(10_000, namespace='writes')\n" + SERVE
@@ -167,12 +169,14 @@ def running(folder: Path, snapshot: Snapshot, *, script: str = SERVE, **settings
 
 
 @contextlib.contextmanager
-def running_several(folder: Path, snapshots: Mapping[str, Snapshot], **settings: str) -> Iterator[HttpService]:
+def running_several(
+    folder: Path, snapshots: Mapping[str, Snapshot], program: str = SERVE_SEVERAL, **settings: str
+) -> Iterator[HttpService]:  # fmt: skip
     """The same of several exchanges, each with a fake of its own in a folder of its name."""
     for name, snapshot in snapshots.items():
         (folder / name).mkdir()
         write_snapshot(folder / name, snapshot)
-    command = [sys.executable, "-c", SERVE_SEVERAL, *fake_command(folder)]
+    command = [sys.executable, "-c", program, *fake_command(folder)]
     variables = environment(EXCHANGES=",".join(snapshots), **settings)
     with started(command, folder, variables) as process:
         assert process.stdout is not None

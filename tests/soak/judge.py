@@ -14,6 +14,10 @@ from tests.soak.scene import Scene
 from tests.soak.service import Service
 
 FOLLOW_S = 0.5
+SETTLE_POLL_S = 0.1
+VERIFY_POLL_S = 3.0
+"""Each look reads the whole of every stream."""
+
 VERIFY_TRIES = 5
 """A server that is asked in the wrong moment is asked again."""
 
@@ -39,7 +43,7 @@ class Judge:
         heads = await scene.market.heads()
         closed = {oracle: await self._closed(oracle) for oracle in scene.klines}
         end = time.monotonic() + scene.plan.settle_s
-        settled = await passed(scene, heads, scene.plan.settle_s)
+        settled = await passed(scene, heads, scene.plan.settle_s, poll_s=SETTLE_POLL_S)
         async with self._turn:
             while True:
                 await self._verify_klines()
@@ -49,7 +53,7 @@ class Judge:
                 ]  # fmt: skip
                 if not behind or time.monotonic() > end:
                     break
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(VERIFY_POLL_S)
             await self._verify_trades()
         if not settled:
             self._note_unsettled("trades", [])

@@ -45,7 +45,9 @@ async def tail(scene: Scene, key: str) -> int:
     return int(newest[0][0].partition("-")[2]) if newest else -1
 
 
-async def passed(scene: Scene, heads: Mapping[str, int], deadline_s: float) -> bool:
+async def passed(
+    scene: Scene, heads: Mapping[str, int], deadline_s: float, *, poll_s: float = POLL_S
+) -> bool:  # fmt: skip
     """Whether the store passes all these ids before the deadline."""
     left = {oracle.key: heads[oracle.truth.market] for oracle in scene.trades if oracle.truth.market in heads}
     end = time.monotonic() + deadline_s
@@ -55,4 +57,4 @@ async def passed(scene: Scene, heads: Mapping[str, int], deadline_s: float) -> b
             return True
         if time.monotonic() > end:
             return False
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(poll_s)
