@@ -11,6 +11,7 @@ import pytest
 import redis
 from msgspec import structs
 
+from data_collector.client import AsyncClient, Client, Trade, WrongStore
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.status import AuditStatus, RuleStatus, Sample, Snapshot, ValidationStatus
@@ -47,7 +48,8 @@ def snapshots_of(address: str) -> dict[str, Snapshot]:
         audit = AuditStatus("running", rows={"trade": number}, waiting=number, next_seconds=float(number))
         suites = {"trade": "same", "kline": name}
         found[name] = structs.replace(
-            usual, symbols=symbols, exchange=name, key_prefix=PREFIXES[name], messages_received=10 * number,
+            usual, symbols=symbols, exchange=name, source=f"the market of {name}",
+            key_prefix=PREFIXES[name], messages_received=10 * number,
             messages_validated=9 * number, messages_in_flight=number,
             subscriptions=ChangeStatus(present=Present(symbols, ["1m"], ["trade"], [], changed=False)),
             validation=ValidationStatus(suites, [f"a fault of {name}"], [rule], audit),
@@ -74,6 +76,7 @@ def service(one_service: HttpService, store: redis.Redis) -> HttpService:
             gap = gap_json(Key("trade", symbol), Gap(2, 2, 1, "refused", ()), f"2024-01-01T12:3{number}:00.000+00:00")
             store.xadd(f"{prefix}gaps:{symbol}", {"data": gap})
             store.hset(f"{prefix}latest:{symbol}", mapping={"price": f"{number}.10", "timestamp": AT})
+        store.set(f"{prefix}collector:source", f"the market of {name}")
         store.xadd(f"{prefix}quarantine:{symbols[0]}", {"data": "{}", "at": AT, "why": "[]"}, id=f"{number + 1}-0")
         store.xadd(f"{prefix}quarantine:unknown", {"data": name, "at": AT, "why": "[]"}, id=f"{number + 1}-1")
     return one_service
@@ -273,6 +276,35 @@ def test_metrics_name_the_exchange_and_a_collector_that_has_ended_leaves_its_hea
 
     (folder / "exit").unlink()
     until(lambda: service.get("/health").status == 200)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol"), [("kraken", "BTC/USD"), ("coinbase", "ETHUSDT"), ("binance", "ETHUSDT")]
+)
+async def test_client_reads_each_exchange_through_the_one_service(
+    service: HttpService, address: str, exchange: str, symbol: str
+) -> None:
+    """History by HTTP was refused for all but the first, as of another collector."""
+    with Client(address, api=service.url, database="") as client:
+        found = [item.trade_id for item in client.trades(f"{exchange}:{symbol}").read() if isinstance(item, Trade)]
+        assert found == [1, 3]
+        with client.live(f"{exchange}:{symbol}:trades", start="earliest") as live:
+            assert next(iter(live)) is not None
+    with Client(address, api=service.url, database="", exchange=exchange) as client:
+        assert symbol in client.symbols()
+    async with AsyncClient(address, api=service.url, database="", exchange=exchange) as asking:
+        assert await asking.symbols()
+
+
+def test_client_of_an_exchange_that_is_not_collected_is_told_of_those_that_are(
+    service: HttpService, address: str
+) -> None:
+    sentence = "collects binance, coinbase, kraken, and the client was asked for mtgox"
+    with (
+        Client(address, api=service.url, database="", exchange="mtgox") as client,
+        pytest.raises(WrongStore, match=sentence),
+    ):
+        client.trades("BTCUSD").read()
 
 
 def test_orders_name_their_exchange_once_and_the_answer_tells_it(service: HttpService) -> None:
