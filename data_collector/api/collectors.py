@@ -169,9 +169,11 @@ class KeptCollector(Collector):
         if beside[0].done() and not beside[0].cancelled():
             self.fault = f"The collector process did not answer for {HUNG_S:g} s and was killed."
         self.former = self.former.plus(self._last)
+        # What it measured would look like what is.
         self._last = structs.replace(
-            self._last, messages_received=0, messages_validated=0, validation_errors=0, messages_in_flight=0
-        )
+            self._last, messages_received=0, messages_validated=0, validation_errors=0, messages_in_flight=0,
+            last_message_seconds_ago=None, connections=[], samples=[], histograms=[],
+        )  # fmt: skip
 
     async def _end_hung(self) -> None:
         assert self._child is not None, "start() comes first"
