@@ -34,7 +34,8 @@ HUNG_S: Final = 60.0
 
 LOOK_S: Final = 1.0
 
-NOT_AGAIN: Final = "It is not started again, because its settings cannot work: the log says why; mend that and restart."
+NOT_AGAIN: Final = "It is not started again, because its settings cannot work: mend that and restart."
+LOG_TELLS: Final = "The log says why. "
 
 _log = get_log()
 
@@ -100,7 +101,8 @@ class KeptCollector(Collector):
             if self._stop_wanted.is_set():
                 return
             if self.exit_code == Misconfigured.exit_code:
-                self.fault = f"{self.fault} {NOT_AGAIN}"
+                told = "" if self.last.ending else LOG_TELLS
+                self.fault = f"{self.fault} {told}{NOT_AGAIN}"
                 return
             wait_s = backoff.next_delay_s(served_s=time.monotonic() - started_s)
             self.fault = f"{self.fault} It is started again."
