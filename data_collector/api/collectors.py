@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import structlog
 from msgspec import Struct, structs
 
 from data_collector.api.collector import ANNOUNCE_EVERY_S, COLLECTOR_COMMAND, TOLD_EVERY_S, Collector, OnState
@@ -84,6 +85,7 @@ class KeptCollector(Collector):
 
         `variables` lead to the servers that are shared. Returns when there is no use in another start.
         """
+        structlog.contextvars.bind_contextvars(exchange=self.name)
         self._environment = {
             **(self._environment or {}), **dict.fromkeys(variables_of_others(self.name), ""),
             "EXCHANGES": self.name, **variables,
@@ -106,7 +108,7 @@ class KeptCollector(Collector):
                 return
             wait_s = backoff.next_delay_s(served_s=time.monotonic() - started_s)
             self.fault = f"{self.fault} It is started again."
-            _log.error("collector_restarts", exchange=self.name, restart_s=wait_s)
+            _log.error("collector_restarts", restart_s=wait_s)
             with contextlib.suppress(TimeoutError):
                 async with time_limit(wait_s):
                     await self._stop_wanted.wait()
@@ -174,7 +176,7 @@ class KeptCollector(Collector):
             elif silent_since_s is None:
                 silent_since_s = time.monotonic()
             elif time.monotonic() - silent_since_s >= HUNG_S:
-                _log.error("collector_hangs", exchange=self.name, pid=self._child.pid, silent_s=HUNG_S)
+                _log.error("collector_hangs", pid=self._child.pid, silent_s=HUNG_S)
                 self._child.send_signal(signal.SIGKILL)
                 return
 

@@ -12,7 +12,7 @@ import typer
 import uvloop
 
 from data_collector.cli.chosen_exchange import ExchangeOption
-from data_collector.observe.logs import configure_logs
+from data_collector.observe.logs import configure_logs, name_exchange
 from data_collector.observe.memory import SHORTAGE
 from data_collector.service.service import Service
 from data_collector.settings import load_settings
@@ -31,9 +31,9 @@ def collect(
 ) -> None:
     """Collect until the control line hangs up or SIGTERM comes."""
     configure_logs()
-    service = Service(
-        load_settings(exchange=exchange), folder=folder or None, empty=empty, source=source or None, servers=servers
-    )
+    settings = load_settings(exchange=exchange)
+    name_exchange(settings.exchange)
+    service = Service(settings, folder=folder or None, empty=empty, source=source or None, servers=servers)
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)
     try:
         uvloop.run(_run(service, control))
