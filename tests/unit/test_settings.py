@@ -382,7 +382,7 @@ def test_kline_keys_are_counted_by_their_expiry(interval: str, keys: int) -> Non
 
 
 def test_several_exchanges_have_settings_of_their_own() -> None:
-    given = {"EXCHANGES": "kraken, Binance,kraken", "SYMBOLS": "BNBUSDT", "KRAKEN_SYMBOLS": "XRP/USD"}
+    given = {"EXCHANGES": "kraken, Binance", "SYMBOLS": "BNBUSDT", "KRAKEN_SYMBOLS": "XRP/USD"}
     first, second = load_settings(given, None), load_settings(given, None, exchange="binance")
 
     assert (first.exchange, first.exchanges, first.symbols) == ("kraken", ("kraken", "binance"), ("XRP/USD",))
@@ -396,3 +396,21 @@ def test_a_collector_of_several_is_told_of_no_variable_of_another() -> None:
 
     assert {"SYMBOLS", "BINANCE_WS_URL", "BINANCE_API_KEY_FILE"} <= set(hidden)
     assert not {"KRAKEN_SYMBOLS", "REDIS_URL", "INTERVALS"} & set(hidden)
+
+
+def test_faults_of_several_exchanges_are_told_in_one_message_and_each_once() -> None:
+    told = faults_of(EXCHANGES="binance,coinbase,kraken", PORT="x", COINBASE_SYMBOLS="{}", KRAKEN_REST_URL="ftp://x")
+
+    assert [line.partition("=")[0] for line in told.splitlines()[1:-1]] == [
+        "  - PORT", "  - COINBASE_SYMBOLS", "  - KRAKEN_REST_URL",
+    ]  # fmt: skip
+
+
+def test_exchange_that_is_named_twice_is_collected_once_and_that_is_told() -> None:
+    settings = load(EXCHANGES="binance, kraken ,Binance,")
+
+    assert settings.exchanges == ("binance", "kraken")
+    assert settings.notices == (
+        "EXCHANGES='binance, kraken ,Binance,' names one more than once; each is collected once.",
+    )
+    assert load(EXCHANGES=" kraken,").notices == ()
