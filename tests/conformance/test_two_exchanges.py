@@ -191,7 +191,7 @@ async def test_collectors_of_one_market_store_the_same(stores: Store, tmp_path: 
 @pytest.mark.long
 @pytest.mark.timeout(1_200)
 async def test_one_market_is_stored_exactly_through_every_fault(stores: Store, tmp_path: Path) -> None:
-    """Frames twice, out of order, left out; cuts, REST away, mute streams, a wiped store, kill -9, a symbol delisted."""
+    """Frames twice, out of order, left out; cuts, REST away, mute streams, a wiped store, kill -9, a delisting."""
     simulator = market_of_all((*MARKETS, ENDED))
     places: list[tuple[Market, Venue, Path]] = []
     for venue in VENUES:
