@@ -21,7 +21,7 @@ from data_collector.model.grid import KlineGrid, longest_ms
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinePage, KlinesApi, TradesApi
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.gaps.attempts import BLOCK_S, GAP_DEADLINE_S, is_block
 from data_collector.pipeline.repair.exchange_clock import ExchangeClock
 from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.intake import Intake
@@ -94,6 +94,8 @@ class KlineRepair:
         self._refused = ToldRefusals(clock)
         self._holes: dict[Key, DueKline] = {}
         self._blocked_until_s = 0.0
+        self._deadline_s = GAP_DEADLINE_S
+        """After the last answer."""
         self._failed_s: float | None = None
         """Since when REST has not answered."""
 
@@ -143,6 +145,8 @@ class KlineRepair:
         except (VenueUnreachable, VenueRefused) as error:
             retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
             self._blocked_until_s = now + self._backoff.next_delay_s(retry_after_s=retry_after_s)
+            if is_block(retry_after_s):
+                self._deadline_s = GAP_DEADLINE_S + BLOCK_S
             if self._failed_s is None:
                 self._failed_s = now
                 structlog.get_logger().warning("klines_unanswered", reason=str(error))
@@ -214,7 +218,7 @@ class KlineRepair:
             elif hole.asked_past and held_ms is not None and series.is_lost and now - hole.overdue_s >= FIRST_S:
                 series.begin_at(held_ms)
                 self._klines.release(series)
-            elif now - max(hole.overdue_s, hole.answered_s) >= GAP_DEADLINE_S:
+            elif now - max(hole.overdue_s, hole.answered_s) >= self._deadline_s:
                 old_ms = self._open_at(series, now_ms - int(GAP_DEADLINE_S * 1000))
                 self._pass_over(series, max(old_ms, self._after(series, series.due_ms)), "lost")
             if series.due_ms != hole.due_ms:
@@ -310,6 +314,7 @@ class KlineRepair:
     async def _klines_of_rest(self, key: Key, first_ms: int, last_ms: int) -> KlinePage:
         page = await self._rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
         self._refused.answered(key)
+        self._deadline_s = GAP_DEADLINE_S
         if self._failed_s is not None:
             self._backoff.reset()
             structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))
