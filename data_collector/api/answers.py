@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_collector.model.keys import FIRST_EXCHANGE
@@ -184,6 +184,8 @@ class ControlAnswer(Answer):
     """What has been done."""
 
     status: Literal["stopped", "started"]
+    exchange: str | UnsetType = UNSET
+    """Whose collection, where there are several."""
 
 
 class Reason(Answer):
@@ -207,6 +209,8 @@ class Refused(Answer):
     """The record, with the exchange's own digits; null when a frame could not be made into one."""
     frame: str | None
     """The frame as text, cut to 4 KiB; null when there is a record."""
+    exchange: str | UnsetType = UNSET
+    """Where those of several exchanges are answered together."""
 
 
 class ValidationAnswer(Answer):
@@ -220,6 +224,13 @@ class ValidationAnswer(Answer):
     """Why suites that are offered are not in force."""
     audit: AuditStatus
     rules: list[RuleStatus]
+
+
+class SeveralValidation(ValidationAnswer):
+    """The same of several exchanges: numbers are sums."""
+
+    exchanges: dict[str, ValidationAnswer]
+    """Each by itself."""
 
 
 class RefusedPage(Answer):

@@ -8,21 +8,23 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 import aiohttp
 import msgspec
 import typer
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from data_collector.api import serve
-from data_collector.api.collectors import SeveralExchanges
+from data_collector.api.collectors import EMPTY, SeveralExchanges
 from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
-from data_collector.cli.surroundings.bringing import Bringing
+from data_collector.cli.surroundings.bringing import Bringing, Past
 from data_collector.embedded.peer import free_port, is_port_free
+from data_collector.model.calendar import DAY_MS, LENGTHS_MS, MS_OF_UNIT
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
 from data_collector.model.venue import Venue
@@ -39,7 +41,10 @@ WS_PORT = 19443
 REST_PORT = 19080
 VALIDATION_PORT = 8000
 _NOT_OBEYED = {"REDIS_URL", "REDIS_URL_FILE", "DATABASE_URL", "DATABASE_URL_FILE"}
-DAY_MINUTES = 24 * 60
+PREMIUM_BPS = 3.0
+DELAY_MS = 60
+"""By how much several exchanges differ in price, and how late the last one tells."""
+MONTH_MS = 31 * DAY_MS
 DOCS_EVERY_S = 60
 """The Data Docs of a demo are looked at soon."""
 
@@ -53,12 +58,16 @@ class DemoMarket(Struct):
     seed: int = SEED
     generation: int = 1
     """Of the generator: another one makes another market of the same seed."""
+    premium_bps: float = 0.0
+    delay_ms: int = 0
+    """What it was with: the prices of one exchange alone are the market's."""
 
 
 KeepOption = Annotated[bool, typer.Option(help="Go on with the market and the data of the last demo.")]
 RateOption = Annotated[float, typer.Option(min=0.1, help="Mean trades per symbol and second.")]
 PastOption = Annotated[
-    int, typer.Option(min=0, max=30, help="Bring the candles of so many days before the start into PostgreSQL.")
+    int,
+    typer.Option(min=0, max=30, help="Bring candles of so many days before the start, where the exchange keeps them."),
 ]
 
 
@@ -75,14 +84,12 @@ def demo(
 
     Needs no network. Data is under VAR_DIR/demo (of another exchange than the first under demo-NAME) and starts empty
     each time, unless --keep is given. EXCHANGES, symbols, INTERVALS, CHANNELS, MEMORY, PORT and SUITES_DIR are obeyed;
-    REDIS_URL, DATABASE_URL and the exchange's addresses are not. Of several exchanges all tell one market.
+    REDIS_URL, DATABASE_URL and the exchange's addresses are not. Several exchanges tell one market, each with a delay
+    and with differences in price of its own. The validation service is at port 8000; at any where that is taken or
+    PORT is set; VALIDATION_SERVICE_URL names another one, and none is started.
     """
     configure_logs()
-    environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
-    # An empty value also hides the one of a .env file.
-    environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED}
-    environment.setdefault("POSTGRES_TRADES", "1")
-    environment.setdefault("MEMORY", "1")
+    environment = _environment()
     if exchanges is not None:
         if exchange is not None:
             raise Misconfigured("Give --exchange or --exchanges, and not both.")
@@ -101,11 +108,15 @@ def demo(
         addresses = programs.enter_context(_simulator(folder, given.exchanges, market, trades_per_s))
         environment |= addresses
         if given.validation_service_url is None:
-            environment["VALIDATION_SERVICE_URL"] = programs.enter_context(_validation_service(folder, environment))
+            # Who names a port has something at the usual ones.
+            port = 0 if "port" in given.given else VALIDATION_PORT
+            environment["VALIDATION_SERVICE_URL"] = programs.enter_context(
+                _validation_service(folder, environment, port)
+            )
         settings = {name: load_settings(environment, exchange=name) for name in given.exchanges}
         pasts = [
             Bringing(
-                past_of(past_days, venue), settings[venue.name].symbols, settings[venue.name].intervals,
+                pasts_of(past_days, venue, settings[venue.name].intervals), settings[venue.name].symbols,
                 folders[venue.name], environment | {"EXCHANGES": venue.name},
             )
             for venue in venues
@@ -114,6 +125,16 @@ def demo(
             programs.callback(past.end)
         code = _serve(settings, folders, environment, pasts, keep=keep)
     raise typer.Exit(code)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with servers of a demo's own."""
+    environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
+    # An empty value also hides the one of a .env file.
+    environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED}
+    environment.setdefault("POSTGRES_TRADES", "1")
+    environment.setdefault("MEMORY", "1")
+    return environment
 
 
 def _serve(
@@ -126,7 +147,7 @@ def _serve(
     commands: dict[str, Sequence[str]] = {
         name: (
             sys.executable, "-m", "data_collector", "collect", "--folder", own.name, "--source", source,
-            *(() if keep else ("--empty",)),
+            *(() if keep else (EMPTY,)),
         )
         for name, own in folders.items()
     }  # fmt: skip
@@ -135,7 +156,7 @@ def _serve(
         f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
         "Ctrl-C ends everything."
     )
-    screen = Screen(settings[first], ending=ending)
+    screen = Screen(settings[first].model_copy(update={"exchanges": tuple(settings)}), ending=ending)
 
     def announce(url: str, snapshot: Snapshot) -> None:
         screen.show(url, snapshot)
@@ -151,12 +172,30 @@ def _serve(
     )
 
 
-def past_of(days: int, venue: Venue) -> str:
-    """How far back candles are brought: no further than the exchange keeps them. Empty for not at all."""
-    kept = venue.reach.klines_kept
-    if kept is None or days == 0:
-        return f"{days}d" if days else ""
-    return f"{min(days * DAY_MINUTES, kept)}m"
+def pasts_of(days: int, venue: Venue, intervals: Sequence[str]) -> list[Past]:
+    """How far back candles are brought, those first of which there are few, the many of the shortest by themselves.
+
+    No further than the exchange keeps them.
+    """
+    # Seconds of a week are millions.
+    wanted = sorted((each for each in intervals if each != "1s" and days), key=_length_ms, reverse=True)
+    backs = [_back_of(days, venue, each) for each in wanted]
+    alone = [each is wanted[-1] for each in wanted]
+    return [
+        Past(back, tuple(interval for *_, interval in group))
+        for (back, _), group in groupby(zip(backs, alone, wanted, strict=True), key=lambda each: each[:2])
+    ]
+
+
+def _back_of(days: int, venue: Venue, interval: str) -> str:
+    kept, all_ms = venue.reach.klines_kept, days * DAY_MS
+    kept_ms = all_ms if kept is None else min(all_ms, kept * _length_ms(interval))
+    unit = next(unit for unit in "dhm" if kept_ms % MS_OF_UNIT[unit] == 0)
+    return f"{kept_ms // MS_OF_UNIT[unit]}{unit}"
+
+
+def _length_ms(interval: str) -> int:
+    return LENGTHS_MS.get(interval, MONTH_MS)
 
 
 def _market(folder: Path) -> DemoMarket:
@@ -179,8 +218,11 @@ def _simulator(
 ) -> Iterator[dict[str, str]]:  # fmt: skip
     """Runs the exchanges as one process of its own; yields their addresses, by variable."""
     market = kept or DemoMarket(int(time.time() * 1000), *_free_ports(), generation=GENERATION)
+    if kept is None and len(exchanges) > 1:
+        market = structs.replace(market, premium_bps=PREMIUM_BPS, delay_ms=DELAY_MS)
     arguments = [
         "simulate", "--seed", str(market.seed), "--start-ms", str(market.start_ms), "--trades-per-s", str(trades_per_s),
+        "--premium-bps", str(market.premium_bps), "--delay-ms", str(market.delay_ms),
         "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
         *(word for exchange in exchanges for word in ("--exchange", exchange)),
     ]  # fmt: skip
@@ -200,12 +242,11 @@ def _simulator(
 
 
 @contextmanager
-def _validation_service(folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """Runs the Data Validation Service; yields its address."""
-    port = VALIDATION_PORT if is_port_free(VALIDATION_PORT) else 0
+def _validation_service(folder: Path, environment: dict[str, str], port: int) -> Iterator[str]:
+    """Runs the Data Validation Service, at another port where this one is taken; yields its address."""
     arguments = [
-        "validation-service", "--port", str(port), "--folder", str(folder / "validation-service"),
-        "--docs-every-s", str(DOCS_EVERY_S),
+        "validation-service", "--port", str(port if is_port_free(port) else 0), "--docs-every-s", str(DOCS_EVERY_S),
+        "--folder", str(folder / "validation-service"),
     ]  # fmt: skip
     with beside("The validation service", arguments, folder / "validation-service.json", environment) as addresses:
         yield addresses["url"]

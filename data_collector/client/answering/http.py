@@ -102,6 +102,9 @@ class Api:
             return replace(answer, body=rows[len(names) :])
         if answer.status == 200 or (answer.status == 404 and NOT_STORED in _detail_of(answer)):
             return answer
+        if answer.status == 404 and answer.headers.get("x-exchange") not in (None, request.query.get("exchange")):
+            # Whoever asked says so.
+            return answer
         raise self._refusal(request, answer)
 
     def _piece(self, request: ApiRequest) -> ApiAnswer:
