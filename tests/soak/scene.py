@@ -40,6 +40,9 @@ HISTORY_TRADES = 200
 KEPT_TRADES = 1_000_000
 """Of a symbol, where REST still has them: the exchange itself never forgets."""
 
+MOMENT_MAX = 500
+"""Half of a page of trades."""
+
 EARLY_EVERY = 997
 """Each so many-th trade is told with an earlier time than the one before: times of Binance go back too."""
 
@@ -87,6 +90,11 @@ class Scene:
     def klines(self) -> list[KlineOracle]:
         """Of all intervals."""
         return [oracle for each in self.oracles for oracle in each.klines]
+
+    @property
+    def burst_max(self) -> int:
+        """Trades of one moment: where REST is asked by time, those beyond a page's end cannot be asked for."""
+        return MOMENT_MAX if self.plan.is_one_service else 1_000_000
 
     def feed(self, random: Random) -> Feed:
         """One that is struck."""
