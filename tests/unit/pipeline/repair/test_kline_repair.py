@@ -17,7 +17,8 @@ from data_collector.model.sink import Behind
 from data_collector.model.venue import KlinePage, SymbolRules, TradePage, TradePlace
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
-from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S, KlineRepair
+from data_collector.pipeline.repair.due_kline import ASK_AGAIN_S
+from data_collector.pipeline.repair.kline_repair import GRACE_S, KlineRepair
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 from tests.unit.pipeline.intake_scene import Scene
 

@@ -12,7 +12,8 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.pipeline.gaps.attempts import BLOCK_S
-from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S
+from data_collector.pipeline.repair.due_kline import ASK_AGAIN_S
+from data_collector.pipeline.repair.kline_repair import GRACE_S
 from data_collector.pipeline.repair.told_refusals import REFUSED_TOLD_S
 from tests.market import SYMBOL, kline
 from tests.unit.pipeline.intake_scene import fields, rules
