@@ -37,6 +37,9 @@ from tests.soak.truth import Truth
 HISTORY_TRADES = 200
 """From before the start; nobody collects them."""
 
+DENSE_HISTORY_TRADES = 20_000
+"""Some in every minute: where an exchange leaves quiet candles out, each stretch of them costs a search."""
+
 KEPT_TRADES = 1_000_000
 """Of a symbol, where REST still has them: the exchange itself never forgets."""
 
@@ -114,7 +117,8 @@ async def staged(plan: Plan, folder: Path) -> AsyncIterator[Scene]:
     options = [
         *(word for name in plan.exchanges for word in ("--exchange", name)),
         "--seed", str(plan.seed), "--speed", f"{plan.speed:g}", "--trades-per-s", f"{rate:g}",
-        "--history-trades", str(HISTORY_TRADES), "--kept-trades", str(KEPT_TRADES),
+        "--history-trades", str(DENSE_HISTORY_TRADES if plan.is_one_service else HISTORY_TRADES),
+        "--kept-trades", str(KEPT_TRADES),
         "--early-every", str(0 if plan.is_one_service else EARLY_EVERY), *([] if plan.limits else ["--no-limits"]),
     ]  # fmt: skip
     with exchange(folder / "exchange", *options, symbols=",".join(plan.names)) as told:
