@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, str] = {
     ),
     "redis": "Run one Redis command against the store: `data-collector redis XLEN trades:BTCUSDT`.",
     "plan": (
-        "Show what a change of subscriptions would do: streams, connections, messages, store, REST weight. Do nothing."
+        "Show what a change of subscriptions would do: streams, connections, messages, store, REST budget. Do nothing."
     ),
     "backfill": "Bring what the database lacks of the past, and nothing else, from the exchange.",
     "audit": "Compare the database with the calendar, the live store, its own trades and, if asked for, the exchange.",

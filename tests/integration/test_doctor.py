@@ -16,7 +16,7 @@ from data_collector.cli.doctor.check_exchange import check_exchange
 from data_collector.cli.doctor.check_store import check_store
 from data_collector.cli.doctor.check_streams import check_streams
 from data_collector.cli.doctor.check_surroundings import check_folder, check_port
-from data_collector.cli.doctor.doctor import check_validation
+from data_collector.cli.doctor.doctor import check_validation, examine
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import Settings, load_settings
@@ -277,3 +277,13 @@ def test_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:
     findings = check_folder(settings(VAR_DIR=str(tmp_path / "var")))
 
     assert states(findings) == {"folder": "fail"}
+
+
+def test_channel_that_the_exchange_does_not_have_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start would end with it."""
+    monkeypatch.setenv("CHANNELS", "quote")
+
+    *_, finding = asyncio.run(examine("coinbase"))
+
+    assert (finding.check, finding.state) == ("settings", "fail")
+    assert "coinbase has no quote" in finding.seen

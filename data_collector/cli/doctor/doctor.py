@@ -25,6 +25,7 @@ from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.escaping import escaped
 from data_collector.outgoing import UNREACHED, open_session, reason_of
+from data_collector.service.subscription_plan import check_venue
 from data_collector.settings import Settings, load_settings
 from data_collector.time_limit import time_limit
 from data_collector.validation.rules.folder import RulesFolder
@@ -57,6 +58,8 @@ async def examine(exchange: str | None = None) -> list[Finding]:
     findings = [check_platform()]
     try:
         settings = load_settings(exchange=exchange)
+        venue = find_venue(settings.exchange)
+        check_venue(settings, venue)
     except Misconfigured as error:
         return [*findings, Finding("settings", "fail", str(error), "Correct them, then run doctor again.")]
     # Each again by itself; what is wrong with one of them has been told.

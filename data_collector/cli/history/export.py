@@ -131,6 +131,7 @@ def _plain_lines() -> Tell:
 
 def _sentence(file: ExportedFile) -> str:
     missing = sum(hole.count for hole in file.gaps)
-    gaps = "no gap" if not file.gaps else f"{missing:,} missing in {len(file.gaps) + file.gaps_left_out:,} gaps"
+    count = len(file.gaps) + file.gaps_left_out
+    gaps = "no gap" if not count else f"{missing:,} missing in {count:,} gap" + "s" * (count != 1)
     what = "trades" if file.interval is None else f"{file.interval} candles"
     return f"{file.file}: {file.rows:,} {what} of {file.symbol} from {file.first} to {file.last}, {gaps}"

@@ -62,6 +62,11 @@ class Called(Struct, frozen=True):
         return self.api != "" and (self.is_api_named or self.hint != "")
 
 
+def exchange_of(keys: StoreKeys) -> str:
+    """Whose keys these are."""
+    return keys.prefix.rstrip(":") or EXCHANGE
+
+
 def known_symbols(keys: StoreKeys) -> Plan[list[str]]:
     """Those of which there is anything, in the order of the alphabet."""
     scanned = yield from _scanned(f"{keys.prefix}[lst]*:*")
@@ -218,11 +223,6 @@ def _named(names: Collection[str]) -> str:
     return ", ".join(name for name in (*INTERVALS, TRADES) if name in names)
 
 
-def exchange_of(keys: StoreKeys) -> str:
-    """Whose keys these are."""
-    return keys.prefix.rstrip(":") or EXCHANGE
-
-
 class Sides(Struct):
     """What a client has found out about the HTTP side and the store, for all that it reads."""
 
@@ -278,9 +278,10 @@ class Joined:
     def note(self, told: str | None, exchange: str | None) -> Plan[None]:
         """What an answer of the HTTP side tells: from where it collects, and of which exchange. Raises `WrongStore`."""
         if exchange not in (None, self.exchange):
+            names = " or ".join(map(repr, str(exchange).split(", ")))
             raise WrongStore(
                 f"The collector at {self._called.api} (DATA_COLLECTOR_API) collects {exchange}, and the client was "
-                f"asked for {self.exchange}: give it exchange={exchange!r}, or the api= of another collector."
+                f"asked for {self.exchange}: give it exchange={names}, or the api= of another collector."
             )
         if told in (None, self._told):
             return

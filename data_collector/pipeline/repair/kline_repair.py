@@ -34,7 +34,8 @@ BUILT_GRACE_S = 60.0
 """All trades of a kline are here, and only a later one is waited for, or the exchange's newest id."""
 
 FIRST_S = 30.0
-"""A kline of which trades are missing is the first of a series, and REST does not tell it: then the next one is."""
+"""A kline of which trades are missing is the first of a series, and REST does not tell it so long after its end, or
+answers nothing for so long: then the next one is."""
 
 LOOK_S = 0.5
 """How often series are looked at."""
@@ -118,6 +119,7 @@ class KlineRepair:
     async def look(self) -> None:
         """Ask for what is due, once."""
         now = self._clock()
+        self._begin_without_rest(now)
         if not self.exchange_clock.event_ms and now < self._blocked_until_s:
             return
         try:
@@ -162,6 +164,15 @@ class KlineRepair:
         was_answered = hole.answered_s > hole.overdue_s
         return was_answered and not hole.asked_past and self._klines.series[key].first_held_ms is not None
 
+    def _begin_without_rest(self, now: float) -> None:
+        """New series begin with what has closed, where REST tells nothing of their first kline, or does not answer."""
+        for key in list(self._klines.beginning):
+            series, hole = self._klines.series[key], self._holes.get(key)
+            since_s = min(now if hole is None else hole.overdue_s, now if self._failed_s is None else self._failed_s)
+            if series.first_held_ms is not None and now - since_s >= FIRST_S:
+                series.begin_at(series.first_held_ms)
+                self._klines.release(series)
+
     def _leave_to_ids(self) -> None:
         """REST stays away: what trade ids prove to be without trades needs not wait for it."""
         for key, hole in list(self._holes.items()):
@@ -200,7 +211,7 @@ class KlineRepair:
             if now >= hole.next_s and series.pass_refused() is not None:
                 # No good copy of what was refused has come.
                 self._klines.release(series)
-            elif series.is_beginning and held_ms is not None and now - hole.overdue_s >= FIRST_S:
+            elif hole.asked_past and held_ms is not None and series.is_lost and now - hole.overdue_s >= FIRST_S:
                 series.begin_at(held_ms)
                 self._klines.release(series)
             elif now - max(hole.overdue_s, hole.answered_s) >= GAP_DEADLINE_S:
@@ -221,7 +232,8 @@ class KlineRepair:
         # An answer with the one before, too, proves that there is none between.
         grid = KlineGrid(self._calendar, series.key.kline_interval)
         first_ms = grid.back(due_ms, LOOK_BACK if hole.asked_past else 1)
-        ledger.opened(series.key, due_ms, last_ms)
+        if series.key not in self._klines.beginning:
+            ledger.opened(series.key, due_ms, last_ms)
         ledger.noted(series.key, "rest_asked")
         try:
             # A later one in the answer shows that REST has got so far.
@@ -315,12 +327,12 @@ class KlineRepair:
     async def _ask_less_urgent(self, now_ms: int) -> None:
         """One call for what nobody waits for."""
         klines = self._klines
-        if klines.doubtful and _is_told(klines.doubtful[0], now_ms):
-            first = klines.doubtful[0]
+        if comparable := [kline for kline in klines.doubtful if self._is_comparable(kline, now_ms)]:
+            first = comparable[0]
             within_ms = (self._rows_max - 1) * (first.close_ms + 1 - first.open_ms)
             asked = {
-                kline.open_ms: kline for kline in klines.doubtful
-                if (kline.symbol, kline.interval) == (first.symbol, first.interval) and _is_told(kline, now_ms)
+                kline.open_ms: kline for kline in comparable
+                if (kline.symbol, kline.interval) == (first.symbol, first.interval)
                 and first.open_ms <= kline.open_ms <= first.open_ms + within_ms
             }  # fmt: skip
             rows = await self._klines_if_any(first, first.open_ms, max(asked))
@@ -344,6 +356,15 @@ class KlineRepair:
             return []
         return [row for row in page.klines if self._is_whole(row, kline.open_ms)]
 
+    def _is_comparable(self, kline: Kline, now_ms: int) -> bool:
+        """Whether REST may have a closed kline by now (one that was streamed it has), and it was put: revisions follow.
+
+        A kline that waits behind one that is missing is not put yet.
+        """
+        series = self._klines.series.get(Key("kline", kline.symbol, kline.interval))
+        is_put = series is None or kline.open_ms < series.due_ms
+        return is_put and (kline.received_ns > 0 or now_ms > kline.close_ms + GRACE_S * 1000)
+
     def _is_whole(self, kline: Kline, anchor_ms: int) -> bool:
         return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms, anchor_ms)
 
@@ -366,8 +387,3 @@ class KlineRepair:
 
     def _after(self, series: KlineSeries, open_ms: int) -> int:
         return self._calendar.next_open_ms(series.key.kline_interval, open_ms)
-
-
-def _is_told(kline: Kline, now_ms: int) -> bool:
-    """Whether REST may have a closed kline by now; one that was streamed it has."""
-    return kline.received_ns > 0 or now_ms > kline.close_ms + GRACE_S * 1000

@@ -190,9 +190,10 @@ class BuiltKlines:
         return 0 if begun_ms is None or builder is None else builder.newest_ms - begun_ms
 
     def _begin(self, builder: CandleBuilder, now_ms: int) -> None:
-        """Series longer than a minute begin with the kline of the first trades; REST tells that, if it lacks some.
+        """Series begin with the kline of the first trades; REST tells that, if it lacks some.
 
-        Some exchanges begin with their newest trades, which may be days old.
+        Those of seconds, of which REST may know nothing, begin with the first whole one. Some exchanges begin with
+        their newest trades, which may be days old.
         """
         symbol, begins_ms = builder.symbol, now_ms
         new = [series for series in self._series(symbol) if series.due_ms < 0]
@@ -203,7 +204,7 @@ class BuiltKlines:
             self._begun_ms[symbol] = begins_ms // MINUTE_MS * MINUTE_MS
         for series in new:
             interval = series.key.kline_interval
-            if LENGTHS_MS.get(interval, NEVER) > MINUTE_MS:
+            if LENGTHS_MS.get(interval, NEVER) >= MINUTE_MS:
                 place_ms = builder.place(interval, begins_ms)
                 if place_ms is not None:
                     self._klines.begin_at(series, place_ms)
