@@ -182,7 +182,7 @@ def serve_on(listener: socket.socket, app: FastAPI) -> int:
     """Run an application on a listening socket; as `serve`."""
     contexts = contexts_of_app(app)
     for context in contexts.of.values():
-        context.memory.api_url = base_url(listener)
+        context.memory.api_url = context.collector.api_url = base_url(listener)
     serve_until_signal(listener, app, farewell=FAREWELL)
     return (contexts.collectors or contexts.first.collector).exit_code or 0
 

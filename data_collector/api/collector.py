@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from data_collector.model.subscriptions import ChangeStatus, DesiredSubscription
 from data_collector.observe.logs import get_log
 
 COLLECTOR_COMMAND = (sys.executable, "-m", "data_collector", "collect")
-"""`--control-fd N` is appended: the end of the socket pair that the child answers on."""
+"""`--control-fd N` is appended: the end of the socket pair that the child answers on. `--api URL` too, where known."""
 
 ORDERLY_STOP_S = 15.0
 """The collector stops in three phases with deadlines of their own; past this it is stuck."""
@@ -69,6 +70,8 @@ class Collector:
     def __init__(self, command: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> None:
         self._command = COLLECTOR_COMMAND if command is None else tuple(command)
         self._environment = environment
+        self.api_url: str | None = None
+        """Ours, which it writes down for commands beside it."""
         self._child: Child[Snapshot] | None = None
         self._client: ControlClient | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -87,13 +90,22 @@ class Collector:
         """Of a collector that ended by itself, as a shell tells it."""
         self.stopping = False
 
-    async def start(self) -> None:
-        """Start the process, also after one that ended. Raises `OSError` when that cannot be done."""
+    async def start(self, others: Mapping[str, socket.socket] | None = None) -> None:
+        """Start the process, also after one that ended. Raises `OSError` when that cannot be done.
+
+        `others` are sockets that it inherits beside ours, by their flags.
+        """
         self._over.clear()
         self._tasks = self._question = self._subscribed = self.fault = self.exit_code = None
         self._answered_at = float("-inf")
+        more = () if self.api_url is None else ("--api", self.api_url)
         self._child = await start_child(
-            self._command, SNAPSHOTS, flag="--control-fd", environment=self._environment, stdout=None
+            (*self._command, *more),
+            SNAPSHOTS,
+            flag="--control-fd",
+            environment=self._environment,
+            stdout=None,
+            others=others,
         )
         self._client = ControlClient(self._child.link)
 

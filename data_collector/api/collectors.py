@@ -24,6 +24,8 @@ from data_collector.model.status import Snapshot
 from data_collector.observe.logs import get_log
 from data_collector.settings import Settings, load_settings, variables_of_others
 from data_collector.time_limit import time_limit
+from data_collector.validation.auditing.audit_worker import gx_is_installed
+from data_collector.validation.auditing.shared_worker import SharedWorker
 from data_collector.venues.discovery import find_venue
 
 RESTART_FIRST_S: Final = 0.5
@@ -35,6 +37,9 @@ HUNG_S: Final = 60.0
 LOOK_S: Final = 1.0
 
 NOT_AGAIN: Final = "It is not started again, because its settings cannot work: the log says why; mend that and restart."
+
+EMPTY: Final = "--empty"
+"""Of a command: begin with nothing."""
 
 _log = get_log()
 
@@ -65,8 +70,12 @@ def several_of(settings: Settings, environ: Mapping[str, str] | None = None) -> 
 class KeptCollector(Collector):
     """The collector of one exchange among several: it is started again when it ends, and the others run on."""
 
-    def __init__(self, settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, command: Sequence[str], environment: Mapping[str, str], audit: SharedWorker | None
+    ) -> None:  # fmt: skip
+        """`audit` is the worker that all share; None where there is none."""
         super().__init__(command, environment)
+        self._audit = audit
         self.name = settings.exchange
         self._settings = settings
         self._store_url: str | None = None
@@ -142,7 +151,13 @@ class KeptCollector(Collector):
         )  # fmt: skip
 
     async def _serve_once(self) -> None:
-        await self.start()
+        if self._audit is None:
+            await self.start()
+        else:
+            with self._audit.connect() as line:
+                await self.start({"--audit-fd": line})
+        # The next one goes on with what this one has got.
+        self._command = tuple(word for word in self._command if word != EMPTY)
         beside = [asyncio.create_task(self._end_hung(), name="silence")]
         if self._is_stopped:
             beside.append(asyncio.create_task(self._stop_again(), name="stopping"))
@@ -154,9 +169,11 @@ class KeptCollector(Collector):
         if beside[0].done() and not beside[0].cancelled():
             self.fault = f"The collector process did not answer for {HUNG_S:g} s and was killed."
         self.former = self.former.plus(self._last)
+        # What it measured would look like what is.
         self._last = structs.replace(
-            self._last, messages_received=0, messages_validated=0, validation_errors=0, messages_in_flight=0
-        )
+            self._last, messages_received=0, messages_validated=0, validation_errors=0, messages_in_flight=0,
+            last_message_seconds_ago=None, connections=[], samples=[], histograms=[],
+        )  # fmt: skip
 
     async def _end_hung(self) -> None:
         assert self._child is not None, "start() comes first"
@@ -182,16 +199,17 @@ class KeptCollector(Collector):
 
 
 class Collectors:
-    """All of them, and the servers that they share."""
+    """All of them, the servers that they share, and the one process of Great Expectations that audits for all."""
 
     def __init__(self, several: SeveralExchanges, environment: Mapping[str, str] | None) -> None:
         first = next(iter(several.settings.values()))
         self._servers = Servers(first, several.folder, empty=several.empty)
         shared = ("--servers", str(several.folder)) if self._servers.is_needed else ()
+        has_audit = first.gx_audit and first.validation_service_url is None and gx_is_installed()
+        self._audit = SharedWorker() if has_audit else None
+        own = os.environ if environment is None else environment
         self.of = {
-            name: KeptCollector(
-                settings, (*several.commands[name], *shared), os.environ if environment is None else environment
-            )
+            name: KeptCollector(settings, (*several.commands[name], *shared), own, self._audit)
             for name, settings in several.settings.items()
         }
         """By exchange, in the order of `EXCHANGES`."""
@@ -226,6 +244,8 @@ class Collectors:
         self.stopping = True
         await asyncio.gather(*(collector.stop() for collector in self.of.values()))
         await asyncio.wait((running,))
+        if self._audit is not None:
+            await self._audit.close()
         await self._servers.close()
         running.result()
 
@@ -239,7 +259,8 @@ class Collectors:
         while True:
             snapshot = await first.status()
             if pause_s == TOLD_EVERY_S or (snapshot.collector_running and not snapshot.history.is_beginning):
-                on_state(structs.replace(snapshot, reasons=(await self.joined()).reasons))
+                whole = await self.joined()
+                on_state(structs.replace(snapshot, reasons=whole.reasons, symbols=whole.symbols))
                 pause_s = TOLD_EVERY_S
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(pause_s)

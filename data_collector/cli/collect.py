@@ -8,10 +8,12 @@ import socket
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 import uvloop
 
 from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.observe.logs import configure_logs
 from data_collector.observe.memory import SHORTAGE
 from data_collector.service.service import Service
@@ -27,13 +29,22 @@ def collect(
     servers: Annotated[
         Path | None, typer.Option(help="Folder of embedded servers that the starter runs for several collectors.")
     ] = None,
+    audit_fd: Annotated[
+        int, typer.Option(help="Inherited socket to the audit worker that the starter runs for several collectors.")
+    ] = -1,
+    api: Annotated[str | None, typer.Option(help="Address of the starter's API, for commands beside us.")] = None,
     exchange: ExchangeOption = None,
 ) -> None:
     """Collect until the control line hangs up or SIGTERM comes."""
     configure_logs()
+    settings = load_settings(exchange=exchange)
+    if settings.exchange != FIRST_EXCHANGE:
+        # Several collectors may write into one log.
+        structlog.contextvars.bind_contextvars(exchange=settings.exchange)
     service = Service(
-        load_settings(exchange=exchange), folder=folder or None, empty=empty, source=source or None, servers=servers
-    )
+        settings, folder=folder or None, empty=empty, source=source or None, servers=servers,
+        audit=None if audit_fd < 0 else socket.socket(fileno=audit_fd), api=api,
+    )  # fmt: skip
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)
     try:
         uvloop.run(_run(service, control))

@@ -18,7 +18,7 @@ import typer
 from msgspec import Struct, structs
 
 from data_collector.api import serve
-from data_collector.api.collectors import SeveralExchanges
+from data_collector.api.collectors import EMPTY, SeveralExchanges
 from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
@@ -147,7 +147,7 @@ def _serve(
     commands: dict[str, Sequence[str]] = {
         name: (
             sys.executable, "-m", "data_collector", "collect", "--folder", own.name, "--source", source,
-            *(() if keep else ("--empty",)),
+            *(() if keep else (EMPTY,)),
         )
         for name, own in folders.items()
     }  # fmt: skip
@@ -156,7 +156,7 @@ def _serve(
         f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
         "Ctrl-C ends everything."
     )
-    screen = Screen(settings[first], ending=ending)
+    screen = Screen(settings[first].model_copy(update={"exchanges": tuple(settings)}), ending=ending)
 
     def announce(url: str, snapshot: Snapshot) -> None:
         screen.show(url, snapshot)

@@ -54,14 +54,16 @@ class Service:
     def __init__(
         self, settings: Settings, *, folder: str | None = None, venue: Venue | None = None, tap: Tap | None = None,
         extra_channels: Sequence[Channel] = (), empty: bool = False, source: str | None = None,
-        klines_elsewhere: bool = False, servers: Path | None = None,
+        klines_elsewhere: bool = False, servers: Path | None = None, audit: socket.socket | None = None,
+        api: str | None = None,
     ) -> None:  # fmt: skip
         """`folder` is the part of VAR_DIR that is ours (default: the exchange's).
 
         `tap` gets each record that passed the gate; `extra_channels` are subscribed to for it alone; `empty` throws
         away what the embedded store held; `source` is what the store is filled from (default: the REST address).
         `klines_elsewhere`: not in PostgreSQL by us. `servers` is the folder of the embedded servers that somebody else
-        runs for several collectors. Raises `Misconfigured`.
+        runs for several collectors, `audit` a line to their audit worker, and `api` the address of an HTTP process
+        before us. Raises `Misconfigured`.
         """
         self._settings = settings
         self._venue = venue = venue or find_venue(settings.exchange)
@@ -71,12 +73,13 @@ class Service:
         self._counters = counters = Counters()
         self.heartbeat = Heartbeat(counters)
         self._store = StoreHome(
-            settings, home, venue, counters, source=source or rest_url, empty=empty, servers=servers
+            settings, home, venue, counters, source=source or rest_url, empty=empty, servers=servers,
+            api=api,
         )  # fmt: skip
         rest = venue.open_rest(rest_url, use_proxy=settings.use_proxy, counters=counters, api_key=settings.rest_key)
         spool = SpoolHome(settings, home, counters, empty=empty)
         self._epochs = epochs = EpochHome(settings, home, venue.name, empty=empty)
-        validation = Validation(settings, home, counters, use=self._use_gate)
+        validation = Validation(settings, home, counters, use=self._use_gate, shared=audit)
         self._collection = Collection(
             settings, venue, rest, spool, epochs, validation, counters, tap=tap, extra_channels=extra_channels
         )

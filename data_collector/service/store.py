@@ -36,13 +36,13 @@ class StoreHome(Part):
 
     def __init__(
         self, settings: Settings, folder: Path, venue: Venue, counters: Counters, *, source: str, empty: bool,
-        servers: Path | None = None,
+        servers: Path | None = None, api: str | None = None,
     ) -> None:  # fmt: skip
         """`source` is what the store is filled from; `empty` throws away what the embedded one held.
 
-        `servers` is where somebody else runs an embedded store and database for us and others.
+        `servers` is where somebody else runs an embedded store and database for us and others, `api` whose we are.
         """
-        self._servers = servers
+        self._servers, self._api = servers, api
         self._settings = settings
         self._folder = folder
         self._venue = venue
@@ -90,7 +90,7 @@ class StoreHome(Part):
                 raise
             self._embedded = embedded
         try:
-            await asyncio.to_thread(write_down, self._folder, record_of(self._settings, self._servers))
+            await asyncio.to_thread(write_down, self._folder, record_of(self._settings, self._servers, self._api))
         except OSError as error:
             # Commands beside us then need to be told by hand where everything is; collecting does not.
             structlog.get_logger().warning("record_not_written", folder=str(self._folder), reason=error.strerror)

@@ -17,9 +17,7 @@ from data_collector.model.venue import TRADING, Cost, SymbolRules, Venue
 from data_collector.settings import Settings, expected_store_bytes, texts
 from data_collector.settings.fields import variable_of
 
-MISSED_NOTE = (
-    "Trades that were missed since the store's newest one of a new symbol come on top: weight {weight} per {trades:,}."
-)
+MISSED_NOTE = "Trades that were missed since the store's newest one of a new symbol come on top: {cost} per {trades:,}."
 
 
 class GroupPlan(Struct):
@@ -191,7 +189,7 @@ def _check_channels(name: str, channels: Sequence[str], venue: Venue, faults: li
 
 
 def _missed_note(venue: Venue) -> str:
-    return MISSED_NOTE.format(weight=venue.cost.trades, trades=venue.reach.trades_per_answer)
+    return MISSED_NOTE.format(cost=venue.cost.told(venue.cost.trades), trades=venue.reach.trades_per_answer)
 
 
 Parsed = TypeVar("Parsed")

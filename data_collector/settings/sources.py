@@ -19,6 +19,8 @@ from data_collector.settings.fields import (
     FIELDS,
     OF_EXCHANGE,
     SECRETS,
+    USUAL_CHANNELS,
+    USUAL_INTERVALS,
     Settings,
     is_loopback,
     variable_of,
@@ -208,6 +210,8 @@ def _validated(values: Mapping[str, str], venue: Venue, notices: list[str], faul
     given: dict[str, object] = {field: values[name] for field, name in names.items() if name in values}
     fields: dict[str, object] = {
         "symbols": venue.default_symbols, "ws_url": venue.addresses.ws_url, "rest_url": venue.addresses.rest_url,
+        "intervals": ",".join(one for one in USUAL_INTERVALS if one in venue.intervals),
+        "channels": ",".join(one for one in USUAL_CHANNELS if one in venue.channels),
         **given, "exchange": venue.name, "notices": tuple(notices), "given": frozenset(given),
     }  # fmt: skip
     try:

@@ -80,11 +80,11 @@ def assert_commands_work(running: Demo) -> None:
 
     (backfill,) = re.findall(r"^ +\S*python -m data_collector (backfill .*?)  .*$", running.screen(), re.MULTILINE)
 
-    ran, planned = (
+    ran, planned, changed = (
         subprocess.run(
             [sys.executable, "-m", "data_collector", *shlex.split(words)],
             env=environment, capture_output=True, text=True, timeout=60, check=True,
-        ) for words in (command, f"{backfill} --plan-only")
+        ) for words in (command, f"{backfill} --plan-only", f"plan --symbols {SYMBOL}")
     )  # fmt: skip
 
     dsn = first(r"psql (postgresql://\S+)", running.screen())
@@ -93,6 +93,8 @@ def assert_commands_work(running: Demo) -> None:
     assert "price" in ran.stdout
     assert planned.stderr.startswith("As the collector in demo that runs: PostgreSQL at 127.0.0.1:")
     assert "rows missing" in planned.stdout
+    assert f"As the collector in demo that runs: API at {running.url}, exchange at http://" in changed.stderr
+    assert "streams removed: 8 " in changed.stdout
 
 
 MONITORING = {

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from data_collector.cli.surroundings.found_store import find_store
@@ -22,11 +24,12 @@ from data_collector.settings import Settings, load_settings
 from tests.contract.http_service import HttpService
 from tests.integration.processes import (
     ROOT,
-    Exchange,
+    Ended,
     end_embedded_server,
     exchange,
     family,
     is_running,
+    run_to_end,
     variables,
 )
 from tests.integration.store_reader import Store
@@ -59,7 +62,7 @@ class Both:
     """The service, and its store as a stranger reads it."""
 
     service: HttpService
-    market: Exchange
+    environment: dict[str, str]
     log: Path
 
     def told(self) -> str:
@@ -103,6 +106,34 @@ class Both:
         assert isinstance(pid, int)
         return pid
 
+    def audit(self, exchange: str) -> dict[str, object]:
+        """What is told of it."""
+        found = self.service.get(f"/validation?exchange={exchange}").json["audit"]
+        assert isinstance(found, dict)
+        return found
+
+    def audited(self, exchange: str) -> int:
+        """Messages."""
+        rows = self.audit(exchange)["rows"]
+        assert isinstance(rows, dict)
+        return sum(rows.values())
+
+    def is_audited_on(self) -> None:
+        """Wait until more of every exchange has been audited."""
+        before = {name: self.audited(name) for name in SYMBOLS}
+        until(
+            lambda: all(self.audited(name) > rows for name, rows in before.items()), "audits of all",
+            output=self.told, deadline_s=60.0,
+        )  # fmt: skip
+
+    def auditors(self) -> list[int]:
+        """Processes that run Great Expectations."""
+        return [
+            pid
+            for pid in family(self.service.process.pid)
+            if is_running(pid) and "data_collector.validation.audit" in psutil.Process(pid).cmdline()
+        ]
+
     def goes_on(self, exchange: str) -> None:
         """Wait for records that come after now."""
         before = self.newest(exchange)
@@ -110,8 +141,12 @@ class Both:
 
     def settings(self, exchange: str) -> Settings:
         """As a command beside it has them, with `--exchange`."""
-        return load_settings(
-            variables(self.service.folder, self.market, exchanges="binance,kraken"), None, exchange=exchange
+        return load_settings(self.environment, None, exchange=exchange)
+
+    def command(self, *words: str) -> Ended:
+        """With the settings of the service."""
+        return run_to_end(
+            [sys.executable, "-m", "data_collector", *words], self.service.folder / "commands", self.environment
         )
 
 
@@ -126,7 +161,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         (var / "live" / "valkey.port").write_text(str(free_port()))
         environment = variables(
             var, market, exchanges="binance,kraken", symbols="BTCUSDT", kraken_symbols="BTC/USDT", port=str(port),
-            kraken_ws_url=ports["kraken_ws_url"], kraken_rest_url=ports["kraken_rest_url"],
+            kraken_ws_url=ports["kraken_ws_url"], kraken_rest_url=ports["kraken_rest_url"], gx_audit="1",
         )  # fmt: skip
         log = var / "service.log"
         with log.open("w") as output:
@@ -134,7 +169,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
                 [sys.executable, "-m", "data_collector", "run"], cwd=ROOT, env=environment, stdout=output,
                 stderr=output, text=True,
             )  # fmt: skip
-        found = Both(HttpService(process, f"http://127.0.0.1:{port}", var), market, log)
+        found = Both(HttpService(process, f"http://127.0.0.1:{port}", var), environment, log)
         try:
             until(lambda: _answers(found), "an answer", output=found.told)
             until(found.is_well, "both collectors", output=found.told)
@@ -264,6 +299,47 @@ def test_one_that_is_killed_is_started_again_and_the_other_goes_on(both: Both, n
     assert both.collector(other) == left
     assert is_running(left)
     assert int(str(both.health()["messages_received"])) >= received
+    both.is_audited_on()
+
+
+def test_one_great_expectations_audits_for_both(both: Both) -> None:
+    both.is_audited_on()
+
+    (auditor,) = both.auditors()
+    os.kill(auditor, signal.SIGKILL)
+    for name in SYMBOLS:
+        both.goes_on(name)
+    both.is_audited_on()
+
+    (again,) = both.auditors()
+    assert again != auditor
+    text = both.service.get("/metrics/prometheus").text
+    for name in SYMBOLS:
+        assert f'data_collector_gx_audit_worker_starts_total{{exchange="{name}"}} 2.0' in text
+        audit = both.audit(name)
+        assert (audit["state"], audit["disagreements"], audit["failures"]) == ("running", {}, {})
+        assert audit["pairs"] == audit["evaluated"] != 0
+
+
+def test_rule_of_a_user_comes_into_force_in_both_while_they_run(both: Both) -> None:
+    def has_rule(name: str) -> bool:
+        return "my_price" in both.service.get(f"/validation?exchange={name}").text
+
+    suites = both.service.folder / "suites"
+    suites.mkdir()
+    rule = {
+        "type": "expect_column_values_to_be_between", "kwargs": {"column": "price", "max_value": 0.5},
+        "severity": "warning", "description": "The price must be as I like it.", "meta": {"rule_id": "my_price"},
+    }  # fmt: skip
+    (suites / "trade.json").write_text(json.dumps({"name": "trade", "expectations": [rule]}))
+
+    for name in SYMBOLS:
+        until(partial(has_rule, name), f"the rule in {name}", output=both.told, deadline_s=60.0)
+    both.is_audited_on()
+    assert [both.audit(name)["disagreements"] for name in SYMBOLS] == [{}, {}]
+    (suites / "trade.json").unlink()
+    until(lambda: not any(map(has_rule, SYMBOLS)), "the end of the rule", output=both.told)
+    assert len(both.auditors()) == 1
 
 
 @pytest.mark.parametrize("name", SYMBOLS)
@@ -272,3 +348,21 @@ async def test_commands_find_the_store_of_each(both: Both, name: str) -> None:
     assert record is not None
 
     assert (await find_store(settings=both.settings(name))).place == record.address.place
+
+
+def test_doctor_looks_at_all_and_plan_at_the_one_that_is_meant(both: Both) -> None:
+    """A change of one exchange was held against what the other one has subscribed."""
+    told = both.command("doctor", "--json")
+    planned = both.command(
+        "plan", "--exchange", "kraken", "--symbols", "BTC/USDT", "--channels", "trade", "--json", "--url",
+        both.service.url,
+    )  # fmt: skip
+
+    findings = {each["check"]: each["state"] for each in json.loads(told.output)}
+    assert {f"{name} {check}" for name in SYMBOLS for check in ("exchange", "clock", "symbols", "streams")} <= set(
+        findings
+    )
+    assert "fail" not in findings.values(), told.output
+    change = json.loads(planned.output)
+    assert (planned.code, change["notes"], change["added"]) == (0, [], [])
+    assert change["removed"] == ["ticker:BTC/USDT"]

@@ -211,8 +211,12 @@ class KlineRepair:
     def _give_up(self, now: float, now_ms: int) -> None:
         for key, hole in list(self._holes.items()):
             series = self._klines.series[key]
+            held_ms = series.first_held_ms
             if now >= hole.next_s and series.pass_refused() is not None:
                 # No good copy of what was refused has come.
+                self._klines.release(series)
+            elif hole.asked_past and held_ms is not None and series.is_lost and now - hole.overdue_s >= FIRST_S:
+                series.begin_at(held_ms)
                 self._klines.release(series)
             elif now - max(hole.overdue_s, hole.answered_s) >= self._deadline_s:
                 old_ms = self._open_at(series, now_ms - int(GAP_DEADLINE_S * 1000))

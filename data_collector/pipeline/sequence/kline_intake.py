@@ -347,6 +347,7 @@ class KlineIntake:
     def _note_closed(self, series: KlineSeries, update: KlineUpdate) -> None:
         key, kline = series.key, update.kline
         self.ledger.healed(key, kline.open_ms, kline.open_ms, update.source, are_ordinary=self.built is not None)
+        self.ledger.passed(key, kline.open_ms)
         if kline.open_ms <= self._counted_ms[key]:
             # The store lost it, and gets it again.
             return
