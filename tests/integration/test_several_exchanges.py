@@ -366,3 +366,11 @@ def test_doctor_looks_at_all_and_plan_at_the_one_that_is_meant(both: Both) -> No
     change = json.loads(planned.output)
     assert (planned.code, change["notes"], change["added"]) == (0, [], [])
     assert change["removed"] == ["ticker:BTC/USDT"]
+
+
+def test_log_tells_whose_each_event_is(both: Both) -> None:
+    events = [json.loads(line) for line in both.told().splitlines() if line.startswith("{")]
+
+    connected = [event.get("exchange") for event in events if event["event"] == "line_connected"]
+    assert set(connected) == {None, "kraken"}, "the first one's have no name"
+    assert {event["exchange"] for event in events if event["event"] == "collector_ended"} == set(SYMBOLS)
