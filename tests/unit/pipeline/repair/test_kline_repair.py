@@ -376,9 +376,8 @@ async def test_months_are_counted_by_the_calendar() -> None:
     scene = RepairScene(catch_up_s=90 * 86_400)
     january, february, march = 1_704_067_200_000, 1_706_745_600_000, 1_709_251_200_000
     month = kline(interval="1M", open_ms=february, close_ms=march - 1)
-    scene.market.rows["1M", february] = structs.replace(
-        month, event_ms=march, first_trade_id=-1, last_trade_id=-1, received_ns=0
-    )
+    unseen = structs.replace(month, event_ms=march, first_trade_id=-1, last_trade_id=-1, received_ns=0)
+    scene.market.rows["1M", february] = unseen
     scene.market.now_ms = march + 86_400_000
     scene.intake.klines.begin({Key("kline", SYMBOL, "1M"): february})
 
