@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from benchmarks.latency import tell_ratio
 from benchmarks.rhythm import descendants
-from benchmarks.served import get, p99_of, serving
+from benchmarks.served import get, histogram_of, p99_of, serving
 from benchmarks.simulated import simulated
 from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.venues.discovery import find_venue
@@ -93,7 +93,7 @@ async def _kills(seconds: int) -> None:
     async with _service(EXCHANGES, BUSY_PER_S, GX_AUDIT="0") as port:
         for victim in EXCHANGES:
             others = [name for name in EXCHANGES if name != victim]
-            await _until_well(port)
+            await _until_well(port, EXCHANGES)
             calm = await _p99s(port, others, seconds)
             killed: list[int] = []
             killing = asyncio.create_task(_kill(port, victim, killed))
@@ -123,10 +123,15 @@ async def _kill(port: int, name: str, killed: list[int]) -> None:
         await asyncio.sleep(POLL_S)
 
 
-async def _until_well(port: int) -> None:
-    while not await asyncio.to_thread(_is_well, port):  # noqa: ASYNC110 - another process's state
+async def _until_well(port: int, exchanges: Sequence[str]) -> None:
+    """Ready, and trades of each have been stored."""
+    while not await asyncio.to_thread(_have_stored, port, exchanges):  # noqa: ASYNC110 - another process's state
         await asyncio.sleep(POLL_S)
     await asyncio.sleep(1.0)
+
+
+def _have_stored(port: int, exchanges: Sequence[str]) -> bool:
+    return _is_well(port) and all(histogram_of(port, f"?exchange={name}").counts for name in exchanges)
 
 
 def _is_well(port: int, query: str = "") -> bool:
@@ -146,7 +151,7 @@ async def _service(exchanges: Sequence[str], per_s: float, **settings: str) -> A
             for name in exchanges
         }
         async with serving("", EXCHANGES=",".join(exchanges), **settings) as port:
-            await _until_well(port)
+            await _until_well(port, exchanges)
             await asyncio.sleep(SETTLE_S)
             yield port
 

@@ -98,8 +98,8 @@ class Collector:
         self._over.clear()
         self._tasks = self._question = self._subscribed = self.fault = self.exit_code = None
         self._answered_at = float("-inf")
-        self._last = structs.replace(self._last, ending=None)
         more = () if self.api_url is None else ("--api", self.api_url)
+        self._last = structs.replace(self._last, ending=None)
         self._child = await start_child(
             (*self._command, *more),
             SNAPSHOTS,

@@ -35,7 +35,7 @@ def tail(
         list[str],
         typer.Argument(
             metavar="SYMBOL...",
-            help="The exchange's own names, such as BTCUSDT, or EXCHANGE:SYMBOL; case does not matter.",
+            help="The exchange's own names, or NAME:SYMBOL for one of another exchange; case does not matter.",
         ),
     ],
     interval: Annotated[str, typer.Option(help="Which candles to show; case matters (1m minute, 1M month).")] = "1m",

@@ -129,7 +129,11 @@ async def flood(scene: Scene, random: Random) -> None:
 
 async def burst(scene: Scene, random: Random) -> None:
     """Thousands of trades of one symbol at once."""
-    await scene.market.act("burst", symbol=random.choice(scene.plan.names), trades=random.randint(2_000, 15_000))
+    symbol, left = random.choice(scene.plan.names), random.randint(2_000, 15_000)
+    while left > 0:
+        part = min(left, scene.burst_max)
+        await scene.market.act("burst", symbol=symbol, trades=part)
+        left -= part
 
 
 async def skip_ids(scene: Scene, random: Random) -> None:

@@ -37,8 +37,14 @@ from tests.soak.truth import Truth
 HISTORY_TRADES = 200
 """From before the start; nobody collects them."""
 
+DENSE_HISTORY_TRADES = 20_000
+"""Some in every minute: where an exchange leaves quiet candles out, each stretch of them costs a search."""
+
 KEPT_TRADES = 1_000_000
 """Of a symbol, where REST still has them: the exchange itself never forgets."""
+
+MOMENT_MAX = 500
+"""Half of a page of trades."""
 
 EARLY_EVERY = 997
 """Each so many-th trade is told with an earlier time than the one before: times of Binance go back too."""
@@ -88,6 +94,11 @@ class Scene:
         """Of all intervals."""
         return [oracle for each in self.oracles for oracle in each.klines]
 
+    @property
+    def burst_max(self) -> int:
+        """Trades of one moment: where REST is asked by time, those beyond a page's end cannot be asked for."""
+        return MOMENT_MAX if self.plan.is_one_service else 1_000_000
+
     def feed(self, random: Random) -> Feed:
         """One that is struck."""
         return self.feeds[0] if len(self.feeds) == 1 else random.choice(self.feeds)
@@ -106,7 +117,8 @@ async def staged(plan: Plan, folder: Path) -> AsyncIterator[Scene]:
     options = [
         *(word for name in plan.exchanges for word in ("--exchange", name)),
         "--seed", str(plan.seed), "--speed", f"{plan.speed:g}", "--trades-per-s", f"{rate:g}",
-        "--history-trades", str(HISTORY_TRADES), "--kept-trades", str(KEPT_TRADES),
+        "--history-trades", str(DENSE_HISTORY_TRADES if plan.is_one_service else HISTORY_TRADES),
+        "--kept-trades", str(KEPT_TRADES),
         "--early-every", str(0 if plan.is_one_service else EARLY_EVERY), *([] if plan.limits else ["--no-limits"]),
     ]  # fmt: skip
     with exchange(folder / "exchange", *options, symbols=",".join(plan.names)) as told:

@@ -92,11 +92,8 @@ def test_a_collector_of_several_is_told_of_no_variable_of_another() -> None:
 
 def test_faults_of_several_exchanges_are_told_in_one_message_and_each_once() -> None:
     given = {
-        "EXCHANGES": "binance,coinbase,kraken",
-        "PORT": "x",
-        "COINBASE_SYMBOLS": "{}",
-        "KRAKEN_REST_URL": "ftp://x",
-    }
+        "EXCHANGES": "binance,coinbase,kraken", "PORT": "x", "COINBASE_SYMBOLS": "{}", "KRAKEN_REST_URL": "ftp://x",
+    }  # fmt: skip
     with pytest.raises(Misconfigured) as caught:
         load_settings(given, None)
 

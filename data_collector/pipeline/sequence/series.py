@@ -53,29 +53,9 @@ class KlineSeries:
     """The state of one symbol and interval."""
 
     __slots__ = (
-        "_calendar",
-        "_chain_id",
-        "_check",
-        "_decided_ms",
-        "_gaps",
-        "_held",
-        "_interval",
-        "_later_gaps",
-        "_newest",
-        "_off_grid",
-        "_quiet_after_ms",
-        "_quiet_from_ms",
-        "_quiet_until_ms",
-        "_recent",
-        "_refused",
-        "_starts",
-        "_trusted_ms",
-        "due_ms",
-        "event_ms",
-        "first_ms",
-        "is_lost",
-        "key",
-        "open_ms",
+        "_calendar", "_chain_id", "_check", "_decided_ms", "_gaps", "_held", "_interval", "_later_gaps", "_newest",
+        "_off_grid", "_quiet_after_ms", "_quiet_from_ms", "_quiet_until_ms", "_recent", "_refused", "_starts",
+        "_trusted_ms", "due_ms", "event_ms", "first_ms", "is_lost", "key", "open_ms",
     )  # fmt: skip
 
     def __init__(self, key: Key, calendar: Calendar, check: Check) -> None:
