@@ -40,9 +40,7 @@ def certify(
     day: Annotated[str, typer.Argument(help="A UTC day that is over, such as 2024-01-31.")],
     out: Annotated[
         Path | None,
-        typer.Option(
-            help=f"Where the certificate goes; default: {FOLDER}/SYMBOL-DAY.json."
-        ),
+        typer.Option(help=f"Where the certificate goes; default: {FOLDER}/SYMBOL-DAY.json."),
     ] = None,
     files_url: Annotated[
         str | None, typer.Option(help="Where daily files are published; default: where the exchange itself does.")
