@@ -18,12 +18,14 @@ from msgspec import Struct, structs
 from data_collector.api.collector import ANNOUNCE_EVERY_S, COLLECTOR_COMMAND, TOLD_EVERY_S, Collector, OnState
 from data_collector.api.servers import Servers
 from data_collector.api.together import Counts, joined
-from data_collector.control import Action
+from data_collector.control import Action, Request
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import CollectorError, Misconfigured, Transient
 from data_collector.model.status import Snapshot
+from data_collector.model.subscriptions import ChangeStatus
 from data_collector.observe.logs import get_log
 from data_collector.settings import Settings, load_settings, variables_of_others
+from data_collector.settings.fields import variable_of
 from data_collector.time_limit import time_limit
 from data_collector.validation.auditing.audit_worker import gx_is_installed
 from data_collector.validation.auditing.shared_worker import SharedWorker
@@ -77,6 +79,8 @@ class KeptCollector(Collector):
     ) -> None:  # fmt: skip
         """`audit` is the worker that all share; None where there is none."""
         super().__init__(command, environment)
+        self._given = dict(environment)
+        """Of every start, but for what an operator has changed."""
         self._audit = audit
         self.name = settings.exchange
         self._settings = settings
@@ -95,8 +99,8 @@ class KeptCollector(Collector):
         `variables` lead to the servers that are shared. Returns when there is no use in another start.
         """
         structlog.contextvars.bind_contextvars(exchange=self.name)
-        self._environment = {
-            **(self._environment or {}), **dict.fromkeys(variables_of_others(self.name), ""),
+        self._given = {
+            **self._given, **dict.fromkeys(variables_of_others(self.name), ""),
             "EXCHANGES": self.name, **variables,
         }  # fmt: skip
         address = self._settings.store_address()
@@ -154,7 +158,31 @@ class KeptCollector(Collector):
             symbols=list(settings.symbols), intervals=list(settings.intervals), channels=list(settings.channels),
         )  # fmt: skip
 
+    async def _subscriptions(self, request: Request, timeout_s: float) -> ChangeStatus:
+        status = await super()._subscriptions(request, timeout_s)
+        if not self._changes():
+            return status
+        # To a process that began with the change it is none.
+        return structs.replace(status, present=structs.replace(status.present, changed=True))
+
+    def _changes(self) -> dict[str, str]:
+        """What an operator has changed while it ran, as variables of the next start."""
+        last = self._last
+        if last.exchange is None:
+            return {}
+        now: dict[str, Sequence[str]] = {
+            "symbols": last.symbols,
+            "intervals": last.intervals,
+            "channels": last.channels,
+        }
+        return {
+            variable_of(field, self.name): ",".join(names)
+            for field, names in now.items()
+            if names and tuple(names) != getattr(self._settings, field)
+        }
+
     async def _serve_once(self) -> None:
+        self._environment = {**self._given, **self._changes()}
         if self._audit is None:
             await self.start()
         else:
