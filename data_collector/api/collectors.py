@@ -19,6 +19,7 @@ from data_collector.api.collector import ANNOUNCE_EVERY_S, COLLECTOR_COMMAND, TO
 from data_collector.api.servers import Servers
 from data_collector.api.together import Counts, joined
 from data_collector.control import Action, Request
+from data_collector.embedded.former import with_store
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import CollectorError, Misconfigured, Transient
 from data_collector.model.status import Snapshot
@@ -61,9 +62,13 @@ class SeveralExchanges(Struct, frozen=True):
 
 
 def several_of(settings: Settings, environ: Mapping[str, str] | None = None) -> SeveralExchanges:
-    """The usual ones: each in its own folder, and the servers in that of the first, which may have run alone."""
+    """The usual ones: each in its own folder, and the servers in that of the first, which may have run alone.
+
+    Where the first has none, and another of them has, they are there: names may come in another order.
+    """
     names = settings.exchanges
-    first = settings.var_dir / find_venue(names[0]).folder
+    folders = [settings.var_dir / find_venue(name).folder for name in names]
+    first = next(iter(with_store(folders)), folders[0])
     return SeveralExchanges(
         settings={name: load_settings(environ, exchange=name) for name in names},
         commands=dict.fromkeys(names, COLLECTOR_COMMAND),
