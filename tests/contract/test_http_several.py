@@ -275,7 +275,9 @@ def test_metrics_name_the_exchange_and_a_collector_that_has_ended_leaves_its_hea
         assert "has ended with exit code" in detail(answer)[1]
 
     (folder / "exit").unlink()
-    until(lambda: service.get("/health").status == 200)
+    until(lambda: service.get("/health").json["reasons"] == ["kraken: stopped by operator"])
+    assert service.control({"action": "start", "exchange": "kraken"}).status == 200
+    assert service.get("/health").json["reasons"] == []
 
 
 @pytest.mark.parametrize(
