@@ -140,9 +140,14 @@ class KeptCollector(Collector):
 
     async def act(self, action: Action) -> Snapshot:
         """As of any collector; what an operator wants holds for the processes that follow, too."""
-        snapshot = await super().act(action)
         self._is_stopped = action == "stop"
-        return snapshot
+        try:
+            return await super().act(action)
+        except Transient as error:
+            if self.exit_code == Misconfigured.exit_code:
+                raise
+            begins = "stopped" if self._is_stopped else "collecting"
+            raise Transient(f"{error} Its next process begins {begins}.") from error
 
     async def status(self) -> Snapshot:
         """As of any collector, with what is known before it speaks."""
