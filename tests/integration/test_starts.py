@@ -249,7 +249,7 @@ async def test_store_filled_from_another_exchange_is_refused_naming_both(
 
     assert "https://api.binance.com" in told
     assert market.rest_url in told
-    assert "FLUSHDB" in told
+    assert "empty this one with FLUSHDB, if no other exchange is in it." in told
     assert store.keys("*") == ["collector:source"]
 
 
