@@ -99,6 +99,7 @@ class Collector:
         self._tasks = self._question = self._subscribed = self.fault = self.exit_code = None
         self._answered_at = float("-inf")
         more = () if self.api_url is None else ("--api", self.api_url)
+        self._last = structs.replace(self._last, ending=None)
         self._child = await start_child(
             (*self._command, *more),
             SNAPSHOTS,
@@ -116,6 +117,7 @@ class Collector:
         async with asyncio.TaskGroup() as self._tasks:
             announcing = self._tasks.create_task(self._announce(on_state)) if on_state else None
             code = await self._child.wait()
+            self._last = await self._client.last_words() or self._last
             self._noteend_collector(code)
             # Questions under way would wait for good if something the collector started held its end of the line.
             self._client.close()
@@ -229,7 +231,8 @@ class Collector:
 
     def _noteend_collector(self, returncode: int) -> None:
         code = returncode if returncode >= 0 else _KILLED_BY_SIGNAL - returncode
-        self.fault = f"The collector process has ended with exit code {code}."
+        ending = self._last.ending
+        self.fault = f"The collector process has ended with exit code {code}" + (f": {ending}" if ending else ".")
         if not self.stopping:
             self.exit_code = code
             _log.error("collector_ended", exit_code=code)

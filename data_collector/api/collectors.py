@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import structlog
 from msgspec import Struct, structs
 
 from data_collector.api.collector import ANNOUNCE_EVERY_S, COLLECTOR_COMMAND, TOLD_EVERY_S, Collector, OnState
@@ -36,7 +37,8 @@ HUNG_S: Final = 60.0
 
 LOOK_S: Final = 1.0
 
-NOT_AGAIN: Final = "It is not started again, because its settings cannot work: the log says why; mend that and restart."
+NOT_AGAIN: Final = "It is not started again, because its settings cannot work: mend that and restart."
+LOG_TELLS: Final = "The log says why. "
 
 EMPTY: Final = "--empty"
 """Of a command: begin with nothing."""
@@ -92,6 +94,7 @@ class KeptCollector(Collector):
 
         `variables` lead to the servers that are shared. Returns when there is no use in another start.
         """
+        structlog.contextvars.bind_contextvars(exchange=self.name)
         self._environment = {
             **(self._environment or {}), **dict.fromkeys(variables_of_others(self.name), ""),
             "EXCHANGES": self.name, **variables,
@@ -109,11 +112,12 @@ class KeptCollector(Collector):
             if self._stop_wanted.is_set():
                 return
             if self.exit_code == Misconfigured.exit_code:
-                self.fault = f"{self.fault} {NOT_AGAIN}"
+                told = "" if self.last.ending else LOG_TELLS
+                self.fault = f"{self.fault} {told}{NOT_AGAIN}"
                 return
             wait_s = backoff.next_delay_s(served_s=time.monotonic() - started_s)
             self.fault = f"{self.fault} It is started again."
-            _log.error("collector_restarts", exchange=self.name, restart_s=wait_s)
+            _log.error("collector_restarts", restart_s=wait_s)
             with contextlib.suppress(TimeoutError):
                 async with time_limit(wait_s):
                     await self._stop_wanted.wait()
@@ -169,9 +173,11 @@ class KeptCollector(Collector):
         if beside[0].done() and not beside[0].cancelled():
             self.fault = f"The collector process did not answer for {HUNG_S:g} s and was killed."
         self.former = self.former.plus(self._last)
+        # What it measured would look like what is.
         self._last = structs.replace(
-            self._last, messages_received=0, messages_validated=0, validation_errors=0, messages_in_flight=0
-        )
+            self._last, messages_received=0, messages_validated=0, validation_errors=0, messages_in_flight=0,
+            last_message_seconds_ago=None, connections=[], samples=[], histograms=[],
+        )  # fmt: skip
 
     async def _end_hung(self) -> None:
         assert self._child is not None, "start() comes first"
@@ -185,7 +191,7 @@ class KeptCollector(Collector):
             elif silent_since_s is None:
                 silent_since_s = time.monotonic()
             elif time.monotonic() - silent_since_s >= HUNG_S:
-                _log.error("collector_hangs", exchange=self.name, pid=self._child.pid, silent_s=HUNG_S)
+                _log.error("collector_hangs", pid=self._child.pid, silent_s=HUNG_S)
                 self._child.send_signal(signal.SIGKILL)
                 return
 

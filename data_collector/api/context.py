@@ -68,10 +68,8 @@ class Contexts(Struct, frozen=True):
             return self.first
         found = self.of.get(exchange.casefold())
         if found is None:
-            names = ", ".join(self.of)
-            raise HTTPException(
-                404, f"{exchange} is not collected here; these are: {names}.", headers={"X-Exchange": names}
-            )
+            sentence = f"{exchange} is not collected here; these are: {', '.join(self.of)}."
+            raise HTTPException(404, sentence, {"X-Exchange": ", ".join(self.of)})
         return found
 
 
@@ -229,10 +227,8 @@ def demand_here(request: Request, snapshot: Snapshot, text: str) -> str:
 def demand_exchange(snapshot: Snapshot, exchange: str | None) -> None:
     """Raise `HTTPException` where a reader names another one than is collected."""
     if exchange is not None and snapshot.exchange not in (None, exchange):
-        raise HTTPException(
-            404, f"{snapshot.exchange} is collected here, and not {exchange}.",
-            headers={"X-Exchange": snapshot.exchange or ""},
-        )  # fmt: skip
+        headers = {"X-Exchange": snapshot.exchange or ""}
+        raise HTTPException(404, f"{snapshot.exchange} is collected here, and not {exchange}.", headers)
 
 
 SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"

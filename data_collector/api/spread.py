@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, ClassVar, Final
 
 import msgspec
@@ -25,6 +26,9 @@ from data_collector.web.answers import Answer
 
 STALE_S: Final = 30.0
 """A price that is older is told, and compared with nothing."""
+
+SYMBOLS_KEPT: Final = 20_000
+"""Of so many symbols it is remembered what they are made of: every page of the dashboard asks every two seconds."""
 
 Number = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": ["number", "null"]})]
 
@@ -108,18 +112,21 @@ class _Told(Struct, frozen=True):
 
 def markets_of(snapshots: Sequence[Snapshot], base: str, quotes: Sequence[str]) -> list[Market]:
     """The symbols that are this base in one of these quotes."""
+    wanted: dict[tuple[str, ...], str] = {
+        parts: quote for quote in quotes for parts in ((base, quote), (base + quote,))
+    }
     return [
         Market(snapshot, symbol, quote)
         for snapshot in snapshots
         for symbol in snapshot.symbols
-        for quote in quotes
-        if _parts(symbol) in ([base, quote], [base + quote])
+        if (quote := wanted.get(_parts(symbol))) is not None
     ]
 
 
-def _parts(symbol: str) -> list[str]:
+@lru_cache(SYMBOLS_KEPT)
+def _parts(symbol: str) -> tuple[str, ...]:
     """`BTC/USD`, `BTC-USD`: two; `BTCUSD`: one."""
-    return re.split("[-_/]", symbol.upper())
+    return tuple(re.split("[-_/]", symbol.upper()))
 
 
 async def spread_of(store: StoreReading, store_url: str, markets: Sequence[Market], now: datetime) -> list[SpreadRow]:

@@ -19,7 +19,9 @@ COMMANDS: Mapping[str, str] = {
     "validation-service": (
         "Serve the Data Validation Service, until Ctrl-C: it judges records, audits collectors, keeps the suites."
     ),
-    "tail": "Show live prices and candles of SYMBOL: a screen on a terminal, plain lines in a pipe. Ctrl-C ends it.",
+    "tail": (
+        "Show live prices and candles of each SYMBOL: a screen on a terminal, plain lines in a pipe. Ctrl-C ends it."
+    ),
     "redis": "Run one Redis command against the store: `data-collector redis XLEN trades:BTCUSDT`.",
     "plan": (
         "Show what a change of subscriptions would do: streams, connections, messages, store, REST budget. Do nothing."

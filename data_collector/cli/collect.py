@@ -8,13 +8,11 @@ import socket
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 import uvloop
 
 from data_collector.cli.chosen_exchange import ExchangeOption
-from data_collector.model.keys import FIRST_EXCHANGE
-from data_collector.observe.logs import configure_logs
+from data_collector.observe.logs import configure_logs, name_exchange
 from data_collector.observe.memory import SHORTAGE
 from data_collector.service.service import Service
 from data_collector.settings import load_settings
@@ -38,9 +36,7 @@ def collect(
     """Collect until the control line hangs up or SIGTERM comes."""
     configure_logs()
     settings = load_settings(exchange=exchange)
-    if settings.exchange != FIRST_EXCHANGE:
-        # Several collectors may write into one log.
-        structlog.contextvars.bind_contextvars(exchange=settings.exchange)
+    name_exchange(settings.exchange)
     service = Service(
         settings, folder=folder or None, empty=empty, source=source or None, servers=servers,
         audit=None if audit_fd < 0 else socket.socket(fileno=audit_fd), api=api,

@@ -231,8 +231,10 @@ def _simulator(
             (folder / "market.json").write_bytes(msgspec.json.encode(market))
         else:
             print("Bringing the kept market up to the present …", flush=True)
+            if len(exchanges) > 1 and not market.premium_bps:
+                print("It began with one exchange: all have the same prices.", flush=True)
         # Its clock has stood still until it ran, which takes seconds on a busy machine.
-        asyncio.run(_advance(addresses["rest_url"], int(time.time() * 1000) - market.start_ms))
+        asyncio.run(bring_up(addresses["rest_url"]))
         yield {
             # Those of the first go without its name.
             variable_of(field, exchange): addresses.get(f"{exchange}_{field}") or addresses[field]
@@ -252,11 +254,23 @@ def _validation_service(folder: Path, environment: dict[str, str], port: int) ->
         yield addresses["url"]
 
 
-async def _advance(rest_url: str, milliseconds: int) -> None:
-    body = {"action": "advance", "milliseconds": milliseconds}
-    async with aiohttp.ClientSession() as session, session.post(f"{rest_url}/simulator/actions", json=body) as answer:
-        if answer.status != 200:
-            raise Unavailable(f"The simulated exchange cannot go on: {await answer.text()}")
+class _Moment(Struct):
+    """Of the market."""
+
+    now_ms: int
+
+
+async def bring_up(rest_url: str) -> None:
+    """Let a simulator's market reach the present, and no moment more."""
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{rest_url}/simulator/state") as answer:
+            behind_ms = int(time.time() * 1000) - msgspec.json.decode(await answer.read(), type=_Moment).now_ms
+        if behind_ms <= 0:
+            return
+        body = {"action": "advance", "milliseconds": behind_ms}
+        async with session.post(f"{rest_url}/simulator/actions", json=body) as answer:
+            if answer.status != 200:
+                raise Unavailable(f"The simulated exchange cannot go on: {await answer.text()}")
 
 
 def _free_ports() -> tuple[int, int]:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
 from data_collector.cli.surroundings.found_exchange import api_and_exchange
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
@@ -30,7 +30,7 @@ from data_collector.service.subscription_plan import (
     subscriptions_of,
     wanted_of,
 )
-from data_collector.settings import Settings, load_settings
+from data_collector.settings import Settings
 from data_collector.settings.texts import service_url
 from data_collector.time_limit import time_limit
 from data_collector.venues.discovery import find_venue
@@ -69,7 +69,7 @@ def plan(
         given = None if url is None else service_url(url)
     except ValueError as error:
         raise Misconfigured(f"--url: {error}.") from None
-    settings, place = api_and_exchange(load_settings(exchange=exchange), given)
+    settings, place = api_and_exchange(chosen_settings(exchange, symbols), given)
     change = asyncio.run(_planned(settings, desired, place))
     if json:
         typer.echo(msgspec.json.encode(change).decode())
@@ -102,7 +102,7 @@ async def _known(settings: Settings, venue: Venue, url: str) -> _Known:
             session.get(f"{url}/subscriptions", params={"exchange": venue.name}) as answer,
         ):
             if answer.status != 200:
-                return _by_settings(settings, venue, f"{url} answers HTTP {answer.status}")
+                return _by_settings(settings, venue, f"{url} answers HTTP {answer.status} for {venue.name}")
             present = msgspec.json.decode(await answer.read(), type=Present)
     except TimeoutError:
         return _by_settings(settings, venue, f"{url} does not answer")

@@ -53,6 +53,13 @@ class Followed:
     trades: deque[Trade] = field(default_factory=lambda: deque(maxlen=ROWS_SHOWN))
     other_intervals: set[str] = field(default_factory=set)
     """Intervals that were met and are not shown."""
+    prefix: str = ""
+    """The exchange's, where those of several are shown."""
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return f"{self.prefix}{self.symbol}"
 
 
 _CALENDAR = UtcCalendar()

@@ -379,6 +379,11 @@ class Venue(Struct, frozen=True):
         """The part of VAR_DIR that its collector has."""
         return self.key_prefix.rstrip(":") or "live"
 
+    def without_name(self, symbol: str) -> str:
+        """A symbol as people write it, without this exchange's name before it."""
+        name, colon, rest = symbol.partition(":")
+        return rest if colon and name.casefold() == self.name.casefold() else symbol
+
     def has_stream(self, key: Key) -> bool:
         """Whether it is subscribed to; else it is made of what is."""
         return key.channel != "kline" or self.klines == "streamed"

@@ -83,6 +83,21 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_messages_received_total"], "Total messages received"],
     Annotated[Literal["data_collector_messages_validated_total"], "Total messages validated"],
     Annotated[Literal["data_collector_validation_errors_total"], "Total messages that validation refused"],
+    Annotated[
+        Literal["data_collector_exchange_messages_received_total"],
+        "Messages received, where there are several",
+        EXCHANGE,
+    ],
+    Annotated[
+        Literal["data_collector_exchange_messages_validated_total"],
+        "Messages validated, where there are several",
+        EXCHANGE,
+    ],
+    Annotated[
+        Literal["data_collector_exchange_validation_errors_total"],
+        "Messages that validation refused, where there are several",
+        EXCHANGE,
+    ],
     Annotated[Literal["data_collector_messages_copies_total"], "Further copies of messages already counted", CHANNEL],
     Annotated[Literal["data_collector_records_stored_total"], "Records that the store acknowledged", CHANNEL],
     Annotated[

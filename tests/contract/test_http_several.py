@@ -11,7 +11,7 @@ import pytest
 import redis
 from msgspec import structs
 
-from data_collector.client import Client, WrongStore
+from data_collector.client import AsyncClient, Client, Trade, WrongStore
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.status import AuditStatus, RuleStatus, Sample, Snapshot, ValidationStatus
@@ -48,7 +48,7 @@ def snapshots_of(address: str) -> dict[str, Snapshot]:
         audit = AuditStatus("running", rows={"trade": number}, waiting=number, next_seconds=float(number))
         suites = {"trade": "same", "kline": name}
         found[name] = structs.replace(
-            usual, source=f"the market of {name}", symbols=symbols, exchange=name,
+            usual, symbols=symbols, exchange=name, source=f"the market of {name}",
             key_prefix=PREFIXES[name], messages_received=10 * number,
             messages_validated=9 * number, messages_in_flight=number,
             subscriptions=ChangeStatus(present=Present(symbols, ["1m"], ["trade"], [], changed=False)),
@@ -76,6 +76,7 @@ def service(one_service: HttpService, store: redis.Redis) -> HttpService:
             gap = gap_json(Key("trade", symbol), Gap(2, 2, 1, "refused", ()), f"2024-01-01T12:3{number}:00.000+00:00")
             store.xadd(f"{prefix}gaps:{symbol}", {"data": gap})
             store.hset(f"{prefix}latest:{symbol}", mapping={"price": f"{number}.10", "timestamp": AT})
+        store.set(f"{prefix}collector:source", f"the market of {name}")
         store.xadd(f"{prefix}quarantine:{symbols[0]}", {"data": "{}", "at": AT, "why": "[]"}, id=f"{number + 1}-0")
         store.xadd(f"{prefix}quarantine:unknown", {"data": name, "at": AT, "why": "[]"}, id=f"{number + 1}-1")
     return one_service
@@ -231,6 +232,7 @@ def test_counters_do_not_fall_when_a_collector_ends_with_messages_in_flight(serv
 
     until(lambda: service.get("/health?exchange=kraken").status == 503)
     assert counters(service) == before
+    assert 'data_collector_health{exchange="kraken",status="unhealthy"} 1.0' in service.get("/metrics/prometheus").text
     until(lambda: service.get("/health").status == 200 and int((folder / "pid").read_text()) != pid)
     assert counters(service) == before
     write_snapshot(folder, structs.replace(begun, messages_received=2, messages_validated=1, messages_in_flight=1))
@@ -238,6 +240,71 @@ def test_counters_do_not_fall_when_a_collector_ends_with_messages_in_flight(serv
     write_snapshot(folder, structs.replace(begun, messages_received=9, messages_validated=7, validation_errors=2))
     until(lambda: counters(service) == (66, 61, 2, 3))
     write_snapshot(folder, usual)
+
+
+def test_metrics_name_the_exchange_and_a_collector_that_has_ended_leaves_its_health_alone(
+    service: HttpService, address: str
+) -> None:
+    def told() -> dict[str, float]:
+        lines = service.get("/metrics/prometheus").text.splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+    folder = service.folder / "kraken"
+    assert told()['data_collector_exchange_messages_received_total{exchange="coinbase"}'] == 20
+    assert told()['data_collector_store_up{exchange="kraken"}'] == 1
+    (folder / "exit").write_text("70")
+    os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+
+    until(lambda: 'data_collector_store_up{exchange="kraken"}' not in told())
+    page = told()
+    assert page['data_collector_health{exchange="kraken",status="unhealthy"}'] == 1
+    assert page['data_collector_health{exchange="coinbase",status="unhealthy"}'] == 0
+    assert page['data_collector_store_up{exchange="coinbase"}'] == 1
+    whole, one = service.get("/health"), service.get("/health?exchange=kraken")
+    assert (whole.status, one.status) == (503, 503)
+    reasons = whole.json["reasons"]
+    assert isinstance(reasons, list)
+    assert all(reason.startswith("kraken: The collector process has ended") for reason in reasons)
+    assert service.get("/trades/kraken:BTC/USD").json["count"] == 2, "the store has them"
+    assert service.get("/completeness?exchange=kraken").status == 200
+    for answer in (
+        service.get("/subscriptions?exchange=kraken"),
+        service.control({"action": "stop", "exchange": "kraken"}),
+    ):
+        assert detail(answer)[0] == 503
+        assert "has ended with exit code" in detail(answer)[1]
+
+    (folder / "exit").unlink()
+    until(lambda: service.get("/health").status == 200)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol"), [("kraken", "BTC/USD"), ("coinbase", "ETHUSDT"), ("binance", "ETHUSDT")]
+)
+async def test_client_reads_each_exchange_through_the_one_service(
+    service: HttpService, address: str, exchange: str, symbol: str
+) -> None:
+    """History by HTTP was refused for all but the first, as of another collector."""
+    with Client(address, api=service.url, database="") as client:
+        found = [item.trade_id for item in client.trades(f"{exchange}:{symbol}").read() if isinstance(item, Trade)]
+        assert found == [1, 3]
+        with client.live(f"{exchange}:{symbol}:trades", start="earliest") as live:
+            assert next(iter(live)) is not None
+    with Client(address, api=service.url, database="", exchange=exchange) as client:
+        assert symbol in client.symbols()
+    async with AsyncClient(address, api=service.url, database="", exchange=exchange) as asking:
+        assert await asking.symbols()
+
+
+def test_client_of_an_exchange_that_is_not_collected_is_told_of_those_that_are(
+    service: HttpService, address: str
+) -> None:
+    sentence = "collects binance, coinbase, kraken, and the client was asked for mtgox"
+    with (
+        Client(address, api=service.url, database="", exchange="mtgox") as client,
+        pytest.raises(WrongStore, match=sentence),
+    ):
+        client.trades("BTCUSD").read()
 
 
 def test_orders_name_their_exchange_once_and_the_answer_tells_it(service: HttpService) -> None:
@@ -259,24 +326,3 @@ def test_orders_name_their_exchange_once_and_the_answer_tells_it(service: HttpSe
     assert detail(put("/subscriptions", {"symbols": ["BTC"], "exchange": "mtgox"}))[0] == 404
     assert service.get("/subscriptions?exchange=coinbase").json["exchange"] == "coinbase"
     assert service.get("/subscriptions").json["exchange"] == "binance"
-
-
-@pytest.mark.parametrize("exchange", SYMBOLS)
-def test_client_reads_each_exchange_of_one_service(service: HttpService, address: str, exchange: str) -> None:
-    """What the service answers without a name is of the first one."""
-    with Client(address, api=service.url, database="", exchange=exchange) as client:
-        for symbol in SYMBOLS[exchange]:
-            assert len(client.trades(symbol, gaps="mark").read()) == 2
-        assert sorted(client.symbols()) == sorted(SYMBOLS[exchange])
-    with Client(address, api=service.url, database="") as client:
-        symbol = SYMBOLS[exchange][0]
-        assert len(client.trades(f"{exchange}:{symbol}", gaps="mark").read()) == 2
-
-
-def test_client_of_an_exchange_that_a_service_has_not_is_told_which_it_has(service: HttpService, address: str) -> None:
-    sentence = "collects binance,coinbase,kraken, and the client was asked for other: give it one of these as exchange="
-    with (
-        Client(address, api=service.url, database="", exchange="other") as client,
-        pytest.raises(WrongStore, match=sentence),
-    ):
-        client.trades("BTCUSDT").read()

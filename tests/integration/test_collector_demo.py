@@ -225,6 +225,38 @@ def trades_behind(running: Demo, position: str | None) -> tuple[str, list[int]]:
         return batch.position, [item.trade_id for item in batch.items if isinstance(item, Trade)]
 
 
+@pytest.mark.slow
+def test_demo_of_several_exchanges_tells_one_market_at_prices_that_differ(tmp_path: Path) -> None:
+    exchanges = "binance,coinbase,kraken"
+    with demo(tmp_path / "var", "--exchanges", exchanges, intervals="1m") as running:
+        until(lambda: running.health()["status"] == "healthy", "health", output=running.screen)
+        assert "Collecting     BTCUSDT, ETHUSDT, BNBUSDT, coinbase:BTC-USD" in running.screen()
+        (spread,) = re.findall(r"^ +curl '(\S+/spread\S+)'$", running.screen(), re.MULTILINE)
+
+        def apart() -> list[float]:
+            rows = msgspec.convert(get_json(spread)["rows"], list[dict[str, object]])
+            return [float(str(row["difference_bp"])) for row in rows if not row["stale"]]
+
+        until(lambda: len(apart()) == 3 and any(abs(each) > 0.1 for each in apart()), "differences", output=str)
+        assert all(abs(each) < 60 for each in apart()), "they revert"
+        first_id = running.store.tail_id("BTCUSDT")
+        assert first_id > 0
+        assert set(running.store.keys("*latest:*BTC*")) >= {
+            "coinbase:latest:BTC-USD",
+            "kraken:latest:BTC/USD",
+        }
+        dsn = first(r"psql (postgresql://\S+)", running.screen())
+        asked = "select distinct exchange from market_data_trades order by 1"
+        until(lambda: rows(dsn, asked) == [(name,) for name in exchanges.split(",")], "rows", output=running.screen)
+        started = family(running.process.pid)
+
+        code = running.interrupt()
+
+        assert code in (0, 130)
+        until(lambda: not any(map(is_running, started)), "the end of all that it started", output=running.screen)
+        assert "Traceback" not in running.screen()
+
+
 def test_demo_that_was_never_run_cannot_be_kept(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "VAR_DIR": str(tmp_path / "var"), "PORT": "0"}
 

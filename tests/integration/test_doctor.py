@@ -176,7 +176,7 @@ async def test_store_that_evicts_is_refused(tmp_path: Path) -> None:
     async with embedded_store(tmp_path) as store:
         await put(store.address, ("CONFIG", "SET", "maxmemory", "50mb", "maxmemory-policy", "allkeys-lru"))
 
-        findings = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+        findings = await check_store([settings(REDIS_URL=store.address.whole)])
 
     assert states(findings)["store policy"] == "fail"
 
@@ -185,7 +185,7 @@ async def test_store_that_is_full_is_told(tmp_path: Path) -> None:
     async with embedded_store(tmp_path) as store:
         await put(store.address, ("CONFIG", "SET", "maxmemory", "1mb"))
 
-        findings = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+        findings = await check_store([settings(REDIS_URL=store.address.whole)])
 
     assert states(findings)["store writes"] == "fail"
     assert states(findings)["store memory"] == "fail"
@@ -193,11 +193,11 @@ async def test_store_that_is_full_is_told(tmp_path: Path) -> None:
 
 async def test_store_of_another_exchange_is_told_and_not_claimed(tmp_path: Path) -> None:
     async with embedded_store(tmp_path) as store:
-        untouched = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+        untouched = await check_store([settings(REDIS_URL=store.address.whole)])
         assert await put(store.address, ("EXISTS", "collector:source")) == [0]
         await put(store.address, ("SET", "collector:source", "http://elsewhere"))
 
-        findings = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+        findings = await check_store([settings(REDIS_URL=store.address.whole)])
 
     assert "store origin" not in states(untouched)
     assert states(findings)["store origin"] == "fail"
@@ -208,7 +208,7 @@ async def test_user_without_rights_is_told(tmp_path: Path) -> None:
         await put(store.address, ("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+info", "+client", "+ping"))
         reader = store.address.whole.replace("redis://", "redis://reader:pw@")
 
-        findings = await check_store(settings(REDIS_URL=reader), VENUE)
+        findings = await check_store([settings(REDIS_URL=reader)])
 
     assert states(findings)["store writes"] == "fail"
     assert states(findings)["store functions"] == "fail"
@@ -219,7 +219,7 @@ async def test_wrong_password_is_told_and_not_shown(tmp_path: Path) -> None:
         await put(store.address, ("CONFIG", "SET", "requirepass", "right"))
         wrong = store.address.whole.replace("redis://", "redis://:c4n4ry@")
         try:
-            findings = await check_store(settings(REDIS_URL=wrong), VENUE)
+            findings = await check_store([settings(REDIS_URL=wrong)])
         finally:
             right = store.address.whole.replace("redis://", "redis://:right@")
             await put(parse_store_url(right), ("CONFIG", "SET", "requirepass", ""))

@@ -181,7 +181,7 @@ async def test_store_that_another_exchange_fills_is_named_and_not_read(tmp_path:
     async with embedded_store(tmp_path):
         own = await find_store(settings=settings_of(tmp_path))
         written(tmp_path, "live", EXCHANGES="kraken")
-        with pytest.raises(Unavailable, match=r"No store of binance .* one of kraken is: EXCHANGES=kraken reads it"):
+        with pytest.raises(Unavailable, match=r"No store of binance .* one of kraken is: --exchange kraken reads it"):
             await find_store(settings=settings_of(tmp_path))
         found = await find_store(settings=settings_of(tmp_path, EXCHANGES="kraken"))
 

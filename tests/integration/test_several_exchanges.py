@@ -24,11 +24,12 @@ from data_collector.settings import Settings, load_settings
 from tests.contract.http_service import HttpService
 from tests.integration.processes import (
     ROOT,
-    Exchange,
+    Ended,
     end_embedded_server,
     exchange,
     family,
     is_running,
+    run_to_end,
     variables,
 )
 from tests.integration.store_reader import Store
@@ -61,7 +62,7 @@ class Both:
     """The service, and its store as a stranger reads it."""
 
     service: HttpService
-    market: Exchange
+    environment: dict[str, str]
     log: Path
 
     def told(self) -> str:
@@ -140,8 +141,12 @@ class Both:
 
     def settings(self, exchange: str) -> Settings:
         """As a command beside it has them, with `--exchange`."""
-        return load_settings(
-            variables(self.service.folder, self.market, exchanges="binance,kraken"), None, exchange=exchange
+        return load_settings(self.environment, None, exchange=exchange)
+
+    def command(self, *words: str) -> Ended:
+        """With the settings of the service."""
+        return run_to_end(
+            [sys.executable, "-m", "data_collector", *words], self.service.folder / "commands", self.environment
         )
 
 
@@ -164,7 +169,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
                 [sys.executable, "-m", "data_collector", "run"], cwd=ROOT, env=environment, stdout=output,
                 stderr=output, text=True,
             )  # fmt: skip
-        found = Both(HttpService(process, f"http://127.0.0.1:{port}", var), market, log)
+        found = Both(HttpService(process, f"http://127.0.0.1:{port}", var), environment, log)
         try:
             until(lambda: _answers(found), "an answer", output=found.told)
             until(found.is_well, "both collectors", output=found.told)
@@ -343,3 +348,29 @@ async def test_commands_find_the_store_of_each(both: Both, name: str) -> None:
     assert record is not None
 
     assert (await find_store(settings=both.settings(name))).place == record.address.place
+
+
+def test_doctor_looks_at_all_and_plan_at_the_one_that_is_meant(both: Both) -> None:
+    """A change of one exchange was held against what the other one has subscribed."""
+    told = both.command("doctor", "--json")
+    planned = both.command(
+        "plan", "--exchange", "kraken", "--symbols", "BTC/USDT", "--channels", "trade", "--json", "--url",
+        both.service.url,
+    )  # fmt: skip
+
+    findings = {each["check"]: each["state"] for each in json.loads(told.output)}
+    assert {f"{name} {check}" for name in SYMBOLS for check in ("exchange", "clock", "symbols", "streams")} <= set(
+        findings
+    )
+    assert "fail" not in findings.values(), told.output
+    change = json.loads(planned.output)
+    assert (planned.code, change["notes"], change["added"]) == (0, [], [])
+    assert change["removed"] == ["ticker:BTC/USDT"]
+
+
+def test_log_tells_whose_each_event_is(both: Both) -> None:
+    events = [json.loads(line) for line in both.told().splitlines() if line.startswith("{")]
+
+    connected = [event.get("exchange") for event in events if event["event"] == "line_connected"]
+    assert set(connected) == {None, "kraken"}, "the first one's have no name"
+    assert {event["exchange"] for event in events if event["event"] == "collector_ended"} == set(SYMBOLS)

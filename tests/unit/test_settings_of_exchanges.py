@@ -73,7 +73,7 @@ def test_variables_of_an_exchange_that_is_not_collected_have_no_effect_and_are_t
 
 
 def test_several_exchanges_have_settings_of_their_own() -> None:
-    given = {"EXCHANGES": "kraken, Binance,kraken", "SYMBOLS": "BNBUSDT", "KRAKEN_SYMBOLS": "XRP/USD"}
+    given = {"EXCHANGES": "kraken, Binance", "SYMBOLS": "BNBUSDT", "KRAKEN_SYMBOLS": "XRP/USD"}
     first, second = load_settings(given, None), load_settings(given, None, exchange="binance")
 
     assert (first.exchange, first.exchanges, first.symbols) == ("kraken", ("kraken", "binance"), ("XRP/USD",))
@@ -88,3 +88,25 @@ def test_a_collector_of_several_is_told_of_no_variable_of_another() -> None:
 
     assert {"SYMBOLS", "BINANCE_WS_URL", "BINANCE_API_KEY_FILE"} <= set(hidden)
     assert not {"KRAKEN_SYMBOLS", "REDIS_URL", "INTERVALS"} & set(hidden)
+
+
+def test_faults_of_several_exchanges_are_told_in_one_message_and_each_once() -> None:
+    given = {
+        "EXCHANGES": "binance,coinbase,kraken", "PORT": "x", "COINBASE_SYMBOLS": "{}", "KRAKEN_REST_URL": "ftp://x",
+    }  # fmt: skip
+    with pytest.raises(Misconfigured) as caught:
+        load_settings(given, None)
+
+    assert [line.partition("=")[0] for line in str(caught.value).splitlines()[1:-1]] == [
+        "  - PORT", "  - COINBASE_SYMBOLS", "  - KRAKEN_REST_URL",
+    ]  # fmt: skip
+
+
+def test_exchange_that_is_named_twice_is_collected_once_and_that_is_told() -> None:
+    settings = load_settings({"EXCHANGES": "binance, kraken ,Binance,"}, None)
+
+    assert settings.exchanges == ("binance", "kraken")
+    assert settings.notices == (
+        "EXCHANGES='binance, kraken ,Binance,' names one more than once; each is collected once.",
+    )
+    assert load_settings({"EXCHANGES": " kraken,"}, None).notices == ()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import msgspec
 import typer
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -60,25 +62,50 @@ async def examine(exchange: str | None = None) -> list[Finding]:
         check_venue(settings, venue)
     except Misconfigured as error:
         return [*findings, Finding("settings", "fail", str(error), "Correct them, then run doctor again.")]
-    findings.extend(_settings_findings(settings))
+    # Each again by itself; what is wrong with one of them has been told.
+    every = [settings, *(load_settings(exchange=name) for name in settings.exchanges[1:])]
+    findings.extend(_settings_findings(every))
     if settings.use_proxy:
         findings.append(check_proxies(settings))
     asked, store, database, validation, folder, port = await asyncio.gather(
-        check_exchange(settings, venue),
-        check_store(settings, venue),
+        _of_each(every, _asked_exchange),
+        check_store(every),
         check_database(settings),
         check_validation(settings),
         asyncio.to_thread(check_folder, settings),
         asyncio.to_thread(check_port, settings),
     )
-    return [*findings, *asked, *store, *database, *validation, *check_memory(settings), *folder, port]
+    remembering = await _of_each(every, _remembering)
+    return [*findings, *asked, *store, *database, *validation, *remembering, *folder, port]
 
 
-def _settings_findings(settings: Settings) -> list[Finding]:
-    if settings.notices:
-        return [Finding("settings", "warn", notice, "See .env.example.") for notice in settings.notices]
-    words = [settings.exchange, f"{len(settings.symbols)} symbols", *settings.intervals, *settings.channels]
-    return [Finding("settings", "ok", ", ".join(words))]
+async def _of_each(every: Sequence[Settings], check: Callable[[Settings], Awaitable[list[Finding]]]) -> list[Finding]:
+    """Of several exchanges with the name of each."""
+    found = await asyncio.gather(*map(check, every))
+    if len(every) == 1:
+        return found[0]
+    return [
+        replace(finding, check=f"{own.exchange} {finding.check}")
+        for own, findings in zip(every, found, strict=True)
+        for finding in findings
+    ]
+
+
+async def _asked_exchange(settings: Settings) -> list[Finding]:
+    return await check_exchange(settings, find_venue(settings.exchange))
+
+
+async def _remembering(settings: Settings) -> list[Finding]:
+    return check_memory(settings)
+
+
+def _settings_findings(every: Sequence[Settings]) -> list[Finding]:
+    """Of one among several, notices would be about the variables of the others."""
+    notices = every[0].notices
+    if notices:
+        return [Finding("settings", "warn", notice, "See .env.example.") for notice in notices]
+    words = ([each.exchange, f"{len(each.symbols)} symbols", *each.intervals, *each.channels] for each in every)
+    return [Finding("settings", "ok", ", ".join(each)) for each in words]
 
 
 async def check_validation(settings: Settings) -> list[Finding]:

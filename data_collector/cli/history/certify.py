@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from data_collector import __version__
-from data_collector.cli.chosen_exchange import ExchangeOption, symbol_of
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings, symbol_of
 from data_collector.cli.history.backfill import opened_rest
 from data_collector.cli.history.backfill_screen import LINE_PAUSE_S
 from data_collector.cli.surroundings.found_exchange import exchange_of_store
@@ -29,7 +29,7 @@ from data_collector.model.venue import Venue
 from data_collector.service.certificate.certificate import Certificate, ExchangeSource, Held
 from data_collector.service.certificate.certificate import certify as certified
 from data_collector.service.certificate.day_trades import Progress as ShowShare
-from data_collector.settings import Settings, load_settings
+from data_collector.settings import Settings
 from data_collector.venues.discovery import find_venue
 
 FOLDER = Path("certificates")
@@ -54,7 +54,7 @@ def certify(
     asked by trade ids. Exit code 0 when the two are equal, 1 when they differ, 69 when exchange or store cannot be
     asked.
     """
-    settings = load_settings(exchange=exchange)
+    settings = chosen_settings(exchange, symbol)
     venue = find_venue(settings.exchange)
     asked_day = _day_of(day)
     asked = Asked(symbol_of(symbol, venue), asked_day, files_url, rest, limit)
@@ -108,6 +108,7 @@ def _shown(what: str) -> Iterator[ShowShare]:
 
 
 def _line_now_and_then(what: str) -> ShowShare:
+    typer.echo(f"{what}: asking the exchange for its trades …", err=True)
     told_s = time.monotonic()
 
     def show(share: float, trades: int) -> None:

@@ -239,6 +239,7 @@ class Joined:
         """`source` is what a position is of."""
         self._source_key = keys.own("source")
         self.exchange = exchange_of(keys)
+        """Which the HTTP side is asked about: it may collect from several."""
         self._called = called
         self._sides = sides
         self._source = source

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
-from data_collector.model.backoff import Backoff, RepeatedAnswer
+from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import is_whole, missing_range, place_ms
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
@@ -21,7 +21,8 @@ from data_collector.model.grid import KlineGrid, longest_ms
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinePage, KlinesApi, TradesApi
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.gaps.attempts import BLOCK_S, GAP_DEADLINE_S, is_block
+from data_collector.pipeline.repair.due_kline import ASK_AGAIN_S, DueKline
 from data_collector.pipeline.repair.exchange_clock import ExchangeClock
 from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.intake import Intake
@@ -40,10 +41,6 @@ answers nothing for so long: then the next one is."""
 LOOK_S = 0.5
 """How often series are looked at."""
 
-ASK_AGAIN_S = 5.0
-ASK_AGAIN_MAX_S = 60.0
-"""The pauses between calls that tell nothing of what is due: they double."""
-
 LOOK_BACK = 60
 """How far before what is due a later question begins: the kline right before it may not exist either."""
 
@@ -52,26 +49,6 @@ IDS_DECIDE_S = 60.0
 
 PAST_KLINES = 500
 """Fetched before the first closed kline of a series, so that charts are not empty."""
-
-
-class DueKline:
-    """What is known of a series' due kline."""
-
-    __slots__ = ("answered_s", "asked_past", "due_ms", "left_out", "next_s", "overdue_s", "pauses")
-
-    def __init__(self, due_ms: int, overdue_s: float, grace_s: float) -> None:
-        self.due_ms = due_ms
-        self.overdue_s = overdue_s
-        """When it was seen to be over and not closed."""
-        self.next_s = overdue_s + grace_s
-        """When REST may be asked."""
-        self.answered_s = overdue_s
-        """When REST last gave an answer that says something of it."""
-        self.asked_past = False
-        """Whether REST was asked since a later kline came."""
-        self.pauses = Backoff(ASK_AGAIN_S, ASK_AGAIN_MAX_S, jitter=False)
-        self.left_out = RepeatedAnswer()
-        """It is not told, and later ones are: then there is none."""
 
 
 class KlineRepair:
@@ -94,6 +71,8 @@ class KlineRepair:
         self._refused = ToldRefusals(clock)
         self._holes: dict[Key, DueKline] = {}
         self._blocked_until_s = 0.0
+        self._deadline_s = GAP_DEADLINE_S
+        """After the last answer."""
         self._failed_s: float | None = None
         """Since when REST has not answered."""
 
@@ -143,6 +122,8 @@ class KlineRepair:
         except (VenueUnreachable, VenueRefused) as error:
             retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
             self._blocked_until_s = now + self._backoff.next_delay_s(retry_after_s=retry_after_s)
+            if is_block(retry_after_s):
+                self._deadline_s = GAP_DEADLINE_S + BLOCK_S
             if self._failed_s is None:
                 self._failed_s = now
                 structlog.get_logger().warning("klines_unanswered", reason=str(error))
@@ -207,10 +188,14 @@ class KlineRepair:
     def _give_up(self, now: float, now_ms: int) -> None:
         for key, hole in list(self._holes.items()):
             series = self._klines.series[key]
+            held_ms = series.first_held_ms
             if now >= hole.next_s and series.pass_refused() is not None:
                 # No good copy of what was refused has come.
                 self._klines.release(series)
-            elif now - max(hole.overdue_s, hole.answered_s) >= GAP_DEADLINE_S:
+            elif hole.asked_past and held_ms is not None and series.is_lost and now - hole.overdue_s >= FIRST_S:
+                series.begin_at(held_ms)
+                self._klines.release(series)
+            elif now - max(hole.overdue_s, hole.answered_s) >= self._deadline_s:
                 old_ms = self._open_at(series, now_ms - int(GAP_DEADLINE_S * 1000))
                 self._pass_over(series, max(old_ms, self._after(series, series.due_ms)), "lost")
             if series.due_ms != hole.due_ms:
@@ -306,6 +291,7 @@ class KlineRepair:
     async def _klines_of_rest(self, key: Key, first_ms: int, last_ms: int) -> KlinePage:
         page = await self._rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
         self._refused.answered(key)
+        self._deadline_s = GAP_DEADLINE_S
         if self._failed_s is not None:
             self._backoff.reset()
             structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec import structs
 
-from data_collector.cli.demo import GENERATION, DemoMarket, _market, pasts_of
+from data_collector.cli.demo import GENERATION, DemoMarket, _market, bring_up, pasts_of
 from data_collector.cli.surroundings.bringing import Bringing, Past
 from data_collector.model.errors import Misconfigured
 from data_collector.model.venue import Reach
 from data_collector.settings import load_settings
+from data_collector.simulator import Simulator, SimulatorSettings
+from data_collector.venues.binance.speaker import SPEAKER
 from data_collector.venues.binance.venue import VENUE
 from tests.integration.waiting import until
 
@@ -96,3 +99,18 @@ def test_demo_is_no_advice_for_who_runs_one() -> None:
     assert load_settings({"BINANCE_WS_URL": "ws://127.0.0.1:19443"}, None).offline_advice == ""
     kraken = {"EXCHANGES": "kraken", "KRAKEN_REST_URL": "http://127.0.0.1:19080"}
     assert load_settings(kraken, None).offline_advice == ""
+
+
+async def test_market_is_brought_to_the_present_and_not_beyond_it() -> None:
+    """It has run for some seconds when it is found, and was ahead of every clock by as much."""
+    start_ms = int(time.time() * 1000) - 60_000
+    simulator = Simulator(SimulatorSettings(driven=True, start_ms=start_ms, symbols=("BTCUSDT",)), [SPEAKER])
+    await simulator.start()
+    simulator.advance(5_000)
+    before_ms = int(time.time() * 1000)
+
+    await bring_up(simulator.rest_url)
+    present_ms = simulator.market.now_ms
+    await simulator.stop()
+
+    assert before_ms <= present_ms <= int(time.time() * 1000)

@@ -6,6 +6,7 @@ import pytest
 
 from data_collector.cli.history import certify
 
+BEGIN = "BTC/USD 2024-01-31: asking the exchange for its trades …\n"
 LINE = "BTC/USD 2024-01-31: 6,000 trades of the exchange, 6% of the day\n"
 
 
@@ -17,4 +18,4 @@ def test_line_is_written_now_and_then_where_there_is_no_terminal(
 
     certify._line_now_and_then("BTC/USD 2024-01-31")(0.06, 6_000)
 
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == BEGIN + told

@@ -6,7 +6,8 @@ import pytest
 
 from data_collector.model.keys import Key
 from data_collector.model.sink import Behind
-from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_MAX_S, FIRST_S
+from data_collector.pipeline.repair.due_kline import ASK_AGAIN_MAX_S
+from data_collector.pipeline.repair.kline_repair import FIRST_S
 from tests.market import SYMBOL, kline
 from tests.unit.pipeline.repair.test_kline_repair import RepairScene, at
 
