@@ -69,7 +69,7 @@ class BuiltKlines:
         self._untold: dict[str, list[Kline]] = {}
         """Those that none has followed so far."""
         self._begun_ms: dict[str, int] = {}
-        """Nothing that opened before is wanted of a symbol of which nothing is stored; else 0."""
+        """Of a series that does not know what it begins with, nothing that opened before is wanted; else 0."""
 
     def add(self, key: Key, now_ms: int) -> None:
         """They are wanted from now on; `now_ms` is the exchange's clock, 0 before it is known."""
@@ -143,9 +143,9 @@ class BuiltKlines:
             return
         if builder.has_begun:
             self._begin(builder, now_ms)
-        shortest = self._intervals[symbol][0]
+        shortest, begun_ms = self._intervals[symbol][0], self._begun_ms[symbol]
         for kline in builder.close(now_ms, self._trades[symbol].next_id):
-            if kline.open_ms < self._begun_ms[symbol]:
+            if self._klines.series[Key("kline", symbol, kline.interval)].due_ms < 0 <= kline.open_ms < begun_ms:
                 continue
             number = kline.open_ms // (kline.close_ms + 1 - kline.open_ms)
             is_sample = kline.interval == shortest and number % COMPARED_EVERY == 0

@@ -169,3 +169,34 @@ async def test_series_that_never_closes_although_trades_come_is_told(scene: Buil
     scene.built.anchor(weeks, NOON_MS - 43_200_000)
     scene.beat(17 * 86_400)
     assert scene.repair.unclosed == []
+
+
+async def test_kline_that_ran_at_the_start_is_no_quiet_one_where_all_of_its_trades_are_known() -> None:
+    """Trades from before its beginning came too, as where the newest ones are told first, or a hole is filled."""
+    scene = BuiltScene(is_first_told=False)
+    scene.trade(5)
+    scene.beat(181)
+    scene.trade(200)
+    scene.trade(3_605)
+
+    scene.built.beat(SYMBOL, NOON_MS + 3_606_000, with_open=False)
+
+    assert [(each.open_ms, each.trades) for each in scene.closed() if each.interval == "1h"] == [(NOON_MS, 2)]
+
+
+async def test_lost_series_that_is_filled_again_has_no_quiet_kline_that_was_traded_in() -> None:
+    """The store was emptied and the collector killed before it was filled; then trades of a hole came."""
+    scene = BuiltScene(is_first_told=False)
+    klines, hours = scene.intake.klines, scene.intake.klines.series[Key("kline", SYMBOL, "1h")]
+    klines.catch_up_ms = 120 * MINUTE_MS
+    klines.begin({}, was_filled=True)
+    scene.trade(5)
+    scene.beat(181)
+    klines.take_told(hours, kline(-60, interval="1h", received_ns=0, first_trade_id=-1, last_trade_id=-1))
+    scene.trade(200)
+    scene.trade(3_605)
+
+    scene.built.beat(SYMBOL, NOON_MS + 3_606_000, with_open=False)
+
+    closed = [(each.open_ms, each.trades) for each in scene.closed() if each.interval == "1h"]
+    assert closed[-1] == (NOON_MS, 2)
