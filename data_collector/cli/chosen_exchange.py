@@ -24,7 +24,7 @@ def chosen_settings(exchange: str | None, *symbols: str | None) -> Settings:
     # They are the longer half of an import, and `--help` has no use for them.
     from data_collector.settings import load_settings  # noqa: PLC0415
 
-    given = () if exchange is None else (exchange.strip().casefold(),)
+    given = [name.strip().casefold() for name in (exchange or "").split(",") if name.strip()]
     named = dict.fromkeys((*given, *(name for text in symbols for name in _named_in(text or ""))))
     if len(named) > 1:
         raise Misconfigured(f"{' and '.join(named)} are named, and this command is about one exchange.")

@@ -59,12 +59,14 @@ class DemoMarket(Struct):
     seed: int = SEED
     generation: int = 1
     """Of the generator: another one makes another market of the same seed."""
+    exchanges: tuple[str, ...] = ()
+    """That tell it, in their order; none where only the usual one did."""
     premium_bps: float = 0.0
     delay_ms: int = 0
     """What it was with: the prices of one exchange alone are the market's."""
 
 
-KeepOption = Annotated[bool, typer.Option(help="Go on with the market and the data of the last demo.")]
+KeepOption = Annotated[bool, typer.Option(help="Go on with the market, the exchanges and the data of the last demo.")]
 RateOption = Annotated[float, typer.Option(min=0.1, help="Mean trades per symbol and second.")]
 PastOption = Annotated[
     int,
@@ -96,11 +98,12 @@ def demo(
             raise Misconfigured("Give --exchange or --exchanges, and not both.")
         environment["EXCHANGES"] = exchanges
     given = load_settings(environment, exchange=exchange)
+    if keep and exchange is None and len(given.exchanges) == 1:
+        environment["EXCHANGES"] = ",".join(kept_exchanges(given))
+        given = load_settings(environment)
     venues = [find_venue(name) for name in given.exchanges]
     environment["EXCHANGES"] = ",".join(given.exchanges)
-    folders = {
-        venue.name: given.var_dir / (f"{FOLDER}-{venue.folder}" if venue.key_prefix else FOLDER) for venue in venues
-    }
+    folders = {venue.name: folder_of(given, venue) for venue in venues}
     folder = folders[given.exchange]
     for each in folders.values():
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -200,6 +203,16 @@ def _length_ms(interval: str) -> int:
     return LENGTHS_MS.get(interval, MONTH_MS)
 
 
+def folder_of(settings: Settings, venue: Venue) -> Path:
+    """The data of an exchange of a demo."""
+    return settings.var_dir / (f"{FOLDER}-{venue.folder}" if venue.key_prefix else FOLDER)
+
+
+def kept_exchanges(settings: Settings) -> Sequence[str]:
+    """Those of the last demo that began with this exchange. Raises `Misconfigured`."""
+    return _market(folder_of(settings, find_venue(settings.exchange))).exchanges or (settings.exchange,)
+
+
 def share_market(folders: Sequence[Path], *, keep: bool) -> None:
     """Of several exchanges the market is kept in the first one's folder. Raises `Misconfigured`."""
     for other in folders[1:]:
@@ -230,7 +243,9 @@ def _simulator(
     """Runs the exchanges as one process of its own; yields their addresses, by variable."""
     market = kept or DemoMarket(int(time.time() * 1000), *_free_ports(), generation=GENERATION)
     if kept is None and len(exchanges) > 1:
-        market = structs.replace(market, premium_bps=PREMIUM_BPS, delay_ms=DELAY_MS)
+        market = structs.replace(
+            market, exchanges=tuple(exchanges), premium_bps=PREMIUM_BPS, delay_ms=DELAY_MS
+        )  # fmt: skip
     arguments = [
         "simulate", "--seed", str(market.seed), "--start-ms", str(market.start_ms), "--trades-per-s", str(trades_per_s),
         "--premium-bps", str(market.premium_bps), "--delay-ms", str(market.delay_ms),

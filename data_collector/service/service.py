@@ -12,7 +12,7 @@ import asyncio
 import gc
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -39,10 +39,14 @@ from data_collector.service.watches.heartbeat import Heartbeat
 from data_collector.service.watches.statistics import Exchange
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
+from data_collector.time_limit import time_limit
 from data_collector.validation.gate.gate import CompiledGate
 from data_collector.venues.discovery import find_venue
 
 STOPPED = "stopped by operator"
+
+FIRST_START_S = 5.0
+"""An order to start is answered with what is in the way after so long."""
 
 TOLD_AFTER_S = 1.0
 """Most stops are over by then."""
@@ -143,8 +147,10 @@ class Service:
         match request.action:
             case "start":
                 self._wanted.set()
-                async with self._changed:
-                    await self._changed.wait_for(lambda: self._running or not self._collection.parts)
+                # Before the first one, store and exchange may have to be waited for.
+                with suppress(TimeoutError):
+                    async with time_limit(None if self._collection.parts else FIRST_START_S), self._changed:
+                        await self._changed.wait_for(lambda: self._running)
             case "stop":
                 self._wanted.clear()
                 if self._collecting is not None:

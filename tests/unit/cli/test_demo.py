@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from data_collector.cli.demo import GENERATION, DemoMarket, _market, bring_up, pasts_of, share_market
+from data_collector.cli.demo import GENERATION, DemoMarket, _market, bring_up, kept_exchanges, pasts_of, share_market
 from data_collector.cli.surroundings.bringing import Bringing, Past
 from data_collector.model.errors import Misconfigured
 from data_collector.model.venue import Reach
@@ -27,6 +27,15 @@ def test_kept_market_is_read_back(tmp_path: Path) -> None:
     (tmp_path / "market.json").write_bytes(msgspec.json.encode(KEPT))
 
     assert _market(tmp_path) == KEPT
+
+
+@pytest.mark.parametrize("exchanges", [(), ("binance", "kraken")])
+def test_kept_demo_is_of_the_exchanges_that_it_was_of(tmp_path: Path, exchanges: tuple[str, ...]) -> None:
+    """It went on with the first one alone, without a word."""
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "market.json").write_bytes(msgspec.json.encode(structs.replace(KEPT, exchanges=exchanges)))
+
+    assert kept_exchanges(load_settings({"VAR_DIR": str(tmp_path)}, None)) == (exchanges or ("binance",))
 
 
 def test_market_that_an_earlier_version_made_is_refused(tmp_path: Path) -> None:
