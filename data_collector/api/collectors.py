@@ -25,7 +25,8 @@ from data_collector.model.errors import CollectorError, Misconfigured, Transient
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus
 from data_collector.observe.logs import get_log
-from data_collector.settings import Settings, load_settings, variables_of_others
+from data_collector.service.subscription_plan import settings_of_each
+from data_collector.settings import Settings, variables_of_others
 from data_collector.settings.fields import variable_of
 from data_collector.time_limit import time_limit
 from data_collector.validation.auditing.audit_worker import gx_is_installed
@@ -70,7 +71,7 @@ def several_of(settings: Settings, environ: Mapping[str, str] | None = None) -> 
     folders = [settings.var_dir / find_venue(name).folder for name in names]
     first = next(iter(with_store(folders)), folders[0])
     return SeveralExchanges(
-        settings={name: load_settings(environ, exchange=name) for name in names},
+        settings=settings_of_each(names, environ),
         commands=dict.fromkeys(names, COLLECTOR_COMMAND),
         folder=first,
     )
@@ -104,6 +105,13 @@ class KeptCollector(Collector):
         `variables` lead to the servers that are shared. Returns when there is no use in another start.
         """
         structlog.contextvars.bind_contextvars(exchange=self.name)
+        settings = self._settings
+        for notice in settings.notices:
+            _log.warning("notice", text=notice)
+            # It would refuse what it has not.
+            variables = {
+                **variables, "INTERVALS": ",".join(settings.intervals), "CHANNELS": ",".join(settings.channels),
+            }  # fmt: skip
         self._given = {
             **self._given, **dict.fromkeys(variables_of_others(self.name), ""),
             "EXCHANGES": self.name, **variables,

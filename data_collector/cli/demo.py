@@ -29,6 +29,7 @@ from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
 from data_collector.model.venue import Venue
 from data_collector.observe.logs import configure_logs
+from data_collector.service.subscription_plan import settings_of_each
 from data_collector.settings import Settings, load_settings
 from data_collector.settings.fields import variable_of
 from data_collector.settings.texts import EMBEDDED
@@ -118,7 +119,7 @@ def demo(
             environment["VALIDATION_SERVICE_URL"] = programs.enter_context(
                 _validation_service(folder, environment, port)
             )
-        settings = {name: load_settings(environment, exchange=name) for name in given.exchanges}
+        settings = settings_of_each(given.exchanges, environment)
         pasts = [
             Bringing(
                 pasts_of(past_days, venue, settings[venue.name].intervals), settings[venue.name].symbols,

@@ -183,8 +183,10 @@ class EmbeddedValkey:
             await self._stop_child(self._process)
         elif self._record is not None:
             await stop_orphan(self._lock, self._record.pid, self._log)
-        self._process, self._record = None, None
-        await asyncio.to_thread(remove_record, self._directory)
+        if self._process is not None or self._record is not None:
+            # Else what is written down is of a server of somebody else, whose folder it is.
+            self._process, self._record = None, None
+            await asyncio.to_thread(remove_record, self._directory)
         self._lock.release()
 
     @property

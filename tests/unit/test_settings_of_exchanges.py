@@ -8,6 +8,7 @@ from msgspec import structs
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.venue import Addresses
+from data_collector.service.subscription_plan import settings_of_each
 from data_collector.settings import load_settings, variables_of_others
 from data_collector.venues.discovery import find_venue
 
@@ -110,3 +111,30 @@ def test_exchange_that_is_named_twice_is_collected_once_and_that_is_told() -> No
         "EXCHANGES='binance, kraken ,Binance,' names one more than once; each is collected once.",
     )
     assert load_settings({"EXCHANGES": " kraken,"}, None).notices == ()
+
+
+def test_each_of_several_collects_what_it_has() -> None:
+    """INTERVALS and CHANNELS are for all, and hardly two exchanges have the same."""
+    given = {"INTERVALS": "1m,4h", "CHANNELS": "trade,quote"}
+
+    found = settings_of_each(["binance", "coinbase"], given)
+
+    assert (found["binance"].intervals, found["binance"].notices) == (("1m", "4h"), ())
+    assert (found["coinbase"].intervals, found["coinbase"].channels) == (("1m",), ("trade",))
+    assert found["coinbase"].notices == (
+        "INTERVALS: coinbase has no 4h, which is collected of the others alone.",
+        "CHANNELS: coinbase has no quote, which is collected of the others alone.",
+    )
+    assert settings_of_each(["coinbase"], given)["coinbase"].intervals == ("1m", "4h"), "which it refuses at its start"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"INTERVALS": "1m,2h"}, "INTERVALS: none of coinbase, kraken has 2h."),
+        ({"INTERVALS": "6h"}, "INTERVALS: kraken has none of 6h."),
+    ],
+)
+def test_what_none_has_is_refused(given: dict[str, str], sentence: str) -> None:
+    with pytest.raises(Misconfigured, match=sentence):
+        settings_of_each(["coinbase", "kraken"], given)

@@ -25,7 +25,7 @@ from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.escaping import escaped
 from data_collector.outgoing import UNREACHED, open_session, reason_of
-from data_collector.service.subscription_plan import check_venue
+from data_collector.service.subscription_plan import check_venue, settings_of_each
 from data_collector.settings import Settings, load_settings
 from data_collector.time_limit import time_limit
 from data_collector.validation.rules.folder import RulesFolder
@@ -58,13 +58,12 @@ async def examine(exchange: str | None = None) -> list[Finding]:
     findings = [check_platform()]
     try:
         settings = load_settings(exchange=exchange)
-        venue = find_venue(settings.exchange)
-        check_venue(settings, venue)
+        if len(settings.exchanges) == 1:
+            check_venue(settings, find_venue(settings.exchange))
+        every = list(settings_of_each(settings.exchanges).values())
     except Misconfigured as error:
         return [*findings, Finding("settings", "fail", str(error), "Correct them, then run doctor again.")]
-    # Each again by itself; what is wrong with one of them has been told.
-    every = [settings, *(load_settings(exchange=name) for name in settings.exchanges[1:])]
-    findings.extend(_settings_findings(every))
+    findings.extend(_settings_findings(every, [*settings.notices, *(told for each in every for told in each.notices)]))
     if settings.use_proxy:
         findings.append(check_proxies(settings))
     asked, store, database, validation, folder, port = await asyncio.gather(
@@ -99,11 +98,9 @@ async def _remembering(settings: Settings) -> list[Finding]:
     return check_memory(settings)
 
 
-def _settings_findings(every: Sequence[Settings]) -> list[Finding]:
-    """Of one among several, notices would be about the variables of the others."""
-    notices = every[0].notices
+def _settings_findings(every: Sequence[Settings], notices: Sequence[str]) -> list[Finding]:
     if notices:
-        return [Finding("settings", "warn", notice, "See .env.example.") for notice in notices]
+        return [Finding("settings", "warn", notice, "See .env.example.") for notice in dict.fromkeys(notices)]
     words = ([each.exchange, f"{len(each.symbols)} symbols", *each.intervals, *each.channels] for each in every)
     return [Finding("settings", "ok", ", ".join(each)) for each in words]
 
