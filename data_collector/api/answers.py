@@ -286,6 +286,20 @@ def metrics_of(snapshot: Snapshot) -> Metrics:
     )
 
 
+def joined_memory(each: Mapping[str, MemoryStatus]) -> MemoryStatus:
+    """Of several exchanges as one: the worst state, and the sums; series have the exchange before them."""
+    states = ("down", "starting", "filling", "running", "off")
+    worst = min(each.values(), key=lambda memory: states.index(memory.state))
+    reasons = [f"{name}: {memory.reason}" for name, memory in each.items() if memory.reason is not None]
+    return MemoryStatus(
+        worst.state, "; ".join(reasons) or None,
+        candles={f"{name}:{series}": n for name, memory in each.items() for series, n in memory.candles.items()},
+        filling={f"{name}:{series}": n for name, memory in each.items() for series, n in memory.filling.items()},
+        restarts=sum(memory.restarts for memory in each.values()),
+        resident_bytes=sum(memory.resident_bytes for memory in each.values()),
+    )  # fmt: skip
+
+
 def status_of(snapshot: Snapshot, memory: MemoryStatus | None = None) -> Status:
     """The contract's `/status`."""
     return Status(

@@ -140,7 +140,7 @@ class Collector:
             return self._without_answer()
         if self._acting_since is not None and time.monotonic() - self._acting_since < ACTION_TIMEOUT_S:
             # Questions take turns, and this one would wait for the end of the start or stop.
-            return self._last
+            return self._last if self.fault is None else self._without_answer()
         if self._question is None or self._question.done():
             self._question = self._tasks.create_task(self._ask(Request("status")))
             self._asked_at = time.monotonic()
@@ -166,6 +166,7 @@ class Collector:
             await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
             self._acting_since = None
         if not answer.done():
+            self.fault = self.fault or SILENT
             raise Transient(f"The collector process has not carried out {action} within {ACTION_TIMEOUT_S:g} s.")
         if self.fault is not None:
             raise Transient(self.fault)
@@ -176,12 +177,14 @@ class Collector:
         async with self._telling:
             if self._subscribed is None or time.monotonic() - self._subscribed_at >= SUBSCRIBED_FRESH_S:
                 self._subscribed_at = time.monotonic()
-                self._subscribed = await self._subscriptions(Request("subscriptions"))
+                if self.fault is not None:
+                    raise Transient(self.fault)
+                self._subscribed = await self._subscriptions(Request("subscriptions"), ANSWER_TIMEOUT_S)
             return self._subscribed
 
     async def resubscribe(self, desired: DesiredSubscriptions) -> ChangeStatus:
         """Change it; returned when that is done or refused. Raises `Transient`; the change may still go on then."""
-        status = await self._subscriptions(Request("resubscribe", desired))
+        status = await self._subscriptions(Request("resubscribe", desired), ACTION_TIMEOUT_S)
         number, deadline = status.number, time.monotonic() + CHANGE_TIMEOUT_S
         if status.refusal is not None:
             return status
@@ -190,16 +193,16 @@ class Collector:
                 raise Transient(f"The change goes on after {CHANGE_TIMEOUT_S:g} s; GET /subscriptions tells the rest.")
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(ASK_AGAIN_S)
-            status = await self._subscriptions(Request("subscriptions"))
+            status = await self._subscriptions(Request("subscriptions"), ACTION_TIMEOUT_S)
         self._subscribed = None
         return status
 
-    async def _subscriptions(self, request: Request) -> ChangeStatus:
+    async def _subscriptions(self, request: Request, timeout_s: float) -> ChangeStatus:
         if self._over.is_set() or self._tasks is None:
             raise Transient(self.fault or SILENT)
         answer = self._tasks.create_task(self._ask(request))
         # As in `act`: a client that hangs up must not break the link in mid-answer.
-        await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
+        await asyncio.wait({answer}, timeout=timeout_s)
         if not answer.done() or self.fault is not None:
             raise Transient(self.fault or SILENT)
         known = answer.result().subscriptions

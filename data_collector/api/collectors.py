@@ -18,12 +18,15 @@ from msgspec import Struct, structs
 from data_collector.api.collector import ANNOUNCE_EVERY_S, COLLECTOR_COMMAND, TOLD_EVERY_S, Collector, OnState
 from data_collector.api.servers import Servers
 from data_collector.api.together import Counts, joined
-from data_collector.control import Action
+from data_collector.control import Action, Request
+from data_collector.embedded.former import with_store
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import CollectorError, Misconfigured, Transient
 from data_collector.model.status import Snapshot
+from data_collector.model.subscriptions import ChangeStatus
 from data_collector.observe.logs import get_log
 from data_collector.settings import Settings, load_settings, variables_of_others
+from data_collector.settings.fields import variable_of
 from data_collector.time_limit import time_limit
 from data_collector.validation.auditing.audit_worker import gx_is_installed
 from data_collector.validation.auditing.shared_worker import SharedWorker
@@ -59,9 +62,13 @@ class SeveralExchanges(Struct, frozen=True):
 
 
 def several_of(settings: Settings, environ: Mapping[str, str] | None = None) -> SeveralExchanges:
-    """The usual ones: each in its own folder, and the servers in that of the first, which may have run alone."""
+    """The usual ones: each in its own folder, and the servers in that of the first, which may have run alone.
+
+    Where the first has none, and another of them has, they are there: names may come in another order.
+    """
     names = settings.exchanges
-    first = settings.var_dir / find_venue(names[0]).folder
+    folders = [settings.var_dir / find_venue(name).folder for name in names]
+    first = next(iter(with_store(folders)), folders[0])
     return SeveralExchanges(
         settings={name: load_settings(environ, exchange=name) for name in names},
         commands=dict.fromkeys(names, COLLECTOR_COMMAND),
@@ -77,6 +84,8 @@ class KeptCollector(Collector):
     ) -> None:  # fmt: skip
         """`audit` is the worker that all share; None where there is none."""
         super().__init__(command, environment)
+        self._given = dict(environment)
+        """Of every start, but for what an operator has changed."""
         self._audit = audit
         self.name = settings.exchange
         self._settings = settings
@@ -95,8 +104,8 @@ class KeptCollector(Collector):
         `variables` lead to the servers that are shared. Returns when there is no use in another start.
         """
         structlog.contextvars.bind_contextvars(exchange=self.name)
-        self._environment = {
-            **(self._environment or {}), **dict.fromkeys(variables_of_others(self.name), ""),
+        self._given = {
+            **self._given, **dict.fromkeys(variables_of_others(self.name), ""),
             "EXCHANGES": self.name, **variables,
         }  # fmt: skip
         address = self._settings.store_address()
@@ -131,9 +140,14 @@ class KeptCollector(Collector):
 
     async def act(self, action: Action) -> Snapshot:
         """As of any collector; what an operator wants holds for the processes that follow, too."""
-        snapshot = await super().act(action)
         self._is_stopped = action == "stop"
-        return snapshot
+        try:
+            return await super().act(action)
+        except Transient as error:
+            if self.exit_code == Misconfigured.exit_code:
+                raise
+            begins = "stopped" if self._is_stopped else "collecting"
+            raise Transient(f"{error} Its next process begins {begins}.") from error
 
     async def status(self) -> Snapshot:
         """As of any collector, with what is known before it speaks."""
@@ -154,7 +168,31 @@ class KeptCollector(Collector):
             symbols=list(settings.symbols), intervals=list(settings.intervals), channels=list(settings.channels),
         )  # fmt: skip
 
+    async def _subscriptions(self, request: Request, timeout_s: float) -> ChangeStatus:
+        status = await super()._subscriptions(request, timeout_s)
+        if not self._changes():
+            return status
+        # To a process that began with the change it is none.
+        return structs.replace(status, present=structs.replace(status.present, changed=True))
+
+    def _changes(self) -> dict[str, str]:
+        """What an operator has changed while it ran, as variables of the next start."""
+        last = self._last
+        if last.exchange is None:
+            return {}
+        now: dict[str, Sequence[str]] = {
+            "symbols": last.symbols,
+            "intervals": last.intervals,
+            "channels": last.channels,
+        }
+        return {
+            variable_of(field, self.name): ",".join(names)
+            for field, names in now.items()
+            if names and tuple(names) != getattr(self._settings, field)
+        }
+
     async def _serve_once(self) -> None:
+        self._environment = {**self._given, **self._changes()}
         if self._audit is None:
             await self.start()
         else:

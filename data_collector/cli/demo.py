@@ -35,6 +35,7 @@ from data_collector.settings.texts import EMBEDDED
 from data_collector.venues.discovery import find_venue
 
 FOLDER = "demo"
+MARKET = "market.json"
 SEED = 7
 GENERATION = 2
 WS_PORT = 19443
@@ -103,6 +104,7 @@ def demo(
     folder = folders[given.exchange]
     for each in folders.values():
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    share_market(list(folders.values()), keep=keep)
     market = _market(folder) if keep else None
     with ExitStack() as programs:
         addresses = programs.enter_context(_simulator(folder, given.exchanges, market, trades_per_s))
@@ -198,13 +200,22 @@ def _length_ms(interval: str) -> int:
     return LENGTHS_MS.get(interval, MONTH_MS)
 
 
+def share_market(folders: Sequence[Path], *, keep: bool) -> None:
+    """Of several exchanges the market is kept in the first one's folder. Raises `Misconfigured`."""
+    for other in folders[1:]:
+        own = other / MARKET
+        if keep and own.exists():
+            raise Misconfigured(f"What is in {other} is of a demo by itself, of another market; leave out --keep once.")
+        own.unlink(missing_ok=True)
+
+
 def _market(folder: Path) -> DemoMarket:
     try:
-        market = msgspec.json.decode((folder / "market.json").read_bytes(), type=DemoMarket)
+        market = msgspec.json.decode((folder / MARKET).read_bytes(), type=DemoMarket)
     except FileNotFoundError as error:
         raise Misconfigured(f"There is no earlier demo in {folder} to keep; leave out --keep once.") from error
     except msgspec.MsgspecError as error:
-        raise Misconfigured(f"{folder / 'market.json'} cannot be read ({error}); leave out --keep once.") from error
+        raise Misconfigured(f"{folder / MARKET} cannot be read ({error}); leave out --keep once.") from error
     if market.generation != GENERATION:
         raise Misconfigured(
             f"The demo in {folder} is of another version, which simulates another market; leave out --keep once."
@@ -228,7 +239,7 @@ def _simulator(
     ]  # fmt: skip
     with beside("The simulated exchange", arguments, folder / "simulator.json") as addresses:
         if kept is None:
-            (folder / "market.json").write_bytes(msgspec.json.encode(market))
+            (folder / MARKET).write_bytes(msgspec.json.encode(market))
         else:
             print("Bringing the kept market up to the present …", flush=True)
             if len(exchanges) > 1 and not market.premium_bps:

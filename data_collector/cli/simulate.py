@@ -183,7 +183,9 @@ def _addresses(simulator: Simulator) -> dict[str, str]:
 
 def _tell(simulator: Simulator) -> None:
     settings = simulator.settings
-    print(f"A simulated exchange with {len(settings.symbols)} symbols (seed {settings.seed}) is listening.")
+    count = len(settings.symbols)
+    symbols = "1 symbol" if count == 1 else f"{count} symbols"
+    print(f"A simulated exchange with {symbols} (seed {settings.seed}) is listening.")
     print("Point the collector at it with:")
     for name, addresses in simulator.addresses.items():
         if name != FIRST_EXCHANGE:

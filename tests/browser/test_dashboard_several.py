@@ -174,7 +174,7 @@ def test_everything_has_room_and_axe_finds_no_fault(
     several.script.others[0].running = False
     with opened(browser, several.url, size=size, scheme=scheme) as page:
         page.page.locator("#spread").scroll_into_view_if_needed()
-        page.page.get_by_label("USD and USDT as one quote").check()
+        expect(page.page.get_by_label("USD and USDT as one quote")).to_be_checked()
         page.expect_text("#spread-rows", "stale")
         page.expect_text("#exchanges", "kraken not live")
         assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0
@@ -199,7 +199,7 @@ def test_page_follows_three_collectors_of_a_real_service(browser: Browser, tmp_p
             page.expect_text("#tape", re.compile("Buy|Sell"))
             expect_another_price(page, symbol)
         page.page.locator("#spread").scroll_into_view_if_needed()
-        page.page.get_by_label("USD and USDT as one quote").check()
+        expect(page.page.get_by_label("USD and USDT as one quote")).to_be_checked()
         expect(page.page.locator("#spread-rows tr")).to_have_count(3)
         for name in ("binance BTCUSDT", "kraken BTC/USD", "coinbase BTC-USD"):
             page.expect_text("#spread-rows", name)

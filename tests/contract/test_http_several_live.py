@@ -210,6 +210,15 @@ def test_bid_and_ask_are_of_the_newer_of_quote_and_ticker(service: HttpService, 
         assert 10 <= float(str(row["quoted_seconds_ago"])) < 20
 
 
+@pytest.mark.parametrize("event_ms", ["²", "9" * 400, "-1", "1e3"])
+def test_time_that_is_no_time_leaves_the_row(service: HttpService, store: redis.Redis, event_ms: str) -> None:
+    put_latest(store, "latest:BTCUSD", "45000.1", bid_price="44999.0", event_ms=event_ms)
+
+    row = spread(service)["BTCUSD"]
+
+    assert (row["last"], row["bid"], row["quoted_seconds_ago"]) == ("45000.1", "44999.0", None)
+
+
 def test_what_is_no_price_leaves_the_others(service: HttpService, store: redis.Redis) -> None:
     store.set("latest:BTCUSD", "a stranger's")
     put_latest(store, "kraken:latest:BTC/USD", "NaN")

@@ -94,7 +94,9 @@ class Watched:
 
     def ask(self, expr: str) -> list[Series]:
         """An instant query, as a panel asks it."""
-        asked = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$instance", ".*")
+        asked = expr.replace("$__rate_interval", RATE_INTERVAL)
+        for chosen in ("$instance", "$exchange"):
+            asked = asked.replace(chosen, ".*")
         assert "$" not in asked
         address = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': asked})}"
         return msgspec.json.decode(get(address), type=Answer).data.result

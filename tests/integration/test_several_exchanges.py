@@ -302,6 +302,29 @@ def test_one_that_is_killed_is_started_again_and_the_other_goes_on(both: Both, n
     both.is_audited_on()
 
 
+def subscribed(both: Both, intervals: object = None) -> tuple[object, object]:
+    """The intervals of Kraken, after others are asked for, and whether they are changed ones."""
+    if intervals is not None:
+        body, kind = json.dumps({"exchange": "kraken", "intervals": intervals}), {"Content-Type": "application/json"}
+        assert both.service.request("PUT", "/subscriptions", headers=kind, body=body.encode()).status == 200
+    present = both.service.get("/subscriptions?exchange=kraken").json
+    return present["intervals"], present["changed"]
+
+
+def test_what_an_operator_has_changed_holds_after_a_restart_that_is_nobodys(both: Both) -> None:
+    """What had been added was collected no more, and nothing told it."""
+    before, _ = subscribed(both)
+    wanted, _ = subscribed(both, ["1m", "4h"])
+    until(lambda: "4h" in both.service.get("/status?exchange=kraken").text, "the change")
+    killed = both.collector("kraken")
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: both.is_well() and both.collector("kraken") != killed, "both again", output=both.told)
+
+    assert subscribed(both) == (wanted, True)
+    assert subscribed(both, before)[0] == before
+    both.is_audited_on()
+
+
 def test_one_great_expectations_audits_for_both(both: Both) -> None:
     both.is_audited_on()
 

@@ -24,6 +24,7 @@ from data_collector.api.answers import (
     Status,
     ValidationAnswer,
     health_of,
+    joined_memory,
     metrics_of,
     status_of,
     validation_of,
@@ -112,7 +113,8 @@ async def status(snapshot: Whole, asked: Asked) -> Response:
         context.settings.exchange: status_of(await context.collector.status(), context.memory.status())
         for context in asked
     }
-    return answered(SeveralStatus(**asdict(status_of(snapshot)), exchanges=each))
+    whole = status_of(snapshot, joined_memory({name: status.memory for name, status in each.items()}))
+    return answered(SeveralStatus(**asdict(whole), exchanges=each))
 
 
 @router.get("/validation", tags=["status"], responses={200: described(ValidationAnswer)})

@@ -39,7 +39,8 @@ def certify(
     symbol: Annotated[str, typer.Argument(help="The exchange's own name, such as BTCUSDT.")],
     day: Annotated[str, typer.Argument(help="A UTC day that is over, such as 2024-01-31.")],
     out: Annotated[
-        Path | None, typer.Option(help=f"Where the certificate goes; default: {FOLDER}/SYMBOL-DAY.json.")
+        Path | None,
+        typer.Option(help=f"Where the certificate goes; default: {FOLDER}/SYMBOL-DAY.json."),
     ] = None,
     files_url: Annotated[
         str | None, typer.Option(help="Where daily files are published; default: where the exchange itself does.")
@@ -59,7 +60,8 @@ def certify(
     asked_day = _day_of(day)
     asked = Asked(symbol_of(symbol, venue), asked_day, files_url, rest, limit)
     made = asyncio.run(_made(settings, venue, asked))
-    path = FOLDER / f"{quote(made.symbol, safe='')}-{made.day}.json" if out is None else out
+    name = quote(f"{venue.key_prefix}{made.symbol}", safe="")
+    path = FOLDER / f"{name}-{made.day}.json" if out is None else out
     _write(path, made)
     typer.echo(_sentence(made))
     typer.echo(f"Certificate: {path}")

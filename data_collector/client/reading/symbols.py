@@ -80,14 +80,17 @@ def check_known(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> 
     if there:
         return
     known = yield from known_symbols(keys)
-    if not known:
-        others = {key.partition(":")[0] for key in (yield from _scanned("*:latest:*"))}
-        others |= {EXCHANGE} if (yield from _scanned("latest:*")) else set()
-        if others:
-            raise WrongStore(
-                f"The store holds nothing of {exchange}, but of {_listed(others)}: give the client exchange= one of "
-                "these, or the address of another store."
-            )
+    first, more = (yield from _scanned("latest:*")), (yield from _scanned("*:latest:*"))
+    elsewhere = [_whose(key) for key in (*first, *more)]
+    others = {whose for whose, _ in elsewhere} - {exchange}
+    if others and not known:
+        raise WrongStore(
+            f"The store holds nothing of {exchange}, but of {_listed(others)}: give the client exchange= one of "
+            "these, or the address of another store."
+        )
+    meant = [f"{whose}:{name}" for whose, name in elsewhere if name == symbol and whose != exchange]
+    if meant:
+        raise UnknownSymbol(f"The store has nothing of {symbol} at {exchange}, but of {_listed(meant)}.")
     empty = f"it is empty; {f'{called.hint}.' if called.hint else 'is the collector running on it?'}"
     told = f"it has {_listed(known)}." if known else empty
     raise UnknownSymbol(f"The store has nothing of {symbol}: {told}", is_empty=not known)
@@ -360,6 +363,12 @@ def _scanned(pattern: str) -> Plan[list[str]]:
         found += [text_of(key) for key in reply[1]]
         if cursor == "0":
             return found
+
+
+def _whose(key: str) -> tuple[str, str]:
+    """The exchange and the symbol of a key `latest:`."""
+    prefix, _, symbol = key.partition("latest:")
+    return prefix.rstrip(":") or EXCHANGE, symbol
 
 
 def _listed(names: Iterable[str]) -> str:

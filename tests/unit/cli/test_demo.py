@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from data_collector.cli.demo import GENERATION, DemoMarket, _market, bring_up, pasts_of
+from data_collector.cli.demo import GENERATION, DemoMarket, _market, bring_up, pasts_of, share_market
 from data_collector.cli.surroundings.bringing import Bringing, Past
 from data_collector.model.errors import Misconfigured
 from data_collector.model.venue import Reach
@@ -114,3 +114,20 @@ async def test_market_is_brought_to_the_present_and_not_beyond_it() -> None:
     await simulator.stop()
 
     assert before_ms <= present_ms <= int(time.time() * 1000)
+
+
+def test_exchange_that_had_a_demo_by_itself_is_not_kept_among_others(tmp_path: Path) -> None:
+    """Its spool is of its own market, which began at another time; and what several leave is none to be kept alone."""
+    first, other = tmp_path / "demo", tmp_path / "demo-kraken"
+    for folder in (first, other):
+        folder.mkdir()
+        (folder / "market.json").write_bytes(msgspec.json.encode(KEPT))
+
+    with pytest.raises(Misconfigured, match="demo-kraken is of a demo by itself, of another market; leave out --keep"):
+        share_market([first, other], keep=True)
+    share_market([first, other], keep=False)
+
+    share_market([first, other], keep=True)
+    assert _market(first) == KEPT
+    with pytest.raises(Misconfigured, match="no earlier demo"):
+        _market(other)

@@ -18,11 +18,14 @@ export class SpreadPanel {
   #asking = null;
   #again = 0;
   #isSeen = false;
+  /** Whether the reader has said what is one quote; until then it is both where a market would stand alone. */
+  #isChosen = false;
 
   /** `onSelect(exchange, symbol)` is called for a market that was chosen. */
   constructor(onSelect) {
     this.#onSelect = onSelect;
     this.#asOne.addEventListener("change", () => {
+      this.#isChosen = true;
       this.#name();
       this.#begin();
     });
@@ -40,6 +43,7 @@ export class SpreadPanel {
     this.#exchanges = exchanges;
     this.#pair = this.#panel.hidden ? null : pairOf(symbol, known);
     byId("spread-choice").hidden = !DOLLARS.includes(this.#pair?.quote);
+    this.#asOne.checked &&= this.#isChosen;
     this.#say(this.#pair === null ? `Base and quote of ${symbol} are not known.` : "Waiting for prices.");
     this.#name();
     this.#begin();
@@ -80,7 +84,14 @@ export class SpreadPanel {
         return;
       }
       if (answer.ok) {
-        this.#draw(JSON.parse(text, withSource), quotes);
+        const told = JSON.parse(text, withSource);
+        if (told.rows.length < 2 && !this.#isChosen && !this.#asOne.checked && DOLLARS.includes(this.#pair.quote)) {
+          this.#asOne.checked = true;
+          this.#name();
+          this.#begin();
+          return;
+        }
+        this.#draw(told, quotes);
       } else {
         this.#say(JSON.parse(text).detail);
       }

@@ -54,8 +54,9 @@ def test_candles_of_any_stretch_of_weeks_are_those_of_its_trades(symbol: str, in
         assert candles(asked, interval, first_ms, end_ms) == made_of(trades, interval)
 
 
-def test_day_of_weeks_ago_has_its_file() -> None:
-    market = market_of(trades_per_s=0.2)
+@pytest.mark.parametrize("premium_bps", [0.0, 3.0])
+def test_day_of_weeks_ago_has_its_file(premium_bps: float) -> None:
+    market = market_of(trades_per_s=0.2, premium_bps=premium_bps)
     asked = symbol_of(market)
     day_ms = open_of("1d", START_MS - 9 * DAY_MS)
 
