@@ -135,7 +135,7 @@ async def burst(scene: Scene, random: Random) -> None:
         moment_ms = (await scene.market.state()).now_ms
         await scene.market.act("burst", symbol=symbol, trades=part)
         left -= part
-        while left > 0 and (await scene.market.state()).now_ms == moment_ms:
+        while left > 0 and (await scene.market.state()).now_ms == moment_ms:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.01)
 
 
