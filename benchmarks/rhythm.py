@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -175,9 +176,9 @@ def _cpu_by_process() -> dict[str, float]:
 
 
 def descendants(pid: int) -> list[int]:
-    """All that a process started, and what these did."""
-    try:
-        children = (Path("/proc") / str(pid) / "task" / str(pid) / "children").read_text()
-    except OSError:
-        return []
-    return [each for child in children.split() for each in (int(child), *descendants(int(child)))]
+    """All that a process started, from whichever thread, and what these did."""
+    children: list[str] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            children += task.read_text().split()
+    return [each for child in children for each in (int(child), *descendants(int(child)))]

@@ -132,8 +132,11 @@ async def burst(scene: Scene, random: Random) -> None:
     symbol, left = random.choice(scene.plan.names), random.randint(2_000, 15_000)
     while left > 0:
         part = min(left, scene.burst_max)
+        moment_ms = (await scene.market.state()).now_ms
         await scene.market.act("burst", symbol=symbol, trades=part)
         left -= part
+        while left > 0 and (await scene.market.state()).now_ms == moment_ms:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.01)
 
 
 async def skip_ids(scene: Scene, random: Random) -> None:

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from data_collector.model.records import Kline, Trade
 
-TIMEOUT_S = 60.0
-"""A burst is answered when it is sent, which takes as long as the slowest reader."""
+TIMEOUT_S = 240.0
+"""A burst is answered when it is sent, which takes as long as the slowest reader, and one may stand for a minute."""
 
 
 class SymbolState(Struct):
