@@ -31,7 +31,7 @@ from data_collector.settings.fields import variable_of
 from data_collector.time_limit import time_limit
 from data_collector.validation.auditing.audit_worker import gx_is_installed
 from data_collector.validation.auditing.shared_worker import SharedWorker
-from data_collector.venues.discovery import find_venue
+from data_collector.venues.discovery import find_venue, venue_names
 
 RESTART_FIRST_S: Final = 0.5
 RESTART_LONGEST_S: Final = 60.0
@@ -65,10 +65,12 @@ class SeveralExchanges(Struct, frozen=True):
 def several_of(settings: Settings, environ: Mapping[str, str] | None = None) -> SeveralExchanges:
     """The usual ones: each in its own folder, and the servers in that of the first, which may have run alone.
 
-    Where the first has none, and another of them has, they are there: names may come in another order.
+    Where the first has none, and another one has, they are there: names may come in another order, or one is gone.
     """
     names = settings.exchanges
-    folders = [settings.var_dir / find_venue(name).folder for name in names]
+    folders = [settings.var_dir / find_venue(name).folder for name in dict.fromkeys((*names, *venue_names()))]
+    for notice in settings.notices:
+        _log.warning("notice", text=notice)
     first = next(iter(with_store(folders)), folders[0])
     return SeveralExchanges(
         settings=settings_of_each(names, environ),

@@ -172,6 +172,9 @@ def _told(symbol: str, latest: object, quote: object, trades: object) -> _Told:
     newest = _newest_trade(symbol, trades)
     if newest is not None and newest.time_ms > (_ms_of(timestamp) or 0):
         last, timestamp = newest.price, trade_time_text(newest.time_ms)
+    elif newest is not None and number_of(last) is not None and Decimal(last or "") == Decimal(newest.price):
+        # A ticker is of a later time, and its price of this trade.
+        timestamp = trade_time_text(newest.time_ms)
     quoted_ms = int(event_ms) if event_ms is not None and re.fullmatch("[0-9]{1,15}", event_ms) else None
     best_bid, best_ask, at = _texts(quote, 3)
     quote_ms = _ms_of(at)

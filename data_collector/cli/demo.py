@@ -106,8 +106,6 @@ def demo(
     environment["EXCHANGES"] = ",".join(given.exchanges)
     folders = {venue.name: folder_of(given, venue) for venue in venues}
     folder = folders[given.exchange]
-    for each in folders.values():
-        each.mkdir(mode=0o700, parents=True, exist_ok=True)
     share_market(list(folders.values()), keep=keep)
     market = _market(folder) if keep else None
     with ExitStack() as programs:
@@ -215,7 +213,9 @@ def kept_exchanges(settings: Settings) -> Sequence[str]:
 
 
 def share_market(folders: Sequence[Path], *, keep: bool) -> None:
-    """Of several exchanges the market is kept in the first one's folder. Raises `Misconfigured`."""
+    """Make folders; of several exchanges the market is kept in the first one's. Raises `Misconfigured`."""
+    for folder in folders:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for other in folders[1:]:
         own = other / MARKET
         if keep and own.exists():

@@ -97,7 +97,7 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str) ->
         database=_database(snapshot),
         history=_history(snapshot),
         exchange=f"{settings.ws_url}, {settings.rest_url}  ({settings.exchange}){_others(settings)}",
-        exchanges="" if settings.exchange == FIRST_EXCHANGE else f" EXCHANGES={settings.exchange}",
+        exchanges="" if settings.exchange == FIRST_EXCHANGE else f" EXCHANGES={','.join(settings.exchanges)}",
         validation=_validation(settings),
         symbols=f"{shown} and {more} more" if more > 0 else shown,
         channels=", ".join(settings.channels),
