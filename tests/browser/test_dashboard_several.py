@@ -174,7 +174,7 @@ def test_everything_has_room_and_axe_finds_no_fault(
     several.script.others[0].running = False
     with opened(browser, several.url, size=size, scheme=scheme) as page:
         page.page.locator("#spread").scroll_into_view_if_needed()
-        expect(page.page.get_by_label("USD and USDT as one quote")).to_be_checked()
+        page.page.get_by_label("USD and USDT as one quote").check()
         page.expect_text("#spread-rows", "stale")
         page.expect_text("#exchanges", "kraken not live")
         assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0

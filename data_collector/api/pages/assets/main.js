@@ -10,7 +10,7 @@ import { nextFrame } from "/assets/frame.js";
 import { Headline } from "/assets/headline.js";
 import { MomentsPanel } from "/assets/moments.js";
 import { Market } from "/assets/market.js";
-import { isSameMarket } from "/assets/pair.js";
+import { isSameInDollars, isSameMarket } from "/assets/pair.js";
 import { drawPipeline } from "/assets/pipeline.js";
 import { routeOf, setExchange } from "/assets/routes.js";
 import { SpreadPanel } from "/assets/spread.js";
@@ -145,12 +145,16 @@ function allowedFocus(hello) {
     return null;
   }
   const shortest = [...hello.intervals].sort((a, b) => intervalMs(a) - intervalMs(b)).find((i) => intervalMs(i) >= 60000);
-  const alike = focus && hello.symbols.find((symbol) => isSameMarket(symbol, focus.symbol));
+  const alike = focus && (hello.symbols.find((symbol) => isSameMarket(symbol, focus.symbol)) ?? hello.symbols.find((symbol) => isSameInDollars(symbol, focus.symbol, knownSymbols())));
   return {
     exchange: exchanges.shown,
     symbol: hello.symbols.includes(focus?.symbol) ? focus.symbol : (alike ?? hello.symbols[0]),
     interval: hello.intervals.includes(focus?.interval) ? focus.interval : (shortest ?? hello.intervals[0]),
   };
+}
+
+function knownSymbols() {
+  return exchanges.names.flatMap((name) => exchanges.of(name).hello?.symbols ?? []);
 }
 
 function takeState(event) {
@@ -209,7 +213,7 @@ function show() {
   chart.show(focus.symbol, focus.interval);
   tape.show(focus.symbol, focus.exchange);
   moments.show(focus.symbol, focus.interval);
-  spread.show(focus.symbol, exchanges.isSeveral ? exchanges.names : [], exchanges.names.flatMap((name) => exchanges.of(name).hello?.symbols ?? []));
+  spread.show(focus.symbol, exchanges.isSeveral ? exchanges.names : [], knownSymbols());
   symbols.select(focus.symbol);
   drawIntervals();
 }

@@ -1,13 +1,11 @@
 // One market at all exchanges, side by side.
 
-import { pairOf } from "/assets/pair.js";
+import { DOLLARS, pairOf } from "/assets/pair.js";
 import { routeOf } from "/assets/routes.js";
 import { byId, decimalsOf, element, resize, setText, span, withDecimals } from "/assets/text.js";
 
 const EVERY_MS = 2000;
 const NOTHING = "–";
-/** What may be counted as one quote, when the reader wants it so. */
-const DOLLARS = ["USD", "USDT"];
 
 export class SpreadPanel {
   #panel = byId("spread");
@@ -137,7 +135,8 @@ export class SpreadPanel {
     const button = element("button", "link");
     button.type = "button";
     button.append(element("span", "name"), " ", element("span", "muted"));
-    button.addEventListener("click", () => this.#onSelect(row.dataset.exchange, row.dataset.symbol));
+    // A press of the button, by key as well, is one of the row.
+    row.addEventListener("click", () => this.#onSelect(row.dataset.exchange, row.dataset.symbol));
     name.append(button);
     const kinds = ["last", "age", "bid", "ask", "wide", "difference"];
     row.append(name, ...kinds.map((kind) => element("td", `number ${kind}`)));
