@@ -196,6 +196,18 @@ def test_market_without_a_ticker_is_told_by_its_newest_trade(service: HttpServic
         )  # fmt: skip
 
 
+def test_price_is_as_old_as_its_trade_whatever_a_ticker_says(service: HttpService, store: redis.Redis) -> None:
+    """Tickers come while nothing is traded, and repeat the last price."""
+    put_latest(store, "latest:BTCUSD", "45180.50")
+    content = trade_json(trade(9, symbol="BTCUSD", price="45180.5", time_ms=int(ms_before(140))), json.dumps("BTCUSD"))
+    store.xadd("trades:BTCUSD", {"data": content}, id=f"{ms_before(140)}-9")
+
+    row = spread(service)["BTCUSD"]
+
+    assert float(str(row["age_seconds"])) >= 140
+    assert row["stale"] is True
+
+
 def test_bid_and_ask_are_of_the_newer_of_quote_and_ticker(service: HttpService, store: redis.Redis) -> None:
     put_latest(store, "latest:BTCUSD", "45000.1", bid_price="44999.0", ask_price="45001.0", event_ms=ms_before(20))
     store.hset("quote:BTCUSD", mapping={"bid": "45000.00", "ask": "45000.20", "timestamp": before(10)})
