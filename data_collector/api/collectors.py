@@ -19,19 +19,19 @@ from data_collector.api.collector import ANNOUNCE_EVERY_S, COLLECTOR_COMMAND, TO
 from data_collector.api.servers import Servers
 from data_collector.api.together import Counts, joined
 from data_collector.control import Action, Request
-from data_collector.embedded.former import with_store
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import CollectorError, Misconfigured, Transient
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus
 from data_collector.observe.logs import get_log
+from data_collector.service.former_stores import known_folders, with_store
 from data_collector.service.subscription_plan import settings_of_each
 from data_collector.settings import Settings, variables_of_others
 from data_collector.settings.fields import variable_of
 from data_collector.time_limit import time_limit
 from data_collector.validation.auditing.audit_worker import gx_is_installed
 from data_collector.validation.auditing.shared_worker import SharedWorker
-from data_collector.venues.discovery import find_venue, venue_names
+from data_collector.venues.discovery import find_venue
 
 RESTART_FIRST_S: Final = 0.5
 RESTART_LONGEST_S: Final = 60.0
@@ -68,10 +68,10 @@ def several_of(settings: Settings, environ: Mapping[str, str] | None = None) -> 
     Where the first has none, and another one has, they are there: names may come in another order, or one is gone.
     """
     names = settings.exchanges
-    folders = [settings.var_dir / find_venue(name).folder for name in dict.fromkeys((*names, *venue_names()))]
+    folders = [settings.var_dir / find_venue(name).folder for name in names]
     for notice in settings.notices:
         _log.warning("notice", text=notice)
-    first = next(iter(with_store(folders)), folders[0])
+    first = next(iter(with_store((*folders, *known_folders(settings.var_dir)))), folders[0])
     return SeveralExchanges(
         settings=settings_of_each(names, environ),
         commands=dict.fromkeys(names, COLLECTOR_COMMAND),

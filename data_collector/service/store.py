@@ -10,7 +10,6 @@ from pathlib import Path
 
 import structlog
 
-from data_collector.embedded.former import tell_left_behind
 from data_collector.embedded.lock import FileLock, lock_directory
 from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.model.errors import SinkUnavailable, Unavailable
@@ -18,12 +17,12 @@ from data_collector.model.status import Snapshot
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
+from data_collector.service.former_stores import tell_left_behind
 from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.running import forget, record_of, write_down
 from data_collector.settings import Settings, expected_store_bytes
 from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
 from data_collector.sinks.redis.sink import RedisSink
-from data_collector.venues.discovery import find_venue, venue_names
 
 WAIT_S = 60.0
 """For a store that this folder was never filled into: likely a wrong address, so give up with the reason."""
@@ -83,9 +82,8 @@ class StoreHome(Part):
         self._lock = await asyncio.to_thread(lock_directory, self._folder)
         if self._given is None:
             log = structlog.get_logger()
-            if not self._empty and self._folder.name == self._venue.folder:
-                folders = [self._folder.parent / find_venue(name).folder for name in venue_names()]
-                await asyncio.to_thread(tell_left_behind, self._folder, folders, log)
+            if not self._empty:
+                await asyncio.to_thread(tell_left_behind, self._folder, log)
             embedded = EmbeddedValkey(self._folder, log=log)
             try:
                 await embedded.start()

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from data_collector.api.collectors import several_of
-from data_collector.embedded.former import tell_left_behind
+from data_collector.service.former_stores import tell_left_behind
 from data_collector.settings import load_settings
 
 
@@ -34,8 +34,9 @@ def test_store_that_is_not_read_is_told(live: Path) -> None:
     log = CapturingLogger()
     own = live.parent / "kraken"
 
-    tell_left_behind(own, [live, own], log)
-    tell_left_behind(live, [live, own], log)
+    tell_left_behind(own, log)
+    tell_left_behind(live, log)
+    tell_left_behind(live.parent / "demo", log)
 
     (call,) = log.calls
     assert f"The store in {own} begins empty. {live} has a store of former days" in call.kwargs["text"]
