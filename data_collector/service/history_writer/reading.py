@@ -16,7 +16,7 @@ from data_collector.model.wire import TICKER_FIELDS
 from data_collector.service.history_writer.messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import entry_id, origin_of
-from data_collector.sinks.redis.sink import WRONG_TYPE
+from data_collector.sinks.redis.not_ours import WRONG_TYPE
 from data_collector.sinks.redis.stored_records import (
     NO_RECORD,
     DeclaredGap,

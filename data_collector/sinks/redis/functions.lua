@@ -6,6 +6,25 @@
 -- write. docs/semantics.md explains the promises.
 -- Names carry a digest of this text, so that collectors of two versions can work on one store.
 -- Numbers are doubles here: ids and times must stay below 2^53.
+local ID_END = 2 ^ 53
+
+-- How far back it is looked for entries of somebody else where it is not known which one we wrote last.
+local TRADES_LOOKED_AT = 100
+local GAPS_LOOKED_AT = 1000
+
+-- By so much another collector may be ahead of ours.
+local AHEAD_MS = 60000
+
+-- Side entries of one writer that may wait.
+local NUMBERS_MAX = 100000
+
+-- Stream of trades to the id of the entry that a function of this library wrote last, or has looked at. The server
+-- forgets it when it starts, and when the library is loaded anew.
+local written = {}
+
+-- Stream of trades to the entry of somebody else that was found there, and to the last id then: as long as that stays,
+-- nothing is written behind it, whatever comes.
+local strangers = {}
 
 -- Whether the key exists. Raises WRONGTYPE with the key's name when somebody uses it for something else.
 local function exists(key, wanted)
@@ -15,42 +34,62 @@ local function exists(key, wanted)
   return true
 end
 
--- Trade id and milliseconds of the last entry ever added (trimming does not change it); nil without a stream.
+-- Milliseconds and number of an entry's id; nil for a text that is none, or that doubles do not tell from others.
+local function id_of(text)
+  local ms, number = string.match(text or '', '^(%d+)-(%d+)$')
+  ms, number = tonumber(ms), tonumber(number)
+  if ms and ms < ID_END and number < ID_END then return ms, number end
+end
+
+-- What XINFO STREAM tells, by name; nil where no entry was ever added.
+local function facts_of(stream)
+  if not exists(stream, 'stream') then return nil end
+  local reply, facts = redis.call('XINFO', 'STREAM', stream), {}
+  for i = 1, #reply, 2 do facts[reply[i]] = reply[i + 1] end
+  return facts['last-generated-id'] ~= '0-0' and facts or nil
+end
+
+-- Milliseconds and number of the last entry ever added (trimming does not change it); nil without a stream. Raises
+-- WRONGTYPE where somebody has taken the last ids there are: nothing can be added any more.
 local function tail_of(stream)
-  if not exists(stream, 'stream') then return nil, 0 end
-  local reply = redis.call('XINFO', 'STREAM', stream)
-  for i = 1, #reply, 2 do
-    if reply[i] == 'last-generated-id' then
-      local ms, id = string.match(reply[i + 1], '^(%d+)-(%d+)$')
-      return tonumber(id), tonumber(ms)
-    end
+  local facts = facts_of(stream)
+  if not facts then return nil end
+  local last = facts['last-generated-id']
+  if not id_of(last) then error({err = 'WRONGTYPE ' .. stream .. " holds somebody else's entry " .. last}) end
+  return id_of(last)
+end
+
+-- The number of a text; nil for one that is none, or that doubles do not tell from others.
+local function number_of(text)
+  local number = string.match(text or '', '^%-?%d+$') and tonumber(text)
+  return number and math.abs(number) < ID_END and number or nil
+end
+
+local function field_of(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then return fields[i + 1] end
   end
 end
 
--- Side streams take a JSON array of entries; an empty text means none. One of another type is passed over and told.
+-- The number of an epoch; nil for a text that is none.
+local function epoch_number(text)
+  return string.match(text, '^%d+$') and #text <= 9 and tonumber(text) or nil
+end
+
+-- Whether a side stream takes entries: one of another type, or whose last ids somebody has taken, does not.
+local function takes_entries(stream)
+  local found = redis.call('TYPE', stream).ok
+  if found == 'none' then return true end
+  local facts = found == 'stream' and facts_of(stream)
+  return found == 'stream' and (not facts or id_of(facts['last-generated-id']) ~= nil)
+end
+
+-- Side streams take a JSON array of entries; an empty text means none. One that takes none is passed over and told.
 local function entries_of(text, stream, foreign)
   if text == '' then return {} end
-  local found = redis.call('TYPE', stream).ok
-  if found == 'stream' or found == 'none' then return cjson.decode(text) end
+  if takes_entries(stream) then return cjson.decode(text) end
   foreign[#foreign + 1] = stream
   return {}
-end
-
--- The epoch of a stream's tail: what the key says (and true) or, where it was lost, the newest entry. Nil without both.
-local function epoch_of(key, stream)
-  local found = redis.pcall('GET', key)
-  if type(found) == 'table' then exists(key, 'string') end
-  if found then
-    local epoch = string.match(found, '^%d+$') and tonumber(found)
-    if not epoch then error({err = 'WRONGTYPE ' .. key .. ' holds no number'}) end
-    return epoch, true
-  end
-  if not exists(stream, 'stream') then return nil end
-  local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-  for i = 1, entry and #entry[2] or 0, 2 do
-    if entry[2][i] == 'epoch' then return tonumber(entry[2][i + 1]) end
-  end
-  return 0
 end
 
 -- Further fields: those given, and the epoch where it is above 0.
@@ -66,20 +105,120 @@ local function add_gaps(stream, gaps, maxlen, epoch)
   end
 end
 
--- Whether the newest entry is somebody else's: it moved the tail, and what it hides would count as known. After ids
--- were passed over, the tail is no entry's.
-local function is_foreign(stream, tail, ms)
-  local entry, newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1], string.format('%d-%d', ms, tail)
-  if not entry or entry[1] ~= newest then
-    -- It may have been taken out again, which does not give the tail back.
-    local reply = redis.call('XINFO', 'STREAM', stream)
-    for i = 1, #reply, 2 do
-      if reply[i] == 'max-deleted-entry-id' then return reply[i + 1] == newest end
-    end
-    return false
+-- Whether `gaps:` declares the trades from first to last of an epoch.
+local function is_declared(stream, first, last, epoch)
+  if redis.call('TYPE', stream).ok ~= 'stream' then return false end
+  local entries = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', GAPS_LOOKED_AT)
+  for i = #entries, 1, -1 do
+    local fields = entries[i][2]
+    local readable, gap = pcall(cjson.decode, field_of(fields, 'data') or '')
+    local is_gap = readable and type(gap) == 'table' and gap.channel == 'trade' and type(gap.first) == 'number' and
+        type(gap.last) == 'number' and epoch_number(field_of(fields, 'epoch') or '0') == epoch
+    if is_gap and gap.first <= first and gap.last >= first then first = gap.last + 1 end
   end
-  local name, record = entry[2][1], entry[2][2]
-  return name ~= 'data' or not string.find(record, string.format('"trade_id":%d,', tail), 1, true)
+  return first > last
+end
+
+-- Whether two texts of one trade tell another price or quantity; exchanges write one number in several ways.
+local function differ(one, another)
+  for _, name in ipairs({'price', 'quantity'}) do
+    local pattern = '"' .. name .. '":(-?[%d.]+)'
+    local number = tonumber(string.match(one, pattern))
+    if not number or number ~= tonumber(string.match(another, pattern)) then return true end
+  end
+  return false
+end
+
+-- The id of an entry of somebody else at the end of a stream of trades, or moved there; nil without one. Looked at is
+-- what stands behind the entry that we wrote last, or without that the newest ones: they read as our trades, ids rise
+-- by one but for what `gaps:` declares, and are the caller's trades where it has them too.
+local function stranger_in(stream, gaps, facts, epoch, first, records)
+  local last = facts['last-generated-id']
+  local ms, due = id_of(last)
+  if not ms then return last end
+  local known_ms, known, from = nil, nil, '-'
+  local oldest_ms, oldest = id_of(facts['first-entry'] and facts['first-entry'][1])
+  if written[stream] then known_ms, known = id_of(written[stream]) end
+  if known and oldest and (known_ms > oldest_ms or known_ms == oldest_ms and known >= oldest)
+      and (known_ms < ms or known_ms == ms and known <= due) then
+    from = '(' .. written[stream]
+  else
+    known = nil
+  end
+  local holes, entries = {}, redis.call('XREVRANGE', stream, '+', from, 'COUNT', TRADES_LOOKED_AT)
+  for _, entry in ipairs(entries) do
+    local _, id = id_of(entry[1])
+    local record, of = entry[2][2], epoch_number(field_of(entry[2], 'epoch') or '0')
+    if not id or entry[2][1] ~= 'data' or not of or of > epoch or id > due and of == epoch
+        or not string.find(record, string.format('"trade_id":%d,', id), 1, true) then
+      return entry[1]
+    end
+    if of < epoch then return nil end
+    local ours = records and records[id - first]
+    if ours and ours ~= record and differ(ours, record) then return entry[1] end
+    if id < due then holes[#holes + 1] = {id + 1, due} end
+    due = id - 1
+  end
+  if known and #entries < TRADES_LOOKED_AT then
+    if due < known then return last end
+    if due > known then holes[#holes + 1] = {known + 1, due} end
+  end
+  for _, hole in ipairs(holes) do
+    if not is_declared(gaps, hole[1], hole[2], epoch) then return last end
+  end
+end
+
+-- Trade id and milliseconds of the last entry, and its epoch: what the key says (and true) or, where it was lost, the
+-- newest entry; then the id of an entry of somebody else that stands there, and what XINFO tells. Nil of what is not
+-- there. The caller's trades, if it has some, begin with `first`; they are in `args` from `position` on, every second.
+local function end_of_trades(stream, gaps, key, first, args)
+  local facts, found = facts_of(stream), redis.pcall('GET', key)
+  if type(found) == 'table' then
+    exists(key, 'string')
+    error(found)
+  end
+  local epoch = found and epoch_number(found)
+  if found and not epoch then error({err = 'WRONGTYPE ' .. key .. ' holds no number'}) end
+  if not facts then
+    written[stream] = nil
+    return nil, 0, epoch, found and true
+  end
+  local newest = facts['last-entry']
+  local of = newest and epoch_number(field_of(newest[2], 'epoch') or '0')
+  if not epoch then epoch = of or 0 end
+  local ms, tail = id_of(facts['last-generated-id'])
+  if facts['last-generated-id'] ~= written[stream] then
+    local records
+    if first then
+      records = {}
+      for i = 14, #args, 2 do records[(i - 14) / 2] = args[i] end
+    end
+    local known = strangers[stream]
+    local stranger = known and known.last == facts['last-generated-id'] and known.entry
+        or stranger_in(stream, gaps, facts, epoch, first, records)
+    if stranger then
+      strangers[stream] = {entry = stranger, last = facts['last-generated-id']}
+      return tail, ms, epoch, found and true, stranger
+    end
+    -- Who has none to compare with believes nothing that stands behind what we wrote.
+    if first or not written[stream] then written[stream] = facts['last-generated-id'] end
+  end
+  if of and of < epoch then
+    error({err = string.format('WRONGTYPE %s says %d, and %s is in epoch %d', key, epoch, stream, of)})
+  end
+  return tail, ms, epoch, found and true, nil, facts
+end
+
+-- keys: trades stream, gaps stream, epoch
+-- Where the trades of a symbol end: {last id, epoch, id of the first entry, epoch of that, id of the newest entry}, ''
+-- for what there is not; {} without a stream, or {'FOREIGN', id of somebody else's entry}.
+local function trades_end(keys)
+  local _, _, epoch, _, stranger, facts = end_of_trades(keys[1], keys[2], keys[3])
+  if stranger then return {'FOREIGN', stranger} end
+  if not facts then return {} end
+  local oldest, newest = facts['first-entry'], facts['last-entry']
+  local oldest_epoch = oldest and epoch_number(field_of(oldest[2], 'epoch') or '0') or 0
+  return {facts['last-generated-id'], epoch, oldest and oldest[1] or '', oldest_epoch, newest and newest[1] or ''}
 end
 
 -- '<time> <rules> <source>': the time, and the further fields of the entry.
@@ -101,16 +240,16 @@ end
 --       the trade is marked with, and behind a further blank where it came from.
 -- A hole before the first id is refused with the tail (-1: there is no stream), unless the caller names that very tail
 -- as bridged: then the gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1.
--- Refusals at or below the tail were written by an earlier call. Nothing is done ('FOREIGN') where somebody else's entry
--- is the newest and hides the beginning.
+-- Refusals at or below the tail were written by an earlier call. Nothing is done ('FOREIGN') where an entry of somebody
+-- else is the newest, or was.
 -- Ids are unique within an epoch. The stream is in one; a later one begins with its first record, where the caller knows
 -- the tail of the one before, and every ms of its entries is later, so that ids may be smaller.
--- Returns {'OK' or 'DUP' or 'FOREIGN', tail, how many were added, 1 when a hole was bridged, then keys of another type}, or
--- {'GAP', tail, epoch of the stream}, also where that is a later one.
+-- Returns {'OK' or 'DUP', tail, how many were added, 1 when a hole was bridged, then keys that are not ours},
+-- {'FOREIGN', id of that entry}, or {'GAP', tail, epoch of the stream}, also where that is a later one.
 local function append_trades(keys, args)
   local first, count, bridged, epoch = tonumber(args[1]), tonumber(args[2]), 0, tonumber(args[11])
-  local tail, ms = tail_of(keys[1])
-  local present, is_kept = epoch_of(keys[5], keys[1])
+  local tail, ms, present, is_kept, stranger = end_of_trades(keys[1], keys[3], keys[5], first, args)
+  if stranger then return {'FOREIGN', stranger} end
   local begins = epoch > (present or 0)
   if present and epoch < present then return {'GAP', tail or -1, present} end
   if begins and tail then
@@ -123,18 +262,21 @@ local function append_trades(keys, args)
     if args[7] ~= string.format('%d', tail) then return {'GAP', tail, epoch} end
     skip, bridged = 0, 1
   end
-  if skip > 0 and is_foreign(keys[1], tail, ms) then return {'FOREIGN', tail, 0, 0} end
   local foreign, price_known = {}, {}
   local latest = redis.call('TYPE', keys[2]).ok
   if latest == 'hash' then
     price_known = redis.call('HMGET', keys[2], 'volume', 'trade_id', 'timestamp')
-  elseif latest ~= 'none' then
-    foreign[1] = keys[2]
+  end
+  if latest ~= 'hash' and latest ~= 'none' or price_known[2] and not number_of(price_known[2]) then
+    foreign[1], price_known = keys[2], {}
   end
   local gaps, refusals = entries_of(args[8], keys[3], foreign), entries_of(args[9], keys[4], foreign)
   if bridged == 1 then
     add_gaps(keys[3], gaps, args[4], epoch)
-    if count == 0 then redis.call('XSETID', keys[1], string.format('%d-%d', ms, first - 1)) end
+    if count == 0 then
+      written[keys[1]] = string.format('%d-%d', ms, first - 1)
+      redis.call('XSETID', keys[1], written[keys[1]])
+    end
   end
   for _, refusal in ipairs(refusals) do
     if refusal[1] > (tail or -1) then
@@ -159,6 +301,7 @@ local function append_trades(keys, args)
   end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[3])
   local last = first + count - 1
+  written[keys[1]] = string.format('%d-%d', ms, last)
   local is_newer = begins or (price_known[2] and tonumber(price_known[2]) < last)
   if not price_known[2] then
     -- A ticker's that names no trade.
@@ -183,19 +326,17 @@ end
 -- The state of an interval is: the open time that must close next (-1 before the first close), open time and event
 -- time of the newest update. The field `entry` is the id of the newest entry of the stream: a stream that does not
 -- reach it was lost, and what the state says with it. A hole is bridged by gaps that begin where it does.
--- Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 0 (known or older), or as text the open
--- time that is missing, -1 when the store has nothing of the series.
+-- Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 0 (known or older), -1 (the state of
+-- its interval is none of ours: it reads as no state, or names a time that has not come), or as text the open time that
+-- is missing, -1 when the store has nothing of the series.
 local function append_klines(keys, args)
   exists(keys[2], 'hash')
+  local last_ms, last_number = tail_of(keys[1])
   local entry = redis.call('HGET', keys[2], 'entry')
   if entry then
-    local ms, number = string.match(entry, '^(%d+)-(%d+)$')
-    local last_number, last_ms = tail_of(keys[1])
-    if not last_number or last_ms < tonumber(ms) or last_ms == tonumber(ms) and last_number < tonumber(number) then
-      redis.call('DEL', keys[2])
-    end
-  else
-    exists(keys[1], 'stream')
+    local ms, number = id_of(entry)
+    if not ms then error({err = 'WRONGTYPE ' .. keys[2] .. ' names no entry'}) end
+    if not last_ms or last_ms < ms or last_ms == ms and last_number < number then redis.call('DEL', keys[2]) end
   end
   local outcome, blocked, position, added = {}, {}, 4, nil
   for i = 1, tonumber(args[3]) do
@@ -205,13 +346,18 @@ local function append_klines(keys, args)
     local words = tonumber(args[position + 11])
     local state = redis.call('HGET', keys[2], interval) or '-1 -1 -1'
     local due, newest, newest_event = string.match(state, '^(%-?%d+) (%-?%d+) (%-?%d+)$')
-    local due_open = tonumber(due)
-    newest, newest_event = tonumber(newest), tonumber(newest_event)
-    local newer = open > newest or open == newest and event > newest_event
-    local old = open < due_open or not closed and not newer
-    local hole = closed and due_open >= 0 and open > due_open
-    local nothing = closed and due_open < 0 and not begins
-    if blocked[interval] or nothing or hole and not old and args[position + 6] ~= due then
+    local due_open = number_of(due)
+    newest, newest_event = number_of(newest), number_of(newest_event)
+    local is_ours = due_open and newest and newest_event
+    -- What runs now tells the time, and nothing is due before it opens.
+    if is_ours and not closed then is_ours = math.max(due_open, newest) <= math.max(open, event) + AHEAD_MS end
+    local newer = is_ours and (open > newest or open == newest and event > newest_event)
+    local old = is_ours and (open < due_open or not closed and not newer)
+    local hole = is_ours and closed and due_open >= 0 and open > due_open
+    local nothing = is_ours and closed and due_open < 0 and not begins
+    if not is_ours then
+      outcome[i] = -1
+    elseif blocked[interval] or nothing or hole and not old and args[position + 6] ~= due then
       outcome[i] = due
       blocked[interval] = true
     elseif old then
@@ -266,6 +412,9 @@ end
 local function put_ticker(keys, args)
   exists(keys[1], 'hash')
   local known, id = redis.call('HMGET', keys[1], 'event_ms', 'trade_id', 'timestamp', 'last_id'), tonumber(args[2])
+  for i = 1, 2 do
+    if known[i] and not number_of(known[i]) then error({err = 'WRONGTYPE ' .. keys[1] .. ' holds no time or no id'}) end
+  end
   if known[1] and tonumber(args[1]) <= tonumber(known[1]) then return 0 end
   redis.call('HSET', keys[1], 'event_ms', args[1], 'warnings', args[5])
   put_fields(keys[1], args, 6)
@@ -290,6 +439,7 @@ local function put_quote(keys, args)
   exists(keys[1], 'hash')
   exists(keys[2], 'stream')
   local known, words = redis.call('HGET', keys[1], 'update_id'), tonumber(args[3])
+  if known and not number_of(known) then error({err = 'WRONGTYPE ' .. keys[1] .. ' holds no number as update_id'}) end
   if known and tonumber(args[1]) <= tonumber(known) then return 0 end
   redis.call('XADD', keys[2], 'MAXLEN', '~', args[2], '*', 'data', args[4], unpack(args, 5, 4 + words))
   put_fields(keys[1], args, 5 + words)
@@ -300,18 +450,19 @@ end
 -- args: maxlen, number of the first entry (numbers rise by one per writer), count, life of the marker in s, '1' to go on
 --       over missing numbers, then of each entry how many words follow and the words: field and value in turn.
 -- The marker holds the writer's last number: what is resent is not added again. Missing numbers are refused, because
--- an earlier call of the same batch may have failed. A stream of another type is passed over.
--- Returns {'OK', how many were added, the key of another type or ''}, or {'GAP'}.
+-- an earlier call of the same batch may have failed. A stream that takes no entries is passed over.
+-- Returns {'OK', how many were added, the key of such a stream or ''}, or {'GAP'}.
 local function append_once(keys, args)
   local first, count = tonumber(args[2]), tonumber(args[3])
-  local last = exists(keys[1], 'string') and tonumber(redis.call('GET', keys[1])) or first - 1
+  local last = exists(keys[1], 'string') and number_of(redis.call('GET', keys[1]))
+  -- Our own numbers are no further on than what waits of ours.
+  if not last or last > first + NUMBERS_MAX then last = first - 1 end
   if first > last + 1 and args[5] ~= '1' then return {'GAP'} end
   local position, added, foreign = 6, 0, ''
   for i = 1, count do
     local words, stream = tonumber(args[position]), keys[1 + i]
     if first + i - 1 > last then
-      local kind = redis.call('TYPE', stream).ok
-      if kind == 'stream' or kind == 'none' then
+      if takes_entries(stream) then
         redis.call('XADD', stream, 'MAXLEN', '~', args[1], '*', unpack(args, position + 1, position + words))
         added = added + 1
       else
@@ -402,10 +553,14 @@ GET collector:
 SET collector: x
 SET kline: x EX 1
 TYPE gaps:
+XINFO STREAM gaps:
+XREVRANGE gaps: + -
 XADD gaps: * data x
 TYPE quarantine:
+XINFO STREAM quarantine:
 XADD quarantine: * data x
 TYPE late:
+XINFO STREAM late:
 XADD late: * data x
 ]], quote = [[
 TYPE quote:
@@ -445,6 +600,7 @@ end
 redis.register_function{
   function_name = 'missing_rights_@DIGEST@', callback = missing_rights, flags = {'no-writes'}
 }
+redis.register_function{function_name = 'trades_end_@DIGEST@', callback = trades_end, flags = {'no-writes'}}
 redis.register_function('append_trades_@DIGEST@', append_trades)
 redis.register_function('append_klines_@DIGEST@', append_klines)
 redis.register_function('put_kline_@DIGEST@', put_kline)

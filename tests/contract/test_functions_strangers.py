@@ -1,0 +1,345 @@
+"""What somebody else wrote under keys of ours, on every server that is found: told, and nobody else's symbol stops."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from msgspec import structs
+
+from data_collector.model.keys import Key
+from data_collector.model.sink import Batch, Behind, NewestUpdate, SideEntry, TradeTail
+from data_collector.model.store_url import StoreAddress
+from data_collector.model.wire import json_text, trade_json
+from data_collector.observe.counters import Counters
+from data_collector.sinks.redis.sink import RedisSink
+from tests.contract.stores import Reader, klines, opened, redis_sink, run_of, trades
+from tests.market import MINUTE_MS, NOON_MS, PREFIX, SYMBOL, kline, quote, ticker, trade
+
+TRADES = f"trades:{SYMBOL}"
+STREAM = f"stream:{SYMBOL}"
+LATEST = f"latest:{SYMBOL}"
+GAPS = f"gaps:{SYMBOL}"
+CURSORS = f"collector:klines:{SYMBOL}"
+OTHER = "OTHERUSDT"
+KEY = Key("trade", SYMBOL)
+LAST_MS = NOON_MS + 123
+
+
+def plant(reader: Reader, trade_id: int, entry: str = "", *, price: str = "45180.50", quantity: str = "0.123") -> None:
+    """A trade in our own form."""
+    record = trade_json(trade(trade_id, price=price, quantity=quantity), json_text(SYMBOL))
+    reader.client.xadd(TRADES, {"data": record}, id=entry or f"{LAST_MS}-{trade_id}")
+
+
+@pytest.fixture
+async def filled(sink: RedisSink, reader: Reader) -> RedisSink:
+    """It has written trades 10 to 14 of both symbols."""
+    await sink.write(trades(10, 14))
+    await sink.write(Batch(trades=[run_of([trade(number, symbol=OTHER) for number in range(10, 15)])]))
+    return sink
+
+
+async def assert_blocked(sink: RedisSink, reader: Reader, entry: str, *, other_after: int = 14) -> None:
+    """Nothing is stored of the symbol, however it comes; it is told, and the other symbol goes on."""
+    before = reader.client.xinfo_stream(TRADES)["length"]
+    further = [run_of([trade(number)]) for number in (16, 17, 50)]
+    batch = Batch(
+        trades=[run_of([trade(15)]), *further, run_of([trade(60)], after=17), run_of([trade(15, symbol=OTHER)])]
+    )
+    for _ in range(2):
+        assert await sink.write(batch) == [Behind(KEY, 15, blocked=True)]
+        assert list(sink.broken_keys) == [f"{PREFIX}{TRADES}"]
+        assert f"somebody else's entry {entry}" in sink.broken_keys[f"{PREFIX}{TRADES}"]
+    assert reader.client.xinfo_stream(TRADES)["length"] == before
+    assert reader.ids(OTHER)[-1] == 15
+    assert await sink.tails([SYMBOL]) == {SYMBOL: None}
+
+
+async def assert_goes_on_when_deleted(sink: RedisSink, reader: Reader) -> None:
+    """What the sentence advises."""
+    reader.client.delete(TRADES)
+    assert await sink.write(trades(15, 16, begins=False)) == [Behind(KEY, None)]
+    assert await sink.write(trades(10, 16)) == []
+    assert reader.ids() == list(range(10, 17))
+    assert not sink.broken_keys
+
+
+@pytest.mark.parametrize("record", ["mine", "{}", json.dumps({"symbol": SYMBOL, "trade_id": 15, "price": 1})])
+async def test_entry_of_a_naive_writer_is_no_tail(filled: RedisSink, reader: Reader, record: str) -> None:
+    """`XADD trades:BTCUSDT * data …`: its number is 0, and everything would be written again behind it."""
+    entry = str(reader.client.xadd(TRADES, {"data": record}))
+
+    await assert_blocked(filled, reader, entry)
+    await assert_goes_on_when_deleted(filled, reader)
+
+
+async def test_entry_of_a_naive_writer_in_an_empty_stream_is_no_tail(sink: RedisSink, reader: Reader) -> None:
+    """`XADD trades:BTCUSDT 1-1 data …` before the first trade."""
+    reader.client.xadd(TRADES, {"data": "mine"}, id="1-1")
+
+    assert await sink.tails([SYMBOL]) == {SYMBOL: None}
+    await assert_blocked(sink, reader, "1-1", other_after=-1)
+    await assert_goes_on_when_deleted(sink, reader)
+
+
+@pytest.mark.parametrize("trade_id", [44, 50, 10_000_000])
+async def test_entry_in_our_form_ahead_of_the_tail_hides_no_trade(
+    filled: RedisSink, reader: Reader, trade_id: int
+) -> None:
+    """A foreign entry in our form, 30 ids ahead: the trades between would count as known."""
+    plant(reader, trade_id)
+
+    await assert_blocked(filled, reader, f"{LAST_MS}-{trade_id}")
+    assert await filled.write(trades(15, trade_id + 2 if trade_id < 100 else 99)) == [Behind(KEY, 15, blocked=True)]
+    assert await filled.write(trades(trade_id + 1, trade_id + 2)) == [Behind(KEY, trade_id + 1, blocked=True)]
+    await assert_goes_on_when_deleted(filled, reader)
+
+
+@pytest.mark.parametrize(
+    "entry", ["18446744073709551615-18446744073709551615", f"{LAST_MS}-9007199254740992", "9007199254740992-15"]
+)
+async def test_highest_possible_id_is_no_tail(filled: RedisSink, reader: Reader, entry: str) -> None:
+    """Numbers of which the functions cannot tell one from the next."""
+    plant(reader, int(entry.partition("-")[2]), entry)
+
+    await assert_blocked(filled, reader, entry)
+    await assert_goes_on_when_deleted(filled, reader)
+
+
+@pytest.mark.parametrize("changes", [{"price": "1.0"}, {"quantity": "7"}])
+async def test_entry_in_our_form_right_behind_the_tail_is_compared(
+    filled: RedisSink, reader: Reader, changes: dict[str, str]
+) -> None:
+    plant(reader, 15, **changes)
+
+    await assert_blocked(filled, reader, f"{LAST_MS}-15")
+    await assert_goes_on_when_deleted(filled, reader)
+
+
+async def test_entry_right_behind_the_tail_that_is_no_trade_lets_nothing_follow(
+    filled: RedisSink, reader: Reader
+) -> None:
+    """The run that it hides is refused; one that begins behind it is refused too, in the same batch and later."""
+    reader.client.xadd(TRADES, {"data": "mine"}, id=f"{LAST_MS}-15")
+
+    await assert_blocked(filled, reader, f"{LAST_MS}-15")
+    assert await filled.write(trades(16, 17)) == [Behind(KEY, 16, blocked=True)]
+    assert await filled.write(trades(30, 31)) == [Behind(KEY, 30, blocked=True)]
+    assert list(filled.broken_keys) == [f"{PREFIX}{TRADES}"]
+    await assert_goes_on_when_deleted(filled, reader)
+
+
+async def test_copy_of_our_newest_trade_with_a_later_id_is_no_tail(filled: RedisSink, reader: Reader) -> None:
+    plant(reader, 14, f"{LAST_MS + 1}-14")
+
+    await assert_blocked(filled, reader, f"{LAST_MS + 1}-14")
+
+
+async def test_tail_that_somebody_moved_is_none(filled: RedisSink, reader: Reader) -> None:
+    """`XSETID trades:BTCUSDT …`, and an entry that was taken out again."""
+    reader.client.eval(f"redis.call('XSETID', KEYS[1], '{LAST_MS}-44')", 1, f"{PREFIX}{TRADES}")
+
+    await assert_blocked(filled, reader, f"{LAST_MS}-44")
+    await assert_goes_on_when_deleted(filled, reader)
+
+
+async def test_entry_that_is_there_at_a_start_is_no_tail(
+    filled: RedisSink, reader: Reader, store_address: StoreAddress
+) -> None:
+    """The server, started anew as well, does not know what we wrote last."""
+    plant(reader, 44)
+    async with opened(redis_sink(store_address, writer="started")) as started:
+        assert await started.tails([SYMBOL, OTHER]) == {SYMBOL: None, OTHER: TradeTail(10, 14, 0, LAST_MS, 14)}
+        assert list(started.broken_keys) == [f"{PREFIX}{TRADES}"]
+        await assert_blocked(started, reader, f"{LAST_MS}-44")
+        await assert_goes_on_when_deleted(started, reader)
+
+
+async def test_trades_of_a_collector_of_another_version_are_a_tail(filled: RedisSink, reader: Reader) -> None:
+    """Its functions are not ours, and what they wrote is: contiguous, declared where it is not, and true."""
+    plant(reader, 15)
+    declared = {"symbol": SYMBOL, "channel": "trade", "interval": None, "first": 16, "last": 18, "count": 3}
+    reader.client.xadd(GAPS, {"data": json.dumps(declared | {"reason": "absent"})})
+    plant(reader, 19, price="45180.5")
+
+    assert await filled.tails([SYMBOL]) == {SYMBOL: TradeTail(10, 19, 0, LAST_MS, 19)}
+    assert await filled.write(trades(19, 21)) == []
+    assert reader.ids() == [*range(10, 16), 19, 20, 21]
+    assert not filled.broken_keys
+
+
+async def test_tail_is_ours_after_the_functions_were_loaded_anew(
+    filled: RedisSink, other: RedisSink, reader: Reader, store_address: StoreAddress
+) -> None:
+    await filled.write(trades(20, 20, after=14))
+    await filled.write(Batch(trades=[run_of([], [21, 22], first_id=23, after=20)]))
+    async with opened(redis_sink(store_address, writer="started")) as started:
+        assert await started.tails([SYMBOL]) == {SYMBOL: TradeTail(10, 22, 0, LAST_MS, 20)}
+        assert await started.write(trades(23, 24)) == []
+
+    assert reader.ids() == [*range(10, 15), 20, 23, 24]
+
+
+async def test_stream_that_a_consumer_group_made_is_empty(sink: RedisSink, reader: Reader) -> None:
+    """`XGROUP CREATE … MKSTREAM` before the first trade: it ends with id 0-0, and no trade has that."""
+    reader.client.xgroup_create(TRADES, "readers", mkstream=True)
+
+    assert await sink.tails([SYMBOL]) == {}
+    assert await sink.write(trades(10, 11)) == []
+    assert reader.ids() == [10, 11]
+    assert reader.gaps() == []
+
+
+async def test_reason_stands_while_other_keys_of_the_symbol_are_written(filled: RedisSink, reader: Reader) -> None:
+    reader.client.xadd(TRADES, {"data": "mine"}, id=f"{LAST_MS}-15")
+    await filled.write(trades(15, 16))
+    for batch in (Batch(newest=[NewestUpdate(ticker())]), klines(kline(0)), trades(90, 91, after=80), trades(70, 71)):
+        await filled.write(batch)
+        assert list(filled.broken_keys) == [f"{PREFIX}{TRADES}"]
+
+
+@pytest.mark.parametrize(("field", "text"), [("trade_id", "abc"), ("trade_id", "1e400"), ("trade_id", "")])
+async def test_garbage_in_latest_stops_that_alone(filled: RedisSink, reader: Reader, field: str, text: str) -> None:
+    """`HSET latest:BTCUSDT trade_id abc`: an error of the functions would refuse the batch of all symbols, for ever."""
+    await filled.write(Batch(newest=[NewestUpdate(ticker())]))
+    reader.client.hset(LATEST, field, text)
+    for number in (15, 16):
+        batch = trades(number, number)
+        batch.trades.append(run_of([trade(number, symbol=OTHER)]))
+        batch.newest = [NewestUpdate(ticker(NOON_MS + number)), NewestUpdate(ticker(NOON_MS + number, symbol=OTHER))]
+        assert await filled.write(batch) == []
+
+    assert list(filled.broken_keys) == [f"{PREFIX}{LATEST}"]
+    assert reader.ids()[-1] == reader.ids(OTHER)[-1] == 16
+
+    reader.client.delete(LATEST)
+    await filled.write(Batch(newest=[NewestUpdate(ticker(NOON_MS + 20))]))
+    assert not filled.broken_keys
+
+
+async def test_garbage_as_time_of_a_ticker_stops_its_symbol_alone(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(Batch(newest=[NewestUpdate(ticker())]))
+    reader.client.hset(LATEST, "event_ms", "soon")
+    later = [NewestUpdate(ticker(NOON_MS + 5)), NewestUpdate(ticker(NOON_MS + 5, symbol=OTHER))]
+    assert await sink.write(Batch(newest=later)) == []
+
+    assert list(sink.broken_keys) == [f"{PREFIX}{LATEST}"]
+    assert reader.latest(OTHER)["event_ms"] == str(NOON_MS + 5)
+
+
+async def test_garbage_in_a_quote_stops_its_symbol_alone(sink: RedisSink, reader: Reader) -> None:
+    reader.client.hset(f"{PREFIX}quote:{SYMBOL}", "update_id", "abc")
+    assert await sink.write(Batch(newest=[NewestUpdate(quote())], trades=[run_of([trade(1)])])) == []
+
+    assert list(sink.broken_keys) == [f"{PREFIX}quote:{SYMBOL}"]
+    assert reader.ids() == [1]
+
+
+@pytest.mark.parametrize("text", ["", "abc", "1 2", "1 2 x", f"{10**17} -1 -1"])
+async def test_garbage_as_state_of_a_series_stops_that_series_alone(sink: RedisSink, reader: Reader, text: str) -> None:
+    """`HSET collector:klines:BTCUSDT 1m abc`: neither a write of the others nor a start ends with it."""
+    await sink.write(klines(kline(0), kline(0, interval="5m")))
+    reader.client.hset(CURSORS, "1m", text)
+    five_ms = NOON_MS + 5 * MINUTE_MS
+    batch = klines(kline(1), kline(1, closed=False), kline(5, interval="5m", closed=False))
+    batch.trades = [run_of([trade(1)])]
+    assert await sink.write(batch) == []
+
+    field = f"{PREFIX}{CURSORS} field 1m"
+    assert list(sink.broken_keys) == [field]
+    assert reader.ids() == [1]
+    assert reader.records(STREAM)[-1]["interval"] == "5m"
+    assert await sink.kline_cursors([SYMBOL], ["1m", "5m"]) == {Key("kline", SYMBOL, "5m"): five_ms}
+    assert list(sink.broken_keys) == [field]
+
+    # What the sentence advises.
+    reader.client.delete(CURSORS, STREAM)
+    await sink.write(klines(kline(1)))
+    assert not sink.broken_keys
+
+
+@pytest.mark.parametrize("field", [0, 1])
+async def test_state_of_a_series_that_names_a_time_to_come_is_told(sink: RedisSink, reader: Reader, field: int) -> None:
+    """Nothing would close before that, and all would seem well."""
+    await sink.write(klines(kline(0)))
+    state = [NOON_MS + MINUTE_MS, NOON_MS, NOON_MS + MINUTE_MS]
+    state[field] += 3 * 60 * MINUTE_MS
+    reader.client.hset(CURSORS, "1m", " ".join(map(str, state)))
+
+    for record in (kline(1, closed=False), kline(1), kline(2, closed=False)):
+        await sink.write(klines(record))
+    assert list(sink.broken_keys) == [f"{PREFIX}{CURSORS} field 1m"]
+
+
+async def test_start_does_not_wait_for_a_kline_of_the_future(sink: RedisSink, reader: Reader) -> None:
+    due_ms = int(time.time() * 1000) + 60 * MINUTE_MS
+    reader.client.hset(CURSORS, "1m", f"{due_ms} {due_ms - MINUTE_MS} {due_ms}")
+
+    assert await sink.kline_cursors([SYMBOL], ["1m"]) == {}
+    assert list(sink.broken_keys) == [f"{PREFIX}{CURSORS} field 1m"]
+
+
+@pytest.mark.parametrize("key", [STREAM, GAPS, f"quarantine:{SYMBOL}", f"late:{SYMBOL}"])
+async def test_stream_whose_last_id_is_taken_stops_that_alone(
+    filled: RedisSink, reader: Reader, counters: Counters, key: str
+) -> None:
+    """`XADD … 18446744073709551615-18446744073709551615`: the server takes no entry behind it."""
+    reader.client.xadd(key, {"data": "mine"}, id="18446744073709551615-18446744073709551615")
+    for number, trade_id in ((1, 20), (3, 30)):
+        batch = klines(kline(number // 2))
+        batch.trades = [
+            run_of([trade(trade_id)], refused=[trade_id - 1], after=max(14, trade_id - 10)),
+            run_of([trade(trade_id, symbol=OTHER)], after=max(14, trade_id - 10)),
+        ]
+        batch.side = [
+            SideEntry("quarantine", SYMBOL, ("data", "x", "why", "[]"), number),
+            SideEntry("late", SYMBOL, ("data", "x", "why", "[]"), number + 1),
+        ]
+        assert await filled.write(batch) == []
+
+    assert list(filled.broken_keys) == [f"{PREFIX}{key}"]
+    assert reader.ids()[-2:] == reader.ids(OTHER)[-2:] == [20, 30]
+
+
+async def test_marker_that_is_none_of_ours_loses_no_side_entry(sink: RedisSink, reader: Reader) -> None:
+    for number, text in enumerate(("abc", "9007199254740991", "1e300")):
+        reader.client.set("collector:writer:writer1", text)
+        await sink.write(Batch(side=[SideEntry("late", SYMBOL, ("data", str(number)), number + 1)]))
+
+    assert [fields["data"] for _, fields in reader.entries(f"late:{SYMBOL}")] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("text", ["9" * 30, "7"])
+async def test_epoch_that_the_stream_does_not_know_is_told(filled: RedisSink, reader: Reader, text: str) -> None:
+    """`SET collector:epoch:BTCUSDT 7`: nobody has begun it."""
+    reader.client.set(f"collector:epoch:{SYMBOL}", text)
+
+    assert await filled.write(trades(15, 16)) == []
+    assert list(filled.broken_keys) == [f"{PREFIX}collector:epoch:{SYMBOL}"]
+    assert await filled.tails([SYMBOL]) == {SYMBOL: None}
+
+    reader.client.delete(f"collector:epoch:{SYMBOL}")
+    assert await filled.write(trades(15, 16)) == []
+    assert reader.ids() == list(range(10, 17))
+    assert not filled.broken_keys
+
+
+async def test_entry_of_an_epoch_that_nobody_has_begun_is_no_tail(filled: RedisSink, reader: Reader) -> None:
+    record = trade_json(trade(15), json_text(SYMBOL))
+    for epoch in ("7", "soon", "9" * 20):
+        reader.client.xadd(TRADES, {"data": record, "epoch": epoch}, id=f"{LAST_MS}-15")
+        await assert_blocked(filled, reader, f"{LAST_MS}-15")
+        reader.client.delete(TRADES)
+        await filled.write(trades(10, 14))
+
+
+async def test_run_of_a_later_epoch_is_not_written_behind_an_entry_of_somebody_else(
+    filled: RedisSink, reader: Reader
+) -> None:
+    plant(reader, 44)
+    run = structs.replace(run_of([trade(0)]), epoch=1, begins=True, after_id=44)
+
+    assert await filled.write(Batch(trades=[run])) == [Behind(KEY, 0, 1, blocked=True)]
+    assert reader.ids()[-1] == 44
