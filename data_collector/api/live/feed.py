@@ -172,7 +172,8 @@ class LiveFeed:
         for start in range(0, len(snapshot.symbols), TALLIES_PER_TURN):
             symbols = snapshot.symbols[start : start + TALLIES_PER_TURN]
             async with self._count_store.turn(store_url) as connection:
-                counts = await trade_counts(connection, snapshot.store_keys, symbols, self._former)
+                asked = snapshot.store_keys, symbols, self._former, snapshot.foreign
+                counts = await trade_counts(connection, *asked)
             for symbol, count in counts.items():
                 came = sum(healed[symbol].healed.values()) if symbol in healed else 0
                 rows.append(

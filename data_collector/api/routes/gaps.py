@@ -49,10 +49,11 @@ async def completeness(
         _page(snapshot.symbols, cursor, limit) if symbol is None else ([symbol_of(snapshot, symbol)], None)
     )
     async with context.store.turn(store_url) as connection:
-        trades = await trade_counts(connection, snapshot.store_keys, page, context.former)
+        trades = await trade_counts(connection, snapshot.store_keys, page, context.former, snapshot.foreign)
         by_interval = None
         if klines:
-            by_interval = await kline_counts(connection, snapshot.store_keys, page[0], UtcCalendar())
+            asked = snapshot.store_keys, page[0], UtcCalendar(), snapshot.foreign
+            by_interval = await kline_counts(connection, *asked)
     unknown = [name for name in page if name not in snapshot.symbols and trades[name].first is None]
     if unknown:
         raise HTTPException(404, f"{unknown[0]} is not collected, and the store holds no trades of it.")

@@ -44,14 +44,14 @@ class NotOurs(dict[str, str]):
 
     def note_state(self, symbol: str, interval: str) -> None:
         """The state of a series of klines is no state of ours, or names a time that has not come."""
-        self[self._state_of(symbol, interval)] = (
+        self[state_name(self._keys.cursors(symbol), interval)] = (
             f"nothing of the {interval} klines is stored behind it. Delete {self._keys.cursors(symbol)} and "
             f"{self._keys.key('stream', symbol)}: both are filled again"
         )
 
     def forget_state(self, symbol: str, interval: str) -> None:
         """It is ours."""
-        self.pop(self._state_of(symbol, interval), None)
+        self.pop(state_name(self._keys.cursors(symbol), interval), None)
 
     def forget(self, keys: Iterable[str | bytes | int]) -> None:
         """They were found to be ours."""
@@ -63,8 +63,10 @@ class NotOurs(dict[str, str]):
         for key in [key for key in self if symbol in key.partition(" ")[0].split(":")]:
             del self[key]
 
-    def _state_of(self, symbol: str, interval: str) -> str:
-        return f"{self._keys.cursors(symbol)} field {interval}"
+
+def state_name(cursors_key: str, interval: str) -> str:
+    """How the state of one series is called there."""
+    return f"{cursors_key} field {interval}"
 
 
 def is_of_its_keys(error: ReplyError) -> bool:

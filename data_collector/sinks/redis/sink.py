@@ -6,7 +6,6 @@ by itself), the pump calls `write` with one batch after the other, `close` ends 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Collection, Sequence
 from itertools import product
@@ -26,6 +25,7 @@ from data_collector.sinks.redis.former_epochs import end_of_epoch
 from data_collector.sinks.redis.functions import TRADES_END, check_rights, load_functions, with_rights
 from data_collector.sinks.redis.groups import GroupPlace, group_places
 from data_collector.sinks.redis.not_ours import WRONG_TYPE, NotOurs, is_of_its_keys, offered, used_keys
+from data_collector.sinks.redis.stored_records import due_open_ms, epoch_number
 from data_collector.sinks.redis.suitability import check_store, claim_store
 
 ROUNDS_MAX = 8
@@ -37,18 +37,11 @@ KINDS = frozenset({
 })  # fmt: skip
 """Labels of the error metric; any other first word counts as `other`."""
 
-AHEAD_MS = 60_000
-"""By so much our clock may be behind; no kline is due before it opens."""
-
 AHEAD_MAX = 100_000
 """A second collector is ahead by less; a store that is ahead by more was filled from another market."""
 
 CLAIM_S = 5.0
 """How often the store is claimed anew: it may have been wiped."""
-
-NO_STATE = "-1 -1 -1"
-_KLINE_STATE = re.compile(r"(-?\d{1,15}) -?\d{1,15} -?\d{1,15}", re.ASCII)
-"""See append_klines in functions.lua; the first number is the open time that must close next."""
 
 TAILS_PER_CALL = 500
 """Symbols asked about at a time."""
@@ -167,8 +160,8 @@ class RedisSink:
         """
         connection = await self.connected()
         replies = await connection.execute([("GET", self._keys.epoch_order(symbol)) for symbol in symbols])
-        found = zip(symbols, map(str, replies), strict=True)
-        return {symbol: int(epoch) for symbol, epoch in found if epoch.isdecimal()}
+        found = zip(symbols, map(epoch_number, replies), strict=True)
+        return {symbol: epoch for symbol, epoch in found if epoch is not None}
 
     async def end_of_epoch(self, symbol: str, epoch: int) -> EpochEnd:
         """What the store tells of an epoch that is over; not to be called beside `write`. Raises `SinkUnavailable`."""
@@ -195,11 +188,13 @@ class RedisSink:
             # A key of another type is told when something is to be written.
             states = reply if isinstance(reply, list) else []
             for interval, state in zip(intervals, states, strict=False):
-                due = _KLINE_STATE.fullmatch(str(state or NO_STATE))
-                if due is None or int(due[1]) > time.time() * 1000 + AHEAD_MS:
+                if state is None:
+                    continue
+                due_ms = due_open_ms(state, time.time_ns() // 1_000_000)
+                if due_ms is None:
                     self.broken_keys.note_state(symbol, interval)
-                elif int(due[1]) >= 0:
-                    cursors[Key("kline", symbol, interval)] = int(due[1])
+                elif due_ms >= 0:
+                    cursors[Key("kline", symbol, interval)] = due_ms
         return cursors
 
     async def connected(self) -> StoreConnection:

@@ -34,7 +34,8 @@ export class ValidationPanel {
     try {
       const answer = await fetch(`/validation/errors?limit=${LIMIT}`, { headers: { Accept: "application/json" } });
       if (answer.ok) {
-        this.#draw((await answer.json()).errors);
+        // Without a time it is none that a collector has written.
+        this.#draw((await answer.json()).errors.filter(({ at }) => !Number.isNaN(Date.parse(at))));
         this.#refused = refused;
       }
     } catch {
