@@ -12,7 +12,7 @@ from msgspec import structs
 
 from data_collector.model.store_url import parse_store_url
 from data_collector.model.wire import TICKER_FIELDS, ticker_fields, trade_time_text
-from data_collector.service.history_writer import reading as history_sampling
+from data_collector.service.history_writer import sampling as history_sampling
 from data_collector.service.history_writer.messages import Orders
 from data_collector.service.history_writer.sampling import TickerSampler
 from data_collector.sinks.postgres import forgetting

@@ -8,11 +8,13 @@ it, so no id can be both. If the two counts add up, nothing is missing without b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from msgspec import Struct, field
 
 from data_collector.api.completeness.former_entries import FormerEntries, NewestLife, facts_of
 from data_collector.model.calendar import INTERVALS, Calendar
+from data_collector.model.errors import SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid
 from data_collector.model.keys import StoreKeys
@@ -69,7 +71,7 @@ class SeriesCount(Struct):
     def percentage(self) -> float | None:
         """100 x held / existing, rounded down: 100.0 is said of nothing that lacks a single record."""
         if self.existing <= 0:
-            return None
+            return None if self.doubt is None else 0.0
         return min(100 * PERCENT_UNIT, 100 * PERCENT_UNIT * self.held // self.existing) / PERCENT_UNIT
 
     def explanation(self, unit: str) -> str:
@@ -108,6 +110,24 @@ async def trade_counts(
             await _leave_out_strangers(connection, stream, symbol, count)
         if count.first is not None and count.expected != count.held:
             count.declared = await _declared_trades(connection, keys.key("gaps", symbol), symbol, count)
+    return counts
+
+
+async def trade_counts_apart(
+    connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str], former: FormerEntries,
+    foreign: Mapping[str, str],
+) -> dict[str, SeriesCount]:  # fmt: skip
+    """As `trade_counts`, and of a stream that cannot be read nothing is proven. Raises `SinkUnavailable`."""
+    with suppress(SinkUnavailable):
+        return await trade_counts(connection, keys, symbols, former, foreign)
+    counts: dict[str, SeriesCount] = {}
+    for symbol in symbols:
+        try:
+            counts |= await trade_counts(connection, keys, [symbol], former, foreign)
+        except SinkUnavailable as error:
+            if not connection.is_open:
+                raise
+            counts[symbol] = SeriesCount(doubt=str(error))
     return counts
 
 

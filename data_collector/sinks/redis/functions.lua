@@ -41,34 +41,35 @@ local function id_of(text)
   if ms and ms < ID_END and number < ID_END then return ms, number end
 end
 
--- What XINFO STREAM tells, by name; nil where no entry was ever added.
+-- The value behind a name, of names and values in turn.
+local function field_of(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then return fields[i + 1] end
+  end
+end
+
+-- What XINFO STREAM tells, and the last id of it; nil where no entry was ever added.
 local function facts_of(stream)
   if not exists(stream, 'stream') then return nil end
-  local reply, facts = redis.call('XINFO', 'STREAM', stream), {}
-  for i = 1, #reply, 2 do facts[reply[i]] = reply[i + 1] end
-  return facts['last-generated-id'] ~= '0-0' and facts or nil
+  local facts = redis.call('XINFO', 'STREAM', stream)
+  local last = field_of(facts, 'last-generated-id')
+  if last ~= '0-0' then return facts, last end
 end
 
 -- Milliseconds and number of the last entry ever added (trimming does not change it); nil without a stream. Raises
 -- WRONGTYPE where somebody has taken the last ids there are: nothing can be added any more.
 local function tail_of(stream)
-  local facts = facts_of(stream)
+  local facts, last = facts_of(stream)
   if not facts then return nil end
-  local last = facts['last-generated-id']
-  if not id_of(last) then error({err = 'WRONGTYPE ' .. stream .. " holds somebody else's entry " .. last}) end
-  return id_of(last)
+  local ms, number = id_of(last)
+  if not ms then error({err = 'WRONGTYPE ' .. stream .. " holds somebody else's entry " .. last}) end
+  return ms, number
 end
 
 -- The number of a text; nil for one that is none, or that doubles do not tell from others.
 local function number_of(text)
-  local number = string.match(text or '', '^%-?%d+$') and tonumber(text)
-  return number and math.abs(number) < ID_END and number or nil
-end
-
-local function field_of(fields, name)
-  for i = 1, #fields, 2 do
-    if fields[i] == name then return fields[i + 1] end
-  end
+  local number = tonumber(text)
+  return number and number > -ID_END and number < ID_END and number or nil
 end
 
 -- The number of an epoch; nil for a text that is none.
@@ -79,9 +80,9 @@ end
 -- Whether a side stream takes entries: one of another type, or whose last ids somebody has taken, does not.
 local function takes_entries(stream)
   local found = redis.call('TYPE', stream).ok
-  if found == 'none' then return true end
-  local facts = found == 'stream' and facts_of(stream)
-  return found == 'stream' and (not facts or id_of(facts['last-generated-id']) ~= nil)
+  if found ~= 'stream' then return found == 'none' end
+  local _, last = facts_of(stream)
+  return not last or id_of(last) ~= nil
 end
 
 -- Side streams take a JSON array of entries; an empty text means none. One that takes none is passed over and told.
@@ -132,12 +133,12 @@ end
 -- The id of an entry of somebody else at the end of a stream of trades, or moved there; nil without one. Looked at is
 -- what stands behind the entry that we wrote last, or without that the newest ones: they read as our trades, ids rise
 -- by one but for what `gaps:` declares, and are the caller's trades where it has them too.
-local function stranger_in(stream, gaps, facts, epoch, first, records)
-  local last = facts['last-generated-id']
+local function stranger_in(stream, gaps, facts, last, epoch, first, records)
   local ms, due = id_of(last)
   if not ms then return last end
   local known_ms, known, from = nil, nil, '-'
-  local oldest_ms, oldest = id_of(facts['first-entry'] and facts['first-entry'][1])
+  local first_entry = field_of(facts, 'first-entry')
+  local oldest_ms, oldest = id_of(first_entry and first_entry[1])
   if written[stream] then known_ms, known = id_of(written[stream]) end
   if known and oldest and (known_ms > oldest_ms or known_ms == oldest_ms and known >= oldest)
       and (known_ms < ms or known_ms == ms and known <= due) then
@@ -169,10 +170,11 @@ local function stranger_in(stream, gaps, facts, epoch, first, records)
 end
 
 -- Trade id and milliseconds of the last entry, and its epoch: what the key says (and true) or, where it was lost, the
--- newest entry; then the id of an entry of somebody else that stands there, and what XINFO tells. Nil of what is not
--- there. The caller's trades, if it has some, begin with `first`; they are in `args` from `position` on, every second.
+-- newest entry; then the id of an entry of somebody else that stands there; then what XINFO tells, and the last id. Nil
+-- of what is not there. `first` is the id of the caller's first trade, and `args` are those of append_trades; or nil.
 local function end_of_trades(stream, gaps, key, first, args)
-  local facts, found = facts_of(stream), redis.pcall('GET', key)
+  local found = redis.pcall('GET', key)
+  local facts, last = facts_of(stream)
   if type(found) == 'table' then
     exists(key, 'string')
     error(found)
@@ -183,42 +185,42 @@ local function end_of_trades(stream, gaps, key, first, args)
     written[stream] = nil
     return nil, 0, epoch, found and true
   end
-  local newest = facts['last-entry']
+  local newest = field_of(facts, 'last-entry')
   local of = newest and epoch_number(field_of(newest[2], 'epoch') or '0')
   if not epoch then epoch = of or 0 end
-  local ms, tail = id_of(facts['last-generated-id'])
-  if facts['last-generated-id'] ~= written[stream] then
+  local ms, tail = id_of(last)
+  if last ~= written[stream] then
     local records
     if first then
       records = {}
       for i = 14, #args, 2 do records[(i - 14) / 2] = args[i] end
     end
     local known = strangers[stream]
-    local stranger = known and known.last == facts['last-generated-id'] and known.entry
-        or stranger_in(stream, gaps, facts, epoch, first, records)
+    local stranger = known and known.last == last and known.entry
+        or stranger_in(stream, gaps, facts, last, epoch, first, records)
     if stranger then
-      strangers[stream] = {entry = stranger, last = facts['last-generated-id']}
+      strangers[stream] = {entry = stranger, last = last}
       return tail, ms, epoch, found and true, stranger
     end
     -- Who has none to compare with believes nothing that stands behind what we wrote.
-    if first or not written[stream] then written[stream] = facts['last-generated-id'] end
+    if first or not written[stream] then written[stream] = last end
   end
   if of and of < epoch then
     error({err = string.format('WRONGTYPE %s says %d, and %s is in epoch %d', key, epoch, stream, of)})
   end
-  return tail, ms, epoch, found and true, nil, facts
+  return tail, ms, epoch, found and true, nil, facts, last
 end
 
 -- keys: trades stream, gaps stream, epoch
 -- Where the trades of a symbol end: {last id, epoch, id of the first entry, epoch of that, id of the newest entry}, ''
 -- for what there is not; {} without a stream, or {'FOREIGN', id of somebody else's entry}.
 local function trades_end(keys)
-  local _, _, epoch, _, stranger, facts = end_of_trades(keys[1], keys[2], keys[3])
+  local _, _, epoch, _, stranger, facts, last = end_of_trades(keys[1], keys[2], keys[3])
   if stranger then return {'FOREIGN', stranger} end
   if not facts then return {} end
-  local oldest, newest = facts['first-entry'], facts['last-entry']
+  local oldest, newest = field_of(facts, 'first-entry'), field_of(facts, 'last-entry')
   local oldest_epoch = oldest and epoch_number(field_of(oldest[2], 'epoch') or '0') or 0
-  return {facts['last-generated-id'], epoch, oldest and oldest[1] or '', oldest_epoch, newest and newest[1] or ''}
+  return {last, epoch, oldest and oldest[1] or '', oldest_epoch, newest and newest[1] or ''}
 end
 
 -- '<time> <rules> <source>': the time, and the further fields of the entry.
@@ -412,8 +414,8 @@ end
 local function put_ticker(keys, args)
   exists(keys[1], 'hash')
   local known, id = redis.call('HMGET', keys[1], 'event_ms', 'trade_id', 'timestamp', 'last_id'), tonumber(args[2])
-  for i = 1, 2 do
-    if known[i] and not number_of(known[i]) then error({err = 'WRONGTYPE ' .. keys[1] .. ' holds no time or no id'}) end
+  if known[1] and not number_of(known[1]) or known[2] and not number_of(known[2]) then
+    error({err = 'WRONGTYPE ' .. keys[1] .. ' holds no time or no id'})
   end
   if known[1] and tonumber(args[1]) <= tonumber(known[1]) then return 0 end
   redis.call('HSET', keys[1], 'event_ms', args[1], 'warnings', args[5])
