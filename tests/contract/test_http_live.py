@@ -196,7 +196,7 @@ def test_key_of_another_type_keeps_nobody_elses_prices_nor_counts_back(
     with ExitStack() as stack:
         foreign = stack.enter_context(looking_on(service, f"symbol={SYMBOL}&interval=1m"))
         other = stack.enter_context(looking_on(service, "symbol=ETHUSDT&interval=1m"))
-        counted = {row[0]: row[1:3] for row in foreign.first("completeness")["rows"]}
+        counted = {row[0]: row[1:3] for row in rows(foreign.first("completeness"))}
         seen = other.first("tape")
 
     assert counted == {SYMBOL: [0.0, False], "ETHUSDT": [100.0, True]}

@@ -73,8 +73,10 @@ async def test_symbol_of_another_exchange_is_read_from_its_own_keys(tmp_path: Pa
     async with embedded_store(tmp_path / "var") as store:
         await put(store.address, LATEST, trade(1, "1.00"))
         of_kraken = [
-            (command[0], f"kraken:{str(command[1]).replace('BTCUSDT', 'BTC/USD')}", *command[2:])
-            for command in (LATEST, trade(2, "2.00"))
+            (name, f"kraken:{key}", *rest)
+            for name, key, *rest in (
+                [str(word).replace("BTCUSDT", "BTC/USD") for word in command] for command in (LATEST, trade(2, "2.00"))
+            )
         ]
         await put(store.address, *of_kraken)
         async with running(tmp_path, "tail", "btc/usd", "--trades", "--exchange", "kraken") as process:
