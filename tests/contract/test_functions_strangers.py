@@ -14,7 +14,7 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import json_text, trade_json
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.sink import RedisSink
-from tests.contract.stores import Reader, klines, opened, redis_sink, run_of, trades
+from tests.contract.stores import Reader, klines, minutes, opened, redis_sink, run_of, trades
 from tests.market import MINUTE_MS, NOON_MS, PREFIX, SYMBOL, kline, quote, ticker, trade
 
 TRADES = f"trades:{SYMBOL}"
@@ -281,7 +281,7 @@ async def test_start_does_not_wait_for_a_kline_of_the_future(sink: RedisSink, re
     assert list(sink.broken_keys) == [f"{PREFIX}{CURSORS} field 1m"]
 
 
-@pytest.mark.parametrize("key", [STREAM, GAPS, f"quarantine:{SYMBOL}", f"late:{SYMBOL}"])
+@pytest.mark.parametrize("key", [STREAM, f"quarantine:{SYMBOL}", f"late:{SYMBOL}"])
 async def test_stream_whose_last_id_is_taken_stops_that_alone(
     filled: RedisSink, reader: Reader, counters: Counters, key: str
 ) -> None:
@@ -303,6 +303,30 @@ async def test_stream_whose_last_id_is_taken_stops_that_alone(
     assert reader.ids()[-2:] == reader.ids(OTHER)[-2:] == [20, 30]
 
 
+@pytest.mark.parametrize("is_full", [True, False])
+async def test_no_hole_is_passed_over_that_cannot_be_declared(
+    filled: RedisSink, reader: Reader, *, is_full: bool
+) -> None:
+    """`SET gaps:BTCUSDT mine`: the trades behind the hole were stored, and nothing explained it any more."""
+    if is_full:
+        reader.client.xadd(GAPS, {"data": "mine"}, id="18446744073709551615-18446744073709551615")
+    else:
+        reader.client.set(GAPS, "mine")
+    batch = klines(kline(0), kline(2), gaps=[minutes(1, 1, "lost")])
+    batch.trades = [run_of([trade(20)], after=14), run_of([trade(15, symbol=OTHER)])]
+
+    assert await filled.write(batch) == [Behind(KEY, 20, blocked=True)]
+    assert list(filled.broken_keys) == [f"{PREFIX}{GAPS}"]
+    assert (reader.ids()[-1], reader.ids(OTHER)[-1], reader.minutes()) == (14, 15, [("12:00", True)])
+
+    reader.client.delete(GAPS)
+    await filled.write(batch)
+    assert (reader.ids()[-1], reader.minutes()[-1]) == (20, ("12:02", True))
+    assert [gap[:2] for gap in reader.gaps()][0] == (15, 19)
+    assert len(reader.gaps()) == 2
+    assert not filled.broken_keys
+
+
 async def test_marker_that_is_none_of_ours_loses_no_side_entry(sink: RedisSink, reader: Reader) -> None:
     for number, text in enumerate(("abc", "9007199254740991", "1e300")):
         reader.client.set("collector:writer:writer1", text)
@@ -316,7 +340,7 @@ async def test_epoch_that_the_stream_does_not_know_is_told(filled: RedisSink, re
     """`SET collector:epoch:BTCUSDT 7`: nobody has begun it."""
     reader.client.set(f"collector:epoch:{SYMBOL}", text)
 
-    assert await filled.write(trades(15, 16)) == []
+    assert await filled.write(trades(15, 16)) == [Behind(KEY, 15, blocked=True)]
     assert list(filled.broken_keys) == [f"{PREFIX}collector:epoch:{SYMBOL}"]
     assert await filled.tails([SYMBOL]) == {SYMBOL: None}
 
@@ -343,3 +367,12 @@ async def test_run_of_a_later_epoch_is_not_written_behind_an_entry_of_somebody_e
 
     assert await filled.write(Batch(trades=[run])) == [Behind(KEY, 0, 1, blocked=True)]
     assert reader.ids()[-1] == 44
+
+
+async def test_epoch_that_an_entry_alone_names_is_not_begun(filled: RedisSink, reader: Reader) -> None:
+    """Its number is set with its first entry, and without the key the newest entry tells it."""
+    record = trade_json(trade(15), json_text(SYMBOL))
+    reader.client.xadd(TRADES, {"data": record, "epoch": "1"}, id=f"{LAST_MS}-15")
+    reader.client.delete(f"collector:epoch:{SYMBOL}")
+
+    await assert_blocked(filled, reader, f"{LAST_MS}-15")

@@ -18,9 +18,9 @@ local AHEAD_MS = 60000
 -- Side entries of one writer that may wait.
 local NUMBERS_MAX = 100000
 
--- Stream of trades to the id of the entry that a function of this library wrote last, or has looked at. The server
--- forgets it when it starts, and when the library is loaded anew.
-local written = {}
+-- Stream of trades to the id of the entry that a function of this library wrote last, or has looked at, and to its
+-- epoch. The server forgets it when it starts, and when the library is loaded anew.
+local written, written_epoch = {}, {}
 
 -- Stream of trades to the entry of somebody else that was found there, and to the last id then: as long as that stays,
 -- nothing is written behind it, whatever comes.
@@ -85,7 +85,7 @@ local function takes_entries(stream)
   return not last or id_of(last) ~= nil
 end
 
--- Side streams take a JSON array of entries; an empty text means none. One that takes none is passed over and told.
+-- What was refused is a JSON array of entries, or an empty text. A stream that takes none is passed over and told.
 local function entries_of(text, stream, foreign)
   if text == '' then return {} end
   if takes_entries(stream) then return cjson.decode(text) end
@@ -99,9 +99,10 @@ local function with_epoch(fields, epoch)
   return fields
 end
 
+-- `gaps` is a JSON array of entries, or an empty text.
 local function add_gaps(stream, gaps, maxlen, epoch)
   local more = with_epoch({}, epoch)
-  for _, gap in ipairs(gaps) do
+  for _, gap in ipairs(gaps ~= '' and cjson.decode(gaps) or {}) do
     redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'data', gap, unpack(more))
   end
 end
@@ -198,12 +199,14 @@ local function end_of_trades(stream, gaps, key, first, args)
     local known = strangers[stream]
     local stranger = known and known.last == last and known.entry
         or stranger_in(stream, gaps, facts, last, epoch, first, records)
+    -- Who begins an epoch sets its key.
+    if not stranger and not found and written[stream] and epoch > written_epoch[stream] then stranger = newest[1] end
     if stranger then
       strangers[stream] = {entry = stranger, last = last}
       return tail, ms, epoch, found and true, stranger
     end
     -- Who has none to compare with believes nothing that stands behind what we wrote.
-    if first or not written[stream] then written[stream] = last end
+    if first or not written[stream] then written[stream], written_epoch[stream] = last, epoch end
   end
   if of and of < epoch then
     error({err = string.format('WRONGTYPE %s says %d, and %s is in epoch %d', key, epoch, stream, of)})
@@ -272,11 +275,13 @@ local function append_trades(keys, args)
   if latest ~= 'hash' and latest ~= 'none' or price_known[2] and not number_of(price_known[2]) then
     foreign[1], price_known = keys[2], {}
   end
-  local gaps, refusals = entries_of(args[8], keys[3], foreign), entries_of(args[9], keys[4], foreign)
+  -- No hole is passed over that cannot be declared.
+  if bridged == 1 then tail_of(keys[3]) end
+  local refusals = entries_of(args[9], keys[4], foreign)
   if bridged == 1 then
-    add_gaps(keys[3], gaps, args[4], epoch)
+    add_gaps(keys[3], args[8], args[4], epoch)
     if count == 0 then
-      written[keys[1]] = string.format('%d-%d', ms, first - 1)
+      written[keys[1]], written_epoch[keys[1]] = string.format('%d-%d', ms, first - 1), epoch
       redis.call('XSETID', keys[1], written[keys[1]])
     end
   end
@@ -303,7 +308,7 @@ local function append_trades(keys, args)
   end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[3])
   local last = first + count - 1
-  written[keys[1]] = string.format('%d-%d', ms, last)
+  written[keys[1]], written_epoch[keys[1]] = string.format('%d-%d', ms, last), epoch
   local is_newer = begins or (price_known[2] and tonumber(price_known[2]) < last)
   if not price_known[2] then
     -- A ticker's that names no trade.
@@ -365,7 +370,10 @@ local function append_klines(keys, args)
     elseif old then
       outcome[i] = 0
     else
-      if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3], {}), args[2], 0) end
+      if hole then
+        tail_of(keys[3])
+        add_gaps(keys[3], args[position + 7], args[2], 0)
+      end
       added = redis.call('XADD', keys[1], '*', 'data', args[position + 9],
         unpack(args, position + 12, position + 11 + words))
       redis.call('SET', keys[3 + i], args[position + 9], 'EX', args[position + 5])

@@ -342,7 +342,7 @@ class RedisSink:
         self._counters.add("data_collector_store_errors_total", kind=error.kind if error.kind in KINDS else "other")
         if is_of_its_keys(error):
             self.broken_keys.note(str(call.command[3]), error)
-            if isinstance(call.subject, TradeRun) and error.kind != WRONG_TYPE:
+            if isinstance(call.subject, TradeRun):
                 self._block(call.subject)
                 return
             channel, count = offered(call)
