@@ -322,7 +322,7 @@ async def test_no_hole_is_passed_over_that_cannot_be_declared(
     reader.client.delete(GAPS)
     await filled.write(batch)
     assert (reader.ids()[-1], reader.minutes()[-1]) == (20, ("12:02", True))
-    assert [gap[:2] for gap in reader.gaps()][0] == (15, 19)
+    assert reader.gaps()[0][:2] == (15, 19)
     assert len(reader.gaps()) == 2
     assert not filled.broken_keys
 
@@ -376,3 +376,32 @@ async def test_epoch_that_an_entry_alone_names_is_not_begun(filled: RedisSink, r
     reader.client.delete(f"collector:epoch:{SYMBOL}")
 
     await assert_blocked(filled, reader, f"{LAST_MS}-15")
+
+
+async def test_epoch_of_a_stream_that_is_gone_is_not_begun_by_its_key_alone(filled: RedisSink, reader: Reader) -> None:
+    """`SET collector:epoch:BTCUSDT 1` and `DEL trades:BTCUSDT`: all would be filed under a life that nobody lived."""
+    reader.client.set(f"collector:epoch:{SYMBOL}", "1")
+    reader.client.delete(TRADES)
+
+    assert await filled.write(trades(15, 16, begins=False)) == [Behind(KEY, 15, blocked=True)]
+    assert list(filled.broken_keys) == [f"{PREFIX}collector:epoch:{SYMBOL}"]
+
+    reader.client.delete(f"collector:epoch:{SYMBOL}")
+    assert await filled.write(trades(15, 16, begins=False)) == [Behind(KEY, None)]
+    assert await filled.write(trades(10, 16)) == []
+    assert not filled.broken_keys
+
+
+async def test_databases_of_one_server_are_told_apart(
+    filled: RedisSink, reader: Reader, store_address: StoreAddress
+) -> None:
+    """Another market in another database has the same keys, and other ids and epochs."""
+    async with opened(redis_sink(structs.replace(store_address, database=1), writer="other market")) as other:
+        for number in (15, 16, 17):
+            run = structs.replace(run_of([trade(1000 + number)]), epoch=3, begins=number == 15)
+            assert await other.write(Batch(trades=[run])) == []
+            assert await filled.write(trades(number, number)) == []
+        assert await other.tails([SYMBOL]) == {SYMBOL: TradeTail(1015, 1017, 3, LAST_MS, 1017)}
+
+    assert reader.ids() == list(range(10, 18))
+    assert not filled.broken_keys

@@ -18,13 +18,21 @@ local AHEAD_MS = 60000
 -- Side entries of one writer that may wait.
 local NUMBERS_MAX = 100000
 
--- Stream of trades to the id of the entry that a function of this library wrote last, or has looked at, and to its
--- epoch. The server forgets it when it starts, and when the library is loaded anew.
-local written, written_epoch = {}, {}
+-- Of each database and stream of trades `id`, the entry that a function of this library wrote last, or has looked at,
+-- and its `epoch`; then `stranger`, an entry of somebody else that was found there, and `last`, the last id then: as
+-- long as that stays, nothing is written behind it, whatever comes. The server forgets it when it starts, and when the
+-- library is loaded anew.
+local remembered = {}
 
--- Stream of trades to the entry of somebody else that was found there, and to the last id then: as long as that stays,
--- nothing is written behind it, whatever comes.
-local strangers = {}
+local function memory_of(database, stream)
+  local place = database .. ' ' .. stream
+  local memory = remembered[place]
+  if not memory then
+    memory = {}
+    remembered[place] = memory
+  end
+  return memory
+end
 
 -- Whether the key exists. Raises WRONGTYPE with the key's name when somebody uses it for something else.
 local function exists(key, wanted)
@@ -134,16 +142,16 @@ end
 -- The id of an entry of somebody else at the end of a stream of trades, or moved there; nil without one. Looked at is
 -- what stands behind the entry that we wrote last, or without that the newest ones: they read as our trades, ids rise
 -- by one but for what `gaps:` declares, and are the caller's trades where it has them too.
-local function stranger_in(stream, gaps, facts, last, epoch, first, records)
+local function stranger_in(stream, gaps, facts, last, epoch, written, first, records)
   local ms, due = id_of(last)
   if not ms then return last end
   local known_ms, known, from = nil, nil, '-'
   local first_entry = field_of(facts, 'first-entry')
   local oldest_ms, oldest = id_of(first_entry and first_entry[1])
-  if written[stream] then known_ms, known = id_of(written[stream]) end
+  if written then known_ms, known = id_of(written) end
   if known and oldest and (known_ms > oldest_ms or known_ms == oldest_ms and known >= oldest)
       and (known_ms < ms or known_ms == ms and known <= due) then
-    from = '(' .. written[stream]
+    from = '(' .. written
   else
     known = nil
   end
@@ -172,8 +180,9 @@ end
 
 -- Trade id and milliseconds of the last entry, and its epoch: what the key says (and true) or, where it was lost, the
 -- newest entry; then the id of an entry of somebody else that stands there; then what XINFO tells, and the last id. Nil
--- of what is not there. `first` is the id of the caller's first trade, and `args` are those of append_trades; or nil.
-local function end_of_trades(stream, gaps, key, first, args)
+-- of what is not there. `memory` is that of the stream. `first` is the id of the caller's first trade, and `args` are
+-- those of append_trades; or nil.
+local function end_of_trades(stream, gaps, key, memory, first, args)
   local found = redis.pcall('GET', key)
   local facts, last = facts_of(stream)
   if type(found) == 'table' then
@@ -183,30 +192,34 @@ local function end_of_trades(stream, gaps, key, first, args)
   local epoch = found and epoch_number(found)
   if found and not epoch then error({err = 'WRONGTYPE ' .. key .. ' holds no number'}) end
   if not facts then
-    written[stream] = nil
+    memory.id = nil
+    -- What begins an epoch sets its key with the first entry, and we know those that were there.
+    if epoch and epoch > (memory.epoch or epoch) then
+      local words = 'WRONGTYPE %s says %d, and %s was in epoch %d'
+      error({err = string.format(words, key, epoch, stream, memory.epoch)})
+    end
     return nil, 0, epoch, found and true
   end
   local newest = field_of(facts, 'last-entry')
   local of = newest and epoch_number(field_of(newest[2], 'epoch') or '0')
   if not epoch then epoch = of or 0 end
   local ms, tail = id_of(last)
-  if last ~= written[stream] then
+  if last ~= memory.id then
     local records
     if first then
       records = {}
-      for i = 14, #args, 2 do records[(i - 14) / 2] = args[i] end
+      for i = 15, #args, 2 do records[(i - 15) / 2] = args[i] end
     end
-    local known = strangers[stream]
-    local stranger = known and known.last == last and known.entry
-        or stranger_in(stream, gaps, facts, last, epoch, first, records)
+    local stranger = memory.last == last and memory.stranger
+        or stranger_in(stream, gaps, facts, last, epoch, memory.id, first, records)
     -- Who begins an epoch sets its key.
-    if not stranger and not found and written[stream] and epoch > written_epoch[stream] then stranger = newest[1] end
+    if not stranger and not found and memory.id and epoch > memory.epoch then stranger = newest[1] end
     if stranger then
-      strangers[stream] = {entry = stranger, last = last}
+      memory.stranger, memory.last = stranger, last
       return tail, ms, epoch, found and true, stranger
     end
     -- Who has none to compare with believes nothing that stands behind what we wrote.
-    if first or not written[stream] then written[stream], written_epoch[stream] = last, epoch end
+    if first or not memory.id then memory.id, memory.epoch = last, epoch end
   end
   if of and of < epoch then
     error({err = string.format('WRONGTYPE %s says %d, and %s is in epoch %d', key, epoch, stream, of)})
@@ -215,10 +228,12 @@ local function end_of_trades(stream, gaps, key, first, args)
 end
 
 -- keys: trades stream, gaps stream, epoch
+-- args: number of the database
 -- Where the trades of a symbol end: {last id, epoch, id of the first entry, epoch of that, id of the newest entry}, ''
 -- for what there is not; {} without a stream, or {'FOREIGN', id of somebody else's entry}.
-local function trades_end(keys)
-  local _, _, epoch, _, stranger, facts, last = end_of_trades(keys[1], keys[2], keys[3])
+local function trades_end(keys, args)
+  local memory = memory_of(args[1], keys[1])
+  local _, _, epoch, _, stranger, facts, last = end_of_trades(keys[1], keys[2], keys[3], memory)
   if stranger then return {'FOREIGN', stranger} end
   if not facts then return {} end
   local oldest, newest = field_of(facts, 'first-entry'), field_of(facts, 'last-entry')
@@ -241,8 +256,9 @@ end
 -- keys: trades stream, latest hash, gaps stream, quarantine stream, epoch
 -- args: first id, count, maxlen, maxlen of the side streams, price and time text of the newest,
 --       bridged tail, gaps, refusals as [trade id, field, value, ..], '1' when it may begin a stream or an epoch,
---       epoch, tail of the epoch before that it begins behind, then time in ms and JSON of each trade, ids rising by one. Behind the time and a blank may stand the rules that
---       the trade is marked with, and behind a further blank where it came from.
+--       epoch, tail of the epoch before that it begins behind, number of the database, then time in ms and JSON of each
+--       trade, ids rising by one. Behind the time and a blank may stand the rules that the trade is marked with, and
+--       behind a further blank where it came from.
 -- A hole before the first id is refused with the tail (-1: there is no stream), unless the caller names that very tail
 -- as bridged: then the gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1.
 -- Refusals at or below the tail were written by an earlier call. Nothing is done ('FOREIGN') where an entry of somebody
@@ -253,7 +269,8 @@ end
 -- {'FOREIGN', id of that entry}, or {'GAP', tail, epoch of the stream}, also where that is a later one.
 local function append_trades(keys, args)
   local first, count, bridged, epoch = tonumber(args[1]), tonumber(args[2]), 0, tonumber(args[11])
-  local tail, ms, present, is_kept, stranger = end_of_trades(keys[1], keys[3], keys[5], first, args)
+  local memory = memory_of(args[13], keys[1])
+  local tail, ms, present, is_kept, stranger = end_of_trades(keys[1], keys[3], keys[5], memory, first, args)
   if stranger then return {'FOREIGN', stranger} end
   local begins = epoch > (present or 0)
   if present and epoch < present then return {'GAP', tail or -1, present} end
@@ -281,8 +298,8 @@ local function append_trades(keys, args)
   if bridged == 1 then
     add_gaps(keys[3], args[8], args[4], epoch)
     if count == 0 then
-      written[keys[1]], written_epoch[keys[1]] = string.format('%d-%d', ms, first - 1), epoch
-      redis.call('XSETID', keys[1], written[keys[1]])
+      memory.id, memory.epoch = string.format('%d-%d', ms, first - 1), epoch
+      redis.call('XSETID', keys[1], memory.id)
     end
   end
   for _, refusal in ipairs(refusals) do
@@ -292,7 +309,7 @@ local function append_trades(keys, args)
   end
   if skip >= count then return {'DUP', tail or -1, 0, bridged, unpack(foreign)} end
   if begins or not is_kept then redis.call('SET', keys[5], args[11]) end
-  local position = 13 + skip * 2
+  local position = 14 + skip * 2
   for id = first + skip, first + count - 1 do
     local time, more = tonumber(args[position]), nil
     if not time then time, more = marks_of(args[position]) end
@@ -308,7 +325,7 @@ local function append_trades(keys, args)
   end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[3])
   local last = first + count - 1
-  written[keys[1]], written_epoch[keys[1]] = string.format('%d-%d', ms, last), epoch
+  memory.id, memory.epoch = string.format('%d-%d', ms, last), epoch
   local is_newer = begins or (price_known[2] and tonumber(price_known[2]) < last)
   if not price_known[2] then
     -- A ticker's that names no trade.

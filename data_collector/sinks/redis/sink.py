@@ -133,7 +133,10 @@ class RedisSink:
         for start in range(0, len(symbols), TAILS_PER_CALL):
             part = symbols[start : start + TAILS_PER_CALL]
             asked: list[Command] = [
-                ("FCALL", TRADES_END, 3, keys.key("trades", name), keys.key("gaps", name), keys.epoch(name))
+                (
+                    "FCALL", TRADES_END, 3, keys.key("trades", name), keys.key("gaps", name), keys.epoch(name),
+                    self._address.database,
+                )
                 for name in part
             ]  # fmt: skip
             for symbol, reply in zip(part, await connection.execute(asked), strict=True):
