@@ -17,6 +17,7 @@ from benchmarks import (
     abuse,
     building,
     exactness,
+    exchanges,
     history,
     hour,
     load,
@@ -136,6 +137,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = 
     "postgres": lambda given: postgres.run(rows=min(given.messages, 100_000)),
     "load": lambda given: load.run(rows=min(given.messages, 400_000)),
     "validation": lambda given: validation.run(seconds=given.seconds),
+    "exchanges": lambda given: exchanges.run(seconds=given.seconds),
     "rhythm": lambda given: rhythm.run(seconds=given.seconds),
 }
 """In the order in which they run."""

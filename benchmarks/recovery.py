@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,8 +16,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from benchmarks.simulated import simulated
 from data_collector.child import open_link
 from data_collector.control import SNAPSHOTS, ControlClient, Request
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.status import HEAL_BOUNDS_S, Histogram, Snapshot
 from data_collector.observe.counters import quantiles_between
 
@@ -63,7 +64,9 @@ class Exchange:
 async def run() -> None:
     """Both."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        async with _exchange(Path(folder)) as exchange:
+        options = ("--trades-per-s", str(PER_S / len(SYMBOLS)), "--kept-trades", "1000000")
+        async with simulated(SYMBOLS, *options) as addresses:
+            exchange = Exchange(addresses[FIRST_EXCHANGE, "ws"], addresses[FIRST_EXCHANGE, "rest"])
             print(f"A restart after kill -9, {PER_S:,} trades/s, {MISSING_S} s of them missing ({RESTARTS} times):")
             for _ in range(RESTARTS):
                 await _restart(Path(folder), exchange)
@@ -138,28 +141,6 @@ async def _until(control: ControlClient, reached: Callable[[Snapshot], bool]) ->
         while not reached(snapshot := await control.ask(Request("status"), timeout_s=30)):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return snapshot
-
-
-@asynccontextmanager
-async def _exchange(folder: Path) -> AsyncIterator[Exchange]:
-    """The simulator; nobody is refused for asking too much, as the figures are not the exchange's."""
-    ports = folder / "ports.json"
-    command = [
-        sys.executable, "-m", "data_collector", "simulate", "--symbols", ",".join(SYMBOLS), "--ws-port", "0",
-        "--rest-port", "0", "--trades-per-s", str(PER_S / len(SYMBOLS)), "--kept-trades", "1000000",
-        "--history-days", "1", "--history-trades", "2000",
-        "--port-file", str(ports), "--exit-with-parent",
-    ]  # fmt: skip
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not ports.exists():  # noqa: ASYNC110 - another process's file
-                await asyncio.sleep(0.05)
-        told = json.loads(ports.read_text())
-        yield Exchange(told["ws_url"], told["rest_url"])
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -161,7 +162,7 @@ def _value(text: str, name: str) -> float:
 def _cpu_by_process() -> dict[str, float]:
     """Of the processes that descend from us; 0 for one that does not run."""
     found = dict.fromkeys(PROCESSES, 0.0)
-    for pid in _descendants(os.getpid()):
+    for pid in descendants(os.getpid()):
         folder = Path("/proc") / str(pid)
         try:
             command = (folder / "cmdline").read_bytes().decode().replace("\0", " ")
@@ -174,9 +175,10 @@ def _cpu_by_process() -> dict[str, float]:
     return found
 
 
-def _descendants(pid: int) -> list[int]:
-    try:
-        children = (Path("/proc") / str(pid) / "task" / str(pid) / "children").read_text()
-    except OSError:
-        return []
-    return [each for child in children.split() for each in (int(child), *_descendants(int(child)))]
+def descendants(pid: int) -> list[int]:
+    """All that a process started, from whichever thread, and what these did."""
+    children: list[str] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            children += task.read_text().split()
+    return [each for child in children for each in (int(child), *descendants(int(child)))]

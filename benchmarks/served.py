@@ -23,17 +23,17 @@ SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 LATENCY = "data_collector_received_to_stored_seconds"
 
 
-async def p99_of(port: int, seconds: int) -> float:
+async def p99_of(port: int, seconds: int, query: str = "") -> float:
     """Seconds from socket to store that all but one record in a hundred stay below, over the next `seconds`."""
-    before = await asyncio.to_thread(histogram_of, port)
+    before = await asyncio.to_thread(histogram_of, port, query)
     await asyncio.sleep(seconds)
-    after = await asyncio.to_thread(histogram_of, port)
+    after = await asyncio.to_thread(histogram_of, port, query)
     return quantiles_between(before, after, (0.99,))[0]
 
 
-def histogram_of(port: int) -> Histogram:
+def histogram_of(port: int, query: str = "") -> Histogram:
     """As the service publishes it, where each bucket holds those below it too."""
-    families = text_string_to_metric_families(get(port, "/metrics/prometheus"))
+    families = text_string_to_metric_families(get(port, f"/metrics/prometheus{query}"))
     samples = [sample for family in families for sample in family.samples if sample.name == f"{LATENCY}_bucket"]
     sums = [int(sample.value) for sample in samples]
     counts = [now - below for now, below in zip(sums, [0, *sums], strict=False)]

@@ -143,15 +143,20 @@ class Child(Generic[Received]):
 async def start_child(
     command: Sequence[str], received: msgspec.msgpack.Decoder[Received], *, flag: str = "--fd",
     environment: Mapping[str, str] | None = None, stdout: int | None = asyncio.subprocess.DEVNULL,
-    stderr: int | None = None,
+    stderr: int | None = None, others: Mapping[str, socket.socket] | None = None,
 ) -> Child[Received]:  # fmt: skip
-    """A running process, told by `flag` where its end of the link is. Raises `OSError` when it cannot be started."""
+    """A running process, told by `flag` where its end of the link is. Raises `OSError` when it cannot be started.
+
+    `others` are sockets that it inherits too, by the flags that tell it where.
+    """
     ours, theirs = socket.socketpair()
     with theirs:
-        link, number = await open_link(ours, received), theirs.fileno()
+        link = await open_link(ours, received)
+        numbers = {name: each.fileno() for name, each in {flag: theirs, **(others or {})}.items()}
+        flags = [word for name, number in numbers.items() for word in (name, str(number))]
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, flag, str(number), pass_fds=(number,),
+                *command, *flags, pass_fds=tuple(numbers.values()),
                 stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=stderr,
                 # Ctrl-C in a terminal goes to the whole foreground group. The child must not hear it, not even before
                 # it can ignore it: it stops when we hang up.

@@ -8,6 +8,7 @@ event loop or the interpreter lock away from the feed (docs/decisions/0001-two-p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
@@ -24,6 +25,9 @@ from data_collector.time_limit import time_limit
 ANSWER_TIMEOUT_S = 2.0
 """The collector's loop answers in milliseconds; silence of this length is a stalled process."""
 
+LAST_WORDS_S = 0.5
+"""They lie there already, or never come."""
+
 Action = Literal["status", "start", "stop", "subscriptions", "resubscribe"]
 
 
@@ -37,6 +41,10 @@ class Request(Struct):
 
 REQUESTS: Final = msgspec.msgpack.Decoder(Request)
 SNAPSHOTS: Final = msgspec.msgpack.Decoder(Snapshot)
+
+
+_OPEN_TO_THE_END: Final[list[socket.socket]] = []
+"""What the end of the process closes, and nothing before it."""
 
 
 class ControlClient:
@@ -61,18 +69,40 @@ class ControlClient:
                 self.close()
                 raise Transient("The collector process does not answer.") from error
 
+    async def last_words(self) -> Snapshot | None:
+        """What a collector that has ended told unasked; None where it told nothing."""
+        try:
+            # Something that it has started may hold its end of the line.
+            async with time_limit(LAST_WORDS_S), self._turn:
+                return await self._link.receive()
+        except (LinkLost, TimeoutError):
+            return None
+
     def close(self) -> None:
         """Hang up; the collector process then stops by itself."""
         self._link.close()
 
 
-async def serve_control(connection: socket.socket, answer: Callable[[Request], Awaitable[Snapshot]]) -> None:
-    """The collector's side: answer requests until the starter hangs up or dies; then return."""
+async def serve_control(
+    connection: socket.socket, answer: Callable[[Request], Awaitable[Snapshot]], last: Callable[[], Snapshot | None]
+) -> None:
+    """The collector's side: answer requests until the starter hangs up or dies; then return.
+
+    Cancelled, it tells the `last` words first, whether somebody has asked or not.
+    """
     link = await open_link(connection, REQUESTS)
     try:
         while True:
             await link.send(await answer(await link.receive()))
     except LinkLost:
         return
+    except asyncio.CancelledError:
+        words = last()
+        if words is not None:
+            # A question that met a closed line would take unread words along.
+            _OPEN_TO_THE_END.append(connection.dup())
+            with contextlib.suppress(LinkLost):
+                await link.send(words)
+        raise
     finally:
         link.close()

@@ -1,20 +1,24 @@
 """The last day of candles as a pandas frame, with what is missing in it, and one candle an hour made of them.
 
 Needs pandas. A demo has the candles of a week half a minute after its start.
+A symbol of another exchange than Binance has its name before it: kraken:BTC/USD.
 
 Usage: candles_to_pandas.py [symbol] [interval]
 """
 
 import argparse
 
-from data_collector.client import Client
+from data_collector.client import Client, ClientError
 
 arguments = argparse.ArgumentParser()
 arguments.add_argument("symbol", nargs="?", default="BTCUSDT")
 arguments.add_argument("interval", nargs="?", default="1m")
 asked = arguments.parse_args()
-with Client() as client:
-    candles = client.klines(asked.symbol, asked.interval, start="-1d").read()
+try:
+    with Client() as client:
+        candles = client.klines(asked.symbol, asked.interval, start="-1d").read()
+except ClientError as error:
+    raise SystemExit(f"{error}") from None
 frame = candles.to_pandas()
 
 print(f"{len(candles)} candles of {asked.symbol} {asked.interval}")

@@ -43,8 +43,8 @@ asked = arguments.parse_args()
 series = f"{asked.symbol}:{asked.interval}"
 with (
     suppress(KeyboardInterrupt),
-    Client() as client,
     Memory("memory", asked.symbol, asked.interval, WINDOW) as memory,
+    Client(exchange=memory.exchange) as client,
 ):
     print(f"{series}: {memory.fill(client):,} candles added, {len(memory):,} known")
     tell(memory)

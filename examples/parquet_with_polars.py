@@ -1,6 +1,7 @@
 """Trades as one Parquet file, written a page at a time, and candles of ten seconds made of it by Polars.
 
 Needs pyarrow and Polars.
+A symbol of another exchange than Binance has its name before it: kraken:BTC/USD.
 
 Usage: parquet_with_polars.py [symbol] [file]
 """

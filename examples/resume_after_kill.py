@@ -5,8 +5,8 @@ the table's key; one that nobody has comes as a `Gap`.
 
 Usage: resume_after_kill.py [symbol] [file]
 
-A file is of one symbol (`trades-SYMBOL.sqlite` where none is named) and of one market: each plain `make demo` is a new
-market, and `make demo ARGS=--keep` goes on.
+A file is of one symbol (`trades-SYMBOL.sqlite` where none is named, with `-` for `/`) and of one market: each plain
+`make demo` is a new market, and `make demo ARGS=--keep` goes on.
 """
 
 import argparse
@@ -19,7 +19,7 @@ arguments = argparse.ArgumentParser()
 arguments.add_argument("symbol", nargs="?", default="BTCUSDT")
 arguments.add_argument("file", nargs="?")
 asked = arguments.parse_args()
-store = sqlite3.connect(asked.file or f"trades-{asked.symbol}.sqlite")
+store = sqlite3.connect(asked.file or f"trades-{asked.symbol.replace('/', '-')}.sqlite")
 store.executescript("""
     create table if not exists trades (epoch, trade_id, time, price, quantity, primary key (epoch, trade_id));
     create table if not exists gaps (epoch, first, last, reason);

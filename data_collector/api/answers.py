@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_collector.model.keys import FIRST_EXCHANGE
@@ -184,6 +184,8 @@ class ControlAnswer(Answer):
     """What has been done."""
 
     status: Literal["stopped", "started"]
+    exchange: str | UnsetType = UNSET
+    """Whose collection, where there are several."""
 
 
 class Reason(Answer):
@@ -207,6 +209,8 @@ class Refused(Answer):
     """The record, with the exchange's own digits; null when a frame could not be made into one."""
     frame: str | None
     """The frame as text, cut to 4 KiB; null when there is a record."""
+    exchange: str | UnsetType = UNSET
+    """Where those of several exchanges are answered together."""
 
 
 class ValidationAnswer(Answer):
@@ -220,6 +224,13 @@ class ValidationAnswer(Answer):
     """Why suites that are offered are not in force."""
     audit: AuditStatus
     rules: list[RuleStatus]
+
+
+class SeveralValidation(ValidationAnswer):
+    """The same of several exchanges: numbers are sums."""
+
+    exchanges: dict[str, ValidationAnswer]
+    """Each by itself."""
 
 
 class RefusedPage(Answer):
@@ -273,6 +284,20 @@ def metrics_of(snapshot: Snapshot) -> Metrics:
         messages_in_flight=snapshot.messages_in_flight,
         gx_audit_coverage=coverage[0] if coverage else 0.0,
     )
+
+
+def joined_memory(each: Mapping[str, MemoryStatus]) -> MemoryStatus:
+    """Of several exchanges as one: the worst state, and the sums; series have the exchange before them."""
+    states = ("down", "starting", "filling", "running", "off")
+    worst = min(each.values(), key=lambda memory: states.index(memory.state))
+    reasons = [f"{name}: {memory.reason}" for name, memory in each.items() if memory.reason is not None]
+    return MemoryStatus(
+        worst.state, "; ".join(reasons) or None,
+        candles={f"{name}:{series}": n for name, memory in each.items() for series, n in memory.candles.items()},
+        filling={f"{name}:{series}": n for name, memory in each.items() for series, n in memory.filling.items()},
+        restarts=sum(memory.restarts for memory in each.values()),
+        resident_bytes=sum(memory.resident_bytes for memory in each.values()),
+    )  # fmt: skip
 
 
 def status_of(snapshot: Snapshot, memory: MemoryStatus | None = None) -> Status:

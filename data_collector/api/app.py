@@ -26,7 +26,7 @@ from data_collector.api.collector import Collector, OnState
 from data_collector.api.collectors import Collectors, SeveralExchanges, several_of
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.context import ApiContext, Contexts
-from data_collector.api.live.feed import LiveFeed
+from data_collector.api.live.feed import LiveFeed, Places
 from data_collector.api.memory import MarketMemory
 from data_collector.api.routes import gaps as gap_routes
 from data_collector.api.routes import latest as latest_routes
@@ -139,11 +139,11 @@ def _contexts(
     contexts = {}
     for name, (own, collector) in of.items():
         series, former = SeriesReading(own, store), FormerEntries()
-        feed, memory = LiveFeed(collector, own.environment, former), MarketMemory(own, collector.status, series)
+        feed, memory = LiveFeed(collector, own, former, list(of)), MarketMemory(own, collector.status, series)
         contexts[name] = ApiContext(
             own, collector, store, series, streams, rejections, policy, former, feed, memory
         )  # fmt: skip
-    return Contexts(contexts, collectors)
+    return Contexts(contexts, collectors, Places())
 
 
 def contexts_of_app(app: FastAPI) -> Contexts:
@@ -182,7 +182,7 @@ def serve_on(listener: socket.socket, app: FastAPI) -> int:
     """Run an application on a listening socket; as `serve`."""
     contexts = contexts_of_app(app)
     for context in contexts.of.values():
-        context.memory.api_url = base_url(listener)
+        context.memory.api_url = context.collector.api_url = base_url(listener)
     serve_until_signal(listener, app, farewell=FAREWELL)
     return (contexts.collectors or contexts.first.collector).exit_code or 0
 

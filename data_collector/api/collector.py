@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from data_collector.model.subscriptions import ChangeStatus, DesiredSubscription
 from data_collector.observe.logs import get_log
 
 COLLECTOR_COMMAND = (sys.executable, "-m", "data_collector", "collect")
-"""`--control-fd N` is appended: the end of the socket pair that the child answers on."""
+"""`--control-fd N` is appended: the end of the socket pair that the child answers on. `--api URL` too, where known."""
 
 ORDERLY_STOP_S = 15.0
 """The collector stops in three phases with deadlines of their own; past this it is stuck."""
@@ -69,6 +70,8 @@ class Collector:
     def __init__(self, command: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> None:
         self._command = COLLECTOR_COMMAND if command is None else tuple(command)
         self._environment = environment
+        self.api_url: str | None = None
+        """Ours, which it writes down for commands beside it."""
         self._child: Child[Snapshot] | None = None
         self._client: ControlClient | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -87,13 +90,23 @@ class Collector:
         """Of a collector that ended by itself, as a shell tells it."""
         self.stopping = False
 
-    async def start(self) -> None:
-        """Start the process, also after one that ended. Raises `OSError` when that cannot be done."""
+    async def start(self, others: Mapping[str, socket.socket] | None = None) -> None:
+        """Start the process, also after one that ended. Raises `OSError` when that cannot be done.
+
+        `others` are sockets that it inherits beside ours, by their flags.
+        """
         self._over.clear()
         self._tasks = self._question = self._subscribed = self.fault = self.exit_code = None
         self._answered_at = float("-inf")
+        more = () if self.api_url is None else ("--api", self.api_url)
+        self._last = structs.replace(self._last, ending=None)
         self._child = await start_child(
-            self._command, SNAPSHOTS, flag="--control-fd", environment=self._environment, stdout=None
+            (*self._command, *more),
+            SNAPSHOTS,
+            flag="--control-fd",
+            environment=self._environment,
+            stdout=None,
+            others=others,
         )
         self._client = ControlClient(self._child.link)
 
@@ -104,6 +117,7 @@ class Collector:
         async with asyncio.TaskGroup() as self._tasks:
             announcing = self._tasks.create_task(self._announce(on_state)) if on_state else None
             code = await self._child.wait()
+            self._last = await self._client.last_words() or self._last
             self._noteend_collector(code)
             # Questions under way would wait for good if something the collector started held its end of the line.
             self._client.close()
@@ -126,7 +140,7 @@ class Collector:
             return self._without_answer()
         if self._acting_since is not None and time.monotonic() - self._acting_since < ACTION_TIMEOUT_S:
             # Questions take turns, and this one would wait for the end of the start or stop.
-            return self._last
+            return self._last if self.fault is None else self._without_answer()
         if self._question is None or self._question.done():
             self._question = self._tasks.create_task(self._ask(Request("status")))
             self._asked_at = time.monotonic()
@@ -135,6 +149,11 @@ class Collector:
         if not self._question.done():
             self.fault = SILENT
         return self._last if self.fault is None else self._without_answer()
+
+    @property
+    def last(self) -> Snapshot:
+        """The newest answer, however old."""
+        return self._last
 
     async def act(self, action: Action) -> Snapshot:
         """Carry out a start or stop and return the state after it. Raises `Transient` when nothing answers."""
@@ -147,6 +166,7 @@ class Collector:
             await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
             self._acting_since = None
         if not answer.done():
+            self.fault = self.fault or SILENT
             raise Transient(f"The collector process has not carried out {action} within {ACTION_TIMEOUT_S:g} s.")
         if self.fault is not None:
             raise Transient(self.fault)
@@ -157,12 +177,14 @@ class Collector:
         async with self._telling:
             if self._subscribed is None or time.monotonic() - self._subscribed_at >= SUBSCRIBED_FRESH_S:
                 self._subscribed_at = time.monotonic()
-                self._subscribed = await self._subscriptions(Request("subscriptions"))
+                if self.fault is not None:
+                    raise Transient(self.fault)
+                self._subscribed = await self._subscriptions(Request("subscriptions"), ANSWER_TIMEOUT_S)
             return self._subscribed
 
     async def resubscribe(self, desired: DesiredSubscriptions) -> ChangeStatus:
         """Change it; returned when that is done or refused. Raises `Transient`; the change may still go on then."""
-        status = await self._subscriptions(Request("resubscribe", desired))
+        status = await self._subscriptions(Request("resubscribe", desired), ACTION_TIMEOUT_S)
         number, deadline = status.number, time.monotonic() + CHANGE_TIMEOUT_S
         if status.refusal is not None:
             return status
@@ -171,16 +193,16 @@ class Collector:
                 raise Transient(f"The change goes on after {CHANGE_TIMEOUT_S:g} s; GET /subscriptions tells the rest.")
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(ASK_AGAIN_S)
-            status = await self._subscriptions(Request("subscriptions"))
+            status = await self._subscriptions(Request("subscriptions"), ACTION_TIMEOUT_S)
         self._subscribed = None
         return status
 
-    async def _subscriptions(self, request: Request) -> ChangeStatus:
+    async def _subscriptions(self, request: Request, timeout_s: float) -> ChangeStatus:
         if self._over.is_set() or self._tasks is None:
             raise Transient(self.fault or SILENT)
         answer = self._tasks.create_task(self._ask(request))
         # As in `act`: a client that hangs up must not break the link in mid-answer.
-        await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
+        await asyncio.wait({answer}, timeout=timeout_s)
         if not answer.done() or self.fault is not None:
             raise Transient(self.fault or SILENT)
         known = answer.result().subscriptions
@@ -212,7 +234,8 @@ class Collector:
 
     def _noteend_collector(self, returncode: int) -> None:
         code = returncode if returncode >= 0 else _KILLED_BY_SIGNAL - returncode
-        self.fault = f"The collector process has ended with exit code {code}."
+        ending = self._last.ending
+        self.fault = f"The collector process has ended with exit code {code}" + (f": {ending}" if ending else ".")
         if not self.stopping:
             self.exit_code = code
             _log.error("collector_ended", exit_code=code)

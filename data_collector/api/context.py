@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+import re
+from typing import Annotated, Final
 from urllib.parse import unquote
 
 from fastapi import Depends, HTTPException, Request
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from data_collector.api.collector import Collector
 from data_collector.api.collectors import Collectors
 from data_collector.api.completeness.former_entries import FormerEntries
-from data_collector.api.live.feed import LiveFeed
+from data_collector.api.completeness.gap_answers import Mark
+from data_collector.api.live.feed import LiveFeed, Places
 from data_collector.api.memory import MarketMemory
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.series.streamed import Streams
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import UNKNOWN
 from data_collector.model.status import Condition, Snapshot
 from data_collector.settings import Settings
 from data_collector.web.answers import Rejections, masked
@@ -50,6 +54,8 @@ class Contexts(Struct, frozen=True):
     """In the order of `EXCHANGES`."""
     collectors: Collectors | None
     """Where there are several."""
+    places: Places
+    """For those who look on, at whatever exchange."""
 
     @property
     def first(self) -> ApiContext:
@@ -62,7 +68,8 @@ class Contexts(Struct, frozen=True):
             return self.first
         found = self.of.get(exchange.casefold())
         if found is None:
-            raise HTTPException(404, f"{exchange} is not collected here; these are: {', '.join(self.of)}.")
+            sentence = f"{exchange} is not collected here; these are: {', '.join(self.of)}."
+            raise HTTPException(404, sentence, {"X-Exchange": ", ".join(self.of)})
         return found
 
 
@@ -72,18 +79,24 @@ def contexts_of(request: Request) -> Contexts:
     return contexts
 
 
+_PREFIX: Final = re.compile(r"\w+(?=:)")
+
+
 def exchange_named(request: Request) -> str | None:
-    """By `exchange=`, or by the name and a colon before a symbol; None where the request names none of ours."""
-    asked = request.query_params.get("exchange")
-    if asked is not None:
-        return asked.casefold()
-    exchanges = contexts_of(request).of
-    for text in (*map(str, request.path_params.values()), request.query_params.get("symbol", "")):
-        # One that is not collected is refused where the symbol is read.
-        name = unquote(text).partition(":")[0].casefold()
-        if name in exchanges:
-            return name
-    return None
+    """By `exchange=`, or by the name and a colon before a symbol; None where the request names none.
+
+    Raises `HTTPException` where it names two.
+    """
+    contexts, given = contexts_of(request), request.query_params
+    named = [text.casefold() for text in given.getlist("exchange")]
+    for text in (*map(str, request.path_params.values()), *given.getlist("symbol")):
+        prefix = _PREFIX.match(unquote(text))
+        # Of one alone, another one is refused where the symbol is read.
+        if prefix is not None and (contexts.collectors is not None or prefix[0].casefold() in contexts.of):
+            named.append(prefix[0].casefold())
+    if len(set(named)) > 1:
+        raise HTTPException(422, f"The request names {' and '.join(dict.fromkeys(named))}: name one exchange.")
+    return named[0] if named else None
 
 
 def context_of(request: Request) -> ApiContext:
@@ -109,6 +122,27 @@ async def whole_of(request: Request) -> Snapshot:
     return _with(snapshot, more)
 
 
+class Part(Struct, frozen=True):
+    """What is asked about, of one exchange."""
+
+    context: ApiContext
+    snapshot: Snapshot
+    mark: Mark = Mark()
+
+
+async def parts_of(request: Request) -> list[Part]:
+    """For `Depends`: of the exchange that is named, of the first where a symbol alone is, else of all."""
+    contexts = contexts_of(request)
+    is_of_one = contexts.collectors is None or request.query_params.get("symbol", UNKNOWN) != UNKNOWN
+    if is_of_one or exchange_named(request) is not None:
+        return [Part(context_of(request), await snapshot_of(request))]
+    snapshots = await asyncio.gather(*(each.collector.status() for each in contexts.of.values()))
+    return [
+        Part(each, state, Mark(name, state.key_prefix))
+        for (name, each), state in zip(contexts.of.items(), snapshots, strict=True)
+    ]
+
+
 def asked_of(request: Request) -> list[ApiContext]:
     """For `Depends`: of the exchange that the request names, else of all."""
     named = exchange_named(request)
@@ -117,10 +151,26 @@ def asked_of(request: Request) -> list[ApiContext]:
 
 async def meant(request: Request, exchange: str | None) -> tuple[ApiContext, Snapshot]:
     """Of the exchange that a body names, else of the one that the request does. Raises `HTTPException` for others."""
-    context = context_of(request) if exchange is None else contexts_of(request).named(exchange)
+    named = exchange_named(request)
+    if exchange is not None and named not in (None, exchange.casefold()):
+        raise HTTPException(422, f"The request names {named} and {exchange.casefold()}: name one exchange.")
+    wanted = named if exchange is None else exchange.casefold()
+    context = contexts_of(request).named(wanted)
     snapshot = await context.collector.status()
-    demand_exchange(snapshot, exchange)
+    demand_exchange(snapshot, wanted)
     return context, snapshot
+
+
+def mark_of(request: Request, snapshot: Snapshot) -> str | UnsetType:
+    """The exchange that an answer is about, where there are several."""
+    return UNSET if contexts_of(request).collectors is None else snapshot.exchange or UNSET
+
+
+def elsewhere(request: Request, snapshot: Snapshot, symbol: str) -> str:
+    """A sentence for the end of one that says that a symbol is not collected; empty where no other exchange has it."""
+    others = [each.collector.last for name, each in contexts_of(request).of.items() if name != snapshot.exchange]
+    found = [f"{each.key_prefix or f'{each.exchange}:'}{symbol}" for each in others if symbol in each.symbols]
+    return f" Another exchange has it: write {' or '.join(found)}." if found else ""
 
 
 def _reading(context: ApiContext) -> list[str]:
@@ -165,10 +215,20 @@ def symbol_of(snapshot: Snapshot, text: str) -> str:
     return symbol.upper()
 
 
+def demand_here(request: Request, snapshot: Snapshot, text: str) -> str:
+    """`symbol_of`. Raises `HTTPException`, too, for one that another exchange alone collects."""
+    symbol = symbol_of(snapshot, text)
+    hint = "" if symbol in snapshot.symbols else elsewhere(request, snapshot, symbol)
+    if hint:
+        raise HTTPException(404, f"{symbol} is not collected at {snapshot.exchange}.{hint}")
+    return symbol
+
+
 def demand_exchange(snapshot: Snapshot, exchange: str | None) -> None:
     """Raise `HTTPException` where a reader names another one than is collected."""
     if exchange is not None and snapshot.exchange not in (None, exchange):
-        raise HTTPException(404, f"{snapshot.exchange} is collected here, and not {exchange}.")
+        headers = {"X-Exchange": snapshot.exchange or ""}
+        raise HTTPException(404, f"{snapshot.exchange} is collected here, and not {exchange}.", headers)
 
 
 SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"
@@ -177,4 +237,5 @@ Context = Annotated[ApiContext, Depends(context_of)]
 Now = Annotated[Snapshot, Depends(snapshot_of)]
 Whole = Annotated[Snapshot, Depends(whole_of)]
 """Of several collectors as one."""
+Parts = Annotated[list[Part], Depends(parts_of)]
 Asked = Annotated[list[ApiContext], Depends(asked_of)]

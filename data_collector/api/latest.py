@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
@@ -84,6 +85,12 @@ class Latest(Answer):
     count: int | None
     warnings: list[str]
     """Rules that the newest ticker breaks."""
+    exchange: str | UnsetType = UNSET
+    """Where those of several exchanges are answered together."""
+
+
+STATISTICS = Latest.__struct_fields__[1:-1]
+"""What `latest:` has of them."""
 
 
 class LatestPage(Answer):
@@ -96,33 +103,34 @@ class LatestPage(Answer):
 
 
 async def latest_json(
-    store: StoreReading, store_url: str, keys: StoreKeys, symbols: Sequence[str]
+    store: StoreReading, store_url: str, keys: StoreKeys, symbols: Sequence[str], exchange: str | UnsetType = UNSET
 ) -> list[msgspec.Raw | None]:
     """The `Latest` of each as it is written; None where the store has nothing. Raises `SinkUnavailable`."""
-    names = Latest.__struct_fields__[1:]
     found: list[msgspec.Raw | None] = []
     async with store.turn(store_url) as connection:
         for start in range(0, len(symbols), SYMBOLS_PER_BATCH):
             batch = symbols[start : start + SYMBOLS_PER_BATCH]
-            commands: list[Command] = [("HMGET", keys.key("latest", symbol), *names) for symbol in batch]
+            commands: list[Command] = [("HMGET", keys.key("latest", symbol), *STATISTICS) for symbol in batch]
             for symbol, reply in zip(batch, await connection.execute(commands), strict=True):
                 if isinstance(reply, ReplyError):
                     raise SinkUnavailable(f"The store refused to read {keys.key('latest', symbol)} ({reply.kind}).")
-                texts = dict(zip(names, msgspec.convert(reply, list[str | None]), strict=True))
-                found.append(_written(symbol, texts) if any(texts.values()) else None)
+                texts = dict(zip(STATISTICS, msgspec.convert(reply, list[str | None]), strict=True))
+                found.append(_written(symbol, texts, exchange) if any(texts.values()) else None)
     return found
 
 
-def nothing_of(symbol: str) -> msgspec.Raw:
+def nothing_of(symbol: str, exchange: str | UnsetType = UNSET) -> msgspec.Raw:
     """The `Latest` of a symbol of which the store has nothing yet."""
-    return _written(symbol, dict.fromkeys(Latest.__struct_fields__[1:]))
+    return _written(symbol, dict.fromkeys(STATISTICS), exchange)
 
 
-def _written(symbol: str, texts: Mapping[str, str | None]) -> msgspec.Raw:
+def _written(symbol: str, texts: Mapping[str, str | None], exchange: str | UnsetType) -> msgspec.Raw:
     """Numbers are put in as they are: one that is parsed here could lose digits."""
     told: dict[str, object] = {"symbol": symbol} | {name: number_of(text) for name, text in texts.items()}
     told["timestamp"] = texts["timestamp"]
     told["warnings"] = known_rules((texts["warnings"] or "").split(","))
+    if exchange is not UNSET:
+        told["exchange"] = exchange
     return msgspec.Raw(msgspec.json.encode(told))
 
 

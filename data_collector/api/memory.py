@@ -21,7 +21,7 @@ from data_collector.child import Child, Link, LinkLost, start_child
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Transient
 from data_collector.model.status import Sample, Snapshot
-from data_collector.observe.logs import get_log
+from data_collector.observe.logs import get_log, name_exchange
 from data_collector.service.memory.messages import TOLD, Orders, Progress, Question, Refusal, Reply, Told, Unable
 from data_collector.settings import Settings
 from data_collector.time_limit import time_limit
@@ -61,6 +61,7 @@ class MarketMemory:
     def __init__(self, settings: Settings, status: Callable[[], Awaitable[Snapshot]], series: SeriesReading) -> None:
         """`status` tells the collector's state; `series` knows where the stores are."""
         self.is_on = settings.memory
+        self._exchange = settings.exchange
         self.api_url: str | None = None
         """Where this very service is found; None: where clients look for it."""
         self._status = status
@@ -83,6 +84,7 @@ class MarketMemory:
 
     async def run(self) -> None:
         """Keep a child until cancelled, or until there can be none."""
+        name_exchange(self._exchange)
         backoff = Backoff(RESTART_FIRST_S, RESTART_LONGEST_S, jitter=False)
         while self.is_on and not self._is_unable:
             orders = await self._orders()

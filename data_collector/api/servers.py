@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from data_collector.embedded.former import tell_left_behind
 from data_collector.embedded.lock import SERVERS_LOCK, FileLock, lock_directory
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.valkey import BRING_BACK_S, EmbeddedValkey
@@ -12,6 +13,7 @@ from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
+from data_collector.venues.discovery import find_venue, venue_names
 
 
 class Servers:
@@ -45,6 +47,9 @@ class Servers:
             (await asyncio.to_thread(lock_directory, self.folder)).release()
         found: dict[str, str] = {}
         if self._store is not None:
+            if not self._empty:
+                folders = [self.folder.parent / find_venue(name).folder for name in venue_names()]
+                await asyncio.to_thread(tell_left_behind, self.folder, folders, self._log)
             await self._store.start()
             if self._empty:
                 await self._store.empty()

@@ -104,18 +104,16 @@ class CandleBuilder:
         self.starts_ms = since_ms
 
     def restore(self, interval: str, parts: Sequence[Kline]) -> None:
-        """The running kline of a longer interval begins with these, which are whole, up to now."""
-        if (running := self._sums.get(interval)) is None or not parts:
+        """Klines of a longer interval consist of these whole ones up to now: the running one, and those before."""
+        if (running := self._sums.get(interval)) is None or None in map(self._candle_of, parts):
             return
-        place = self.place(interval, parts[0].open_ms)
-        candles = [self._candle_of(part) for part in parts]
-        if place is None or any(candle is None for candle in candles):
-            return
-        whole = Candle(place, is_whole=True)
-        for candle in candles:
-            if candle is not None and candle.count:
-                whole.take(candle)
-        running.open(whole, self._calendar.next_open_ms(interval, place))
+        # Looked at before, they have made room for the digits of all.
+        for candle in filter(None, map(self._candle_of, parts)):
+            running.end_by(candle.open_ms)
+            if running.candle is None and (place := self.place(interval, candle.open_ms)) is not None:
+                running.open(Candle(place, is_whole=True), self._calendar.next_open_ms(interval, place))
+            if running.candle is not None and candle.count:
+                running.candle.take(candle)
 
     def add(self, trade: Trade) -> None:
         """The next trade."""

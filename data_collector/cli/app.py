@@ -19,10 +19,12 @@ COMMANDS: Mapping[str, str] = {
     "validation-service": (
         "Serve the Data Validation Service, until Ctrl-C: it judges records, audits collectors, keeps the suites."
     ),
-    "tail": "Show live prices and candles of SYMBOL: a screen on a terminal, plain lines in a pipe. Ctrl-C ends it.",
+    "tail": (
+        "Show live prices and candles of each SYMBOL: a screen on a terminal, plain lines in a pipe. Ctrl-C ends it."
+    ),
     "redis": "Run one Redis command against the store: `data-collector redis XLEN trades:BTCUSDT`.",
     "plan": (
-        "Show what a change of subscriptions would do: streams, connections, messages, store, REST weight. Do nothing."
+        "Show what a change of subscriptions would do: streams, connections, messages, store, REST budget. Do nothing."
     ),
     "backfill": "Bring what the database lacks of the past, and nothing else, from the exchange.",
     "audit": "Compare the database with the calendar, the live store, its own trades and, if asked for, the exchange.",

@@ -12,7 +12,7 @@ import typer
 import uvloop
 
 from data_collector.cli.chosen_exchange import ExchangeOption
-from data_collector.observe.logs import configure_logs
+from data_collector.observe.logs import configure_logs, name_exchange
 from data_collector.observe.memory import SHORTAGE
 from data_collector.service.service import Service
 from data_collector.settings import load_settings
@@ -27,13 +27,20 @@ def collect(
     servers: Annotated[
         Path | None, typer.Option(help="Folder of embedded servers that the starter runs for several collectors.")
     ] = None,
+    audit_fd: Annotated[
+        int, typer.Option(help="Inherited socket to the audit worker that the starter runs for several collectors.")
+    ] = -1,
+    api: Annotated[str | None, typer.Option(help="Address of the starter's API, for commands beside us.")] = None,
     exchange: ExchangeOption = None,
 ) -> None:
     """Collect until the control line hangs up or SIGTERM comes."""
     configure_logs()
+    settings = load_settings(exchange=exchange)
+    name_exchange(settings.exchange)
     service = Service(
-        load_settings(exchange=exchange), folder=folder or None, empty=empty, source=source or None, servers=servers
-    )
+        settings, folder=folder or None, empty=empty, source=source or None, servers=servers,
+        audit=None if audit_fd < 0 else socket.socket(fileno=audit_fd), api=api,
+    )  # fmt: skip
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)
     try:
         uvloop.run(_run(service, control))

@@ -8,38 +8,45 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 import aiohttp
 import msgspec
 import typer
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from data_collector.api import serve
-from data_collector.api.collectors import SeveralExchanges
+from data_collector.api.collectors import EMPTY, SeveralExchanges
 from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
-from data_collector.cli.surroundings.bringing import Bringing
+from data_collector.cli.surroundings.bringing import Bringing, Past
 from data_collector.embedded.peer import free_port, is_port_free
+from data_collector.model.calendar import DAY_MS, LENGTHS_MS, MS_OF_UNIT
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
 from data_collector.model.venue import Venue
 from data_collector.observe.logs import configure_logs
+from data_collector.service.subscription_plan import settings_of_each
 from data_collector.settings import Settings, load_settings
 from data_collector.settings.fields import variable_of
 from data_collector.settings.texts import EMBEDDED
 from data_collector.venues.discovery import find_venue
 
 FOLDER = "demo"
+MARKET = "market.json"
 SEED = 7
 GENERATION = 2
 WS_PORT = 19443
 REST_PORT = 19080
 VALIDATION_PORT = 8000
 _NOT_OBEYED = {"REDIS_URL", "REDIS_URL_FILE", "DATABASE_URL", "DATABASE_URL_FILE"}
-DAY_MINUTES = 24 * 60
+PREMIUM_BPS = 3.0
+DELAY_MS = 60
+"""By how much several exchanges differ in price, and how late the last one tells."""
+MONTH_MS = 31 * DAY_MS
 DOCS_EVERY_S = 60
 """The Data Docs of a demo are looked at soon."""
 
@@ -53,12 +60,18 @@ class DemoMarket(Struct):
     seed: int = SEED
     generation: int = 1
     """Of the generator: another one makes another market of the same seed."""
+    exchanges: tuple[str, ...] = ()
+    """That tell it, in their order; none where only the usual one did."""
+    premium_bps: float = 0.0
+    delay_ms: int = 0
+    """What it was with: the prices of one exchange alone are the market's."""
 
 
-KeepOption = Annotated[bool, typer.Option(help="Go on with the market and the data of the last demo.")]
+KeepOption = Annotated[bool, typer.Option(help="Go on with the market, the exchanges and the data of the last demo.")]
 RateOption = Annotated[float, typer.Option(min=0.1, help="Mean trades per symbol and second.")]
 PastOption = Annotated[
-    int, typer.Option(min=0, max=30, help="Bring the candles of so many days before the start into PostgreSQL.")
+    int,
+    typer.Option(min=0, max=30, help="Bring candles of so many days before the start, where the exchange keeps them."),
 ]
 
 
@@ -75,37 +88,39 @@ def demo(
 
     Needs no network. Data is under VAR_DIR/demo (of another exchange than the first under demo-NAME) and starts empty
     each time, unless --keep is given. EXCHANGES, symbols, INTERVALS, CHANNELS, MEMORY, PORT and SUITES_DIR are obeyed;
-    REDIS_URL, DATABASE_URL and the exchange's addresses are not. Of several exchanges all tell one market.
+    REDIS_URL, DATABASE_URL and the exchange's addresses are not. Several exchanges tell one market, each with a delay
+    and with differences in price of its own. The validation service is at port 8000; at any where that is taken or
+    PORT is set; VALIDATION_SERVICE_URL names another one, and none is started.
     """
     configure_logs()
-    environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
-    # An empty value also hides the one of a .env file.
-    environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED}
-    environment.setdefault("POSTGRES_TRADES", "1")
-    environment.setdefault("MEMORY", "1")
+    environment = _environment()
     if exchanges is not None:
         if exchange is not None:
             raise Misconfigured("Give --exchange or --exchanges, and not both.")
         environment["EXCHANGES"] = exchanges
     given = load_settings(environment, exchange=exchange)
+    if keep and exchange is None and len(given.exchanges) == 1:
+        environment["EXCHANGES"] = ",".join(kept_exchanges(given))
+        given = load_settings(environment)
     venues = [find_venue(name) for name in given.exchanges]
     environment["EXCHANGES"] = ",".join(given.exchanges)
-    folders = {
-        venue.name: given.var_dir / (f"{FOLDER}-{venue.folder}" if venue.key_prefix else FOLDER) for venue in venues
-    }
+    folders = {venue.name: folder_of(given, venue) for venue in venues}
     folder = folders[given.exchange]
-    for each in folders.values():
-        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    share_market(list(folders.values()), keep=keep)
     market = _market(folder) if keep else None
     with ExitStack() as programs:
         addresses = programs.enter_context(_simulator(folder, given.exchanges, market, trades_per_s))
         environment |= addresses
         if given.validation_service_url is None:
-            environment["VALIDATION_SERVICE_URL"] = programs.enter_context(_validation_service(folder, environment))
-        settings = {name: load_settings(environment, exchange=name) for name in given.exchanges}
+            # Who names a port has something at the usual ones.
+            port = 0 if "port" in given.given else VALIDATION_PORT
+            environment["VALIDATION_SERVICE_URL"] = programs.enter_context(
+                _validation_service(folder, environment, port)
+            )
+        settings = settings_of_each(given.exchanges, environment)
         pasts = [
             Bringing(
-                past_of(past_days, venue), settings[venue.name].symbols, settings[venue.name].intervals,
+                pasts_of(past_days, venue, settings[venue.name].intervals), settings[venue.name].symbols,
                 folders[venue.name], environment | {"EXCHANGES": venue.name},
             )
             for venue in venues
@@ -114,6 +129,16 @@ def demo(
             programs.callback(past.end)
         code = _serve(settings, folders, environment, pasts, keep=keep)
     raise typer.Exit(code)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with servers of a demo's own."""
+    environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
+    # An empty value also hides the one of a .env file.
+    environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED}
+    environment.setdefault("POSTGRES_TRADES", "1")
+    environment.setdefault("MEMORY", "1")
+    return environment
 
 
 def _serve(
@@ -126,7 +151,7 @@ def _serve(
     commands: dict[str, Sequence[str]] = {
         name: (
             sys.executable, "-m", "data_collector", "collect", "--folder", own.name, "--source", source,
-            *(() if keep else ("--empty",)),
+            *(() if keep else (EMPTY,)),
         )
         for name, own in folders.items()
     }  # fmt: skip
@@ -135,7 +160,7 @@ def _serve(
         f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
         "Ctrl-C ends everything."
     )
-    screen = Screen(settings[first], ending=ending)
+    screen = Screen(settings[first].model_copy(update={"exchanges": tuple(settings)}), ending=ending)
 
     def announce(url: str, snapshot: Snapshot) -> None:
         screen.show(url, snapshot)
@@ -151,21 +176,60 @@ def _serve(
     )
 
 
-def past_of(days: int, venue: Venue) -> str:
-    """How far back candles are brought: no further than the exchange keeps them. Empty for not at all."""
-    kept = venue.reach.klines_kept
-    if kept is None or days == 0:
-        return f"{days}d" if days else ""
-    return f"{min(days * DAY_MINUTES, kept)}m"
+def pasts_of(days: int, venue: Venue, intervals: Sequence[str]) -> list[Past]:
+    """How far back candles are brought, those first of which there are few, the many of the shortest by themselves.
+
+    No further than the exchange keeps them.
+    """
+    # Seconds of a week are millions.
+    wanted = sorted((each for each in intervals if each != "1s" and days), key=_length_ms, reverse=True)
+    backs = [_back_of(days, venue, each) for each in wanted]
+    alone = [each is wanted[-1] for each in wanted]
+    return [
+        Past(back, tuple(interval for *_, interval in group))
+        for (back, _), group in groupby(zip(backs, alone, wanted, strict=True), key=lambda each: each[:2])
+    ]
+
+
+def _back_of(days: int, venue: Venue, interval: str) -> str:
+    kept, all_ms = venue.reach.klines_kept, days * DAY_MS
+    kept_ms = all_ms if kept is None else min(all_ms, kept * _length_ms(interval))
+    unit = next(unit for unit in "dhm" if kept_ms % MS_OF_UNIT[unit] == 0)
+    return f"{kept_ms // MS_OF_UNIT[unit]}{unit}"
+
+
+def _length_ms(interval: str) -> int:
+    return LENGTHS_MS.get(interval, MONTH_MS)
+
+
+def folder_of(settings: Settings, venue: Venue) -> Path:
+    """The data of an exchange of a demo."""
+    return settings.var_dir / (f"{FOLDER}-{venue.folder}" if venue.key_prefix else FOLDER)
+
+
+def kept_exchanges(settings: Settings) -> Sequence[str]:
+    """Those of the last demo that began with this exchange. Raises `Misconfigured`."""
+    return _market(folder_of(settings, find_venue(settings.exchange))).exchanges or (settings.exchange,)
+
+
+def share_market(folders: Sequence[Path], *, keep: bool) -> None:
+    """Make folders; of several exchanges the market is kept in the first one's. Raises `Misconfigured`."""
+    for folder in folders:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for other in folders[1:]:
+        own = other / MARKET
+        if keep and own.exists():
+            raise Misconfigured(f"What is in {other} is of a demo by itself, of another market; leave out --keep once.")
+        own.unlink(missing_ok=True)
 
 
 def _market(folder: Path) -> DemoMarket:
     try:
-        market = msgspec.json.decode((folder / "market.json").read_bytes(), type=DemoMarket)
+        market = msgspec.json.decode((folder / MARKET).read_bytes(), type=DemoMarket)
     except FileNotFoundError as error:
         raise Misconfigured(f"There is no earlier demo in {folder} to keep; leave out --keep once.") from error
     except msgspec.MsgspecError as error:
-        raise Misconfigured(f"{folder / 'market.json'} cannot be read ({error}); leave out --keep once.") from error
+        raise Misconfigured(f"{folder / MARKET} cannot be read ({error}); leave out --keep once.") from error
     if market.generation != GENERATION:
         raise Misconfigured(
             f"The demo in {folder} is of another version, which simulates another market; leave out --keep once."
@@ -179,18 +243,25 @@ def _simulator(
 ) -> Iterator[dict[str, str]]:  # fmt: skip
     """Runs the exchanges as one process of its own; yields their addresses, by variable."""
     market = kept or DemoMarket(int(time.time() * 1000), *_free_ports(), generation=GENERATION)
+    if kept is None and len(exchanges) > 1:
+        market = structs.replace(
+            market, exchanges=tuple(exchanges), premium_bps=PREMIUM_BPS, delay_ms=DELAY_MS
+        )  # fmt: skip
     arguments = [
         "simulate", "--seed", str(market.seed), "--start-ms", str(market.start_ms), "--trades-per-s", str(trades_per_s),
+        "--premium-bps", str(market.premium_bps), "--delay-ms", str(market.delay_ms),
         "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
         *(word for exchange in exchanges for word in ("--exchange", exchange)),
     ]  # fmt: skip
     with beside("The simulated exchange", arguments, folder / "simulator.json") as addresses:
         if kept is None:
-            (folder / "market.json").write_bytes(msgspec.json.encode(market))
+            (folder / MARKET).write_bytes(msgspec.json.encode(market))
         else:
             print("Bringing the kept market up to the present …", flush=True)
+            if len(exchanges) > 1 and not market.premium_bps:
+                print("It began with one exchange: all have the same prices.", flush=True)
         # Its clock has stood still until it ran, which takes seconds on a busy machine.
-        asyncio.run(_advance(addresses["rest_url"], int(time.time() * 1000) - market.start_ms))
+        asyncio.run(bring_up(addresses["rest_url"]))
         yield {
             # Those of the first go without its name.
             variable_of(field, exchange): addresses.get(f"{exchange}_{field}") or addresses[field]
@@ -200,22 +271,33 @@ def _simulator(
 
 
 @contextmanager
-def _validation_service(folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """Runs the Data Validation Service; yields its address."""
-    port = VALIDATION_PORT if is_port_free(VALIDATION_PORT) else 0
+def _validation_service(folder: Path, environment: dict[str, str], port: int) -> Iterator[str]:
+    """Runs the Data Validation Service, at another port where this one is taken; yields its address."""
     arguments = [
-        "validation-service", "--port", str(port), "--folder", str(folder / "validation-service"),
-        "--docs-every-s", str(DOCS_EVERY_S),
+        "validation-service", "--port", str(port if is_port_free(port) else 0), "--docs-every-s", str(DOCS_EVERY_S),
+        "--folder", str(folder / "validation-service"),
     ]  # fmt: skip
     with beside("The validation service", arguments, folder / "validation-service.json", environment) as addresses:
         yield addresses["url"]
 
 
-async def _advance(rest_url: str, milliseconds: int) -> None:
-    body = {"action": "advance", "milliseconds": milliseconds}
-    async with aiohttp.ClientSession() as session, session.post(f"{rest_url}/simulator/actions", json=body) as answer:
-        if answer.status != 200:
-            raise Unavailable(f"The simulated exchange cannot go on: {await answer.text()}")
+class _Moment(Struct):
+    """Of the market."""
+
+    now_ms: int
+
+
+async def bring_up(rest_url: str) -> None:
+    """Let a simulator's market reach the present, and no moment more."""
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{rest_url}/simulator/state") as answer:
+            behind_ms = int(time.time() * 1000) - msgspec.json.decode(await answer.read(), type=_Moment).now_ms
+        if behind_ms <= 0:
+            return
+        body = {"action": "advance", "milliseconds": behind_ms}
+        async with session.post(f"{rest_url}/simulator/actions", json=body) as answer:
+            if answer.status != 200:
+                raise Unavailable(f"The simulated exchange cannot go on: {await answer.text()}")
 
 
 def _free_ports() -> tuple[int, int]:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from data_collector.cli.chosen_exchange import ExchangeOption, symbol_of
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings, symbol_of
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.keys import StoreKeys
-from data_collector.settings import Settings, load_settings
+from data_collector.settings import Settings
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import entries_of
 from data_collector.sinks.redis.stored_records import epoch_or_first
@@ -32,7 +32,7 @@ def epoch(
     exchange: ExchangeOption = None,
 ) -> None:
     """Show in which epoch a symbol's trade ids are, or let the next one begin (AUTO_EPOCH=0 waits for that)."""
-    asyncio.run(_run(symbol, load_settings(exchange=exchange), is_ordered=new))
+    asyncio.run(_run(symbol, chosen_settings(exchange, symbol), is_ordered=new))
 
 
 async def _run(named: str, settings: Settings, *, is_ordered: bool) -> None:

@@ -14,11 +14,12 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
+from data_collector.cli.surroundings.found_exchange import api_and_exchange
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.subscriptions import Change, DesiredSubscriptions, Present, Subscriptions
-from data_collector.model.venue import Venue
+from data_collector.model.venue import Cost, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.subscription_plan import (
     change_of,
@@ -29,12 +30,11 @@ from data_collector.service.subscription_plan import (
     subscriptions_of,
     wanted_of,
 )
-from data_collector.settings import Settings, load_settings
+from data_collector.settings import Settings
 from data_collector.settings.texts import service_url
 from data_collector.time_limit import time_limit
 from data_collector.venues.discovery import find_venue
 
-DEFAULT_URL = "http://127.0.0.1:8001"
 ANSWER_TIMEOUT_S = 5.0
 NAMES_SHOWN = 8
 
@@ -54,24 +54,27 @@ def plan(
     symbols: Annotated[str | None, typer.Option(help="All that is wanted, separated by commas.")] = None,
     intervals: Annotated[str | None, typer.Option(help="As INTERVALS; left out: as now.")] = None,
     channels: Annotated[str | None, typer.Option(help="As CHANNELS; left out: as now.")] = None,
-    url: Annotated[str, typer.Option(help="Where the running collector's API is.")] = DEFAULT_URL,
+    url: Annotated[
+        str | None, typer.Option(help="Where the collector's API is; default: of the one that runs, else port 8001.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON, as PUT /subscriptions answers.")] = False,
     exchange: ExchangeOption = None,
 ) -> None:
-    """Show what a change of subscriptions would do: streams, connections, messages, store, REST weight. Do nothing.
+    """Show what a change of subscriptions would do: streams, connections, messages, store, REST budget. Do nothing.
 
     Exit code 0, or 78 when the change is impossible. Without a running collector it is held against the settings.
     """
     desired = DesiredSubscriptions(_words(symbols), _words(intervals), _words(channels))
     try:
-        place = service_url(url)
+        given = None if url is None else service_url(url)
     except ValueError as error:
         raise Misconfigured(f"--url: {error}.") from None
-    change = asyncio.run(_planned(load_settings(exchange=exchange), desired, place))
+    settings, place = api_and_exchange(chosen_settings(exchange, symbols), given)
+    change = asyncio.run(_planned(settings, desired, place))
     if json:
         typer.echo(msgspec.json.encode(change).decode())
     else:
-        _print(change)
+        _print(change, find_venue(settings.exchange).cost)
 
 
 async def _planned(settings: Settings, desired: DesiredSubscriptions, url: str) -> Change:
@@ -96,10 +99,10 @@ async def _known(settings: Settings, venue: Venue, url: str) -> _Known:
         async with (
             time_limit(ANSWER_TIMEOUT_S),
             aiohttp.ClientSession() as session,
-            session.get(f"{url}/subscriptions") as answer,
+            session.get(f"{url}/subscriptions", params={"exchange": venue.name}) as answer,
         ):
             if answer.status != 200:
-                return _by_settings(settings, venue, f"{url} answers HTTP {answer.status}")
+                return _by_settings(settings, venue, f"{url} answers HTTP {answer.status} for {venue.name}")
             present = msgspec.json.decode(await answer.read(), type=Present)
     except TimeoutError:
         return _by_settings(settings, venue, f"{url} does not answer")
@@ -135,10 +138,10 @@ def _words(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(text.split(","))
 
 
-def _print(change: Change) -> None:
+def _print(change: Change, cost: Cost) -> None:
     for note in change.notes:
         typer.echo(note, err=True)
-    rows = _rows(change)
+    rows = _rows(change, cost)
     if not sys.stdout.isatty():
         for name, seen in rows:
             typer.echo(f"{name}: {seen}")
@@ -149,7 +152,7 @@ def _print(change: Change) -> None:
     Console().print(table)
 
 
-def _rows(change: Change) -> list[tuple[str, str]]:
+def _rows(change: Change, cost: Cost) -> list[tuple[str, str]]:
     rows = [
         ("streams added", _named(change.added)),
         ("streams removed", _named(change.removed)),
@@ -159,16 +162,21 @@ def _rows(change: Change) -> list[tuple[str, str]]:
     for each in change.connections:
         kind = "new connection" if each.is_new else "connection"
         ends = "" if each.streams else ", and it is closed"
-        seen = f"SUBSCRIBE {each.subscribe}, UNSUBSCRIBE {each.unsubscribe} in {each.control_messages} messages"
-        rows.append((f"{kind} {each.line}", f"{seen}, at least {each.seconds:g} s; {each.streams} streams then{ends}"))
+        seen = f"{each.subscribe} subscribed, {each.unsubscribe} unsubscribed in {_counted(each.control_messages)}"
+        then = "1 stream" if each.streams == 1 else f"{each.streams} streams"
+        rows.append((f"{kind} {each.line}", f"{seen}, at least {each.seconds:g} s; {then} then{ends}"))
     before, after = (f"{size / 2**20:,.0f}" for size in (change.store_bytes_before, change.store_bytes))
     return [
         *rows,
         ("control messages", f"{change.control_messages}, at least {change.seconds:g} s at the message limit"),
         ("store when full", f"{after} MiB (before: {before} MiB)"),
-        ("REST weight of the first fill", f"{change.rest_weight} at least"),
+        ("first fill by REST", f"{cost.told(change.rest_weight)} at least"),
         ("lasts", "until a restart, which begins with the settings"),
     ]
+
+
+def _counted(messages: int) -> str:
+    return "1 message" if messages == 1 else f"{messages} messages"
 
 
 def _named(streams: list[str]) -> str:

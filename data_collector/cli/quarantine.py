@@ -18,7 +18,7 @@ from rich.text import Text
 from data_collector.api.answers import Refused
 from data_collector.api.quarantine import newest_refusals
 from data_collector.api.store_reading import StoreReading
-from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
 from data_collector.cli.replay import Replay, SortedCount, SymbolReport
 from data_collector.cli.surroundings.found_database import Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened
@@ -30,7 +30,7 @@ from data_collector.observe.escaping import escaped
 from data_collector.service.loading.load import gate_in_force, opened_load
 from data_collector.service.loading.release import Release, SeriesRelease
 from data_collector.service.running import running_collectors
-from data_collector.settings import Settings, load_settings
+from data_collector.settings import Settings
 from data_collector.settings.texts import shown
 from data_collector.settings.texts import symbols as symbols_of_text
 from data_collector.sinks.postgres.quarantine import RefusedRow
@@ -133,7 +133,7 @@ def list_refused(
     exchange: ExchangeOption = None,
 ) -> None:
     """Show the newest refused records and frames with the rules that they broke."""
-    settings = load_settings(exchange=exchange)
+    settings = chosen_settings(exchange, *(symbols or ()))
     _named(symbols, settings)
     database = _Database(settings)
     rows = asyncio.run(_newest(settings, database, symbols, limit))
@@ -169,7 +169,7 @@ def replay(
     `trades:` and `stream:` only go forward, so what comes after its place was passed does not go there. What backfill
     and repair were refused is in PostgreSQL, and is stored there.
     """
-    settings = load_settings(exchange=exchange)
+    settings = chosen_settings(exchange, *(symbols or ()))
     _named(symbols, settings)
     database = _Database(settings)
     answer = asyncio.run(_replayed(settings, database, symbols, rule, is_dry=dry_run))

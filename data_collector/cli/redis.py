@@ -10,8 +10,10 @@ from typing import Annotated
 import msgspec
 import typer
 
+from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
+from data_collector.settings import load_settings
 from data_collector.sinks.redis.connection import Command, ReplyError
 
 TIMEOUT_S = 365 * 86_400.0
@@ -26,11 +28,12 @@ def redis(
         str | None, typer.Option("--url", "-u", help="The store; default: REDIS_URL, or the embedded one that runs.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the reply as JSON.")] = False,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Run one Redis command against the store: `data-collector redis XLEN trades:BTCUSDT`."""
     if words[0].upper() in ENDLESS:
         raise Misconfigured(f"{words[0].upper()} never ends, and this command prints one reply; use redis-cli for it.")
-    reply = asyncio.run(_ask(url, words, as_json=as_json))
+    reply = asyncio.run(_ask(url, words, exchange, as_json=as_json))
     if isinstance(reply, ReplyError):
         typer.echo(f"(error) {reply}", err=True)
         raise typer.Exit(1)
@@ -38,12 +41,12 @@ def redis(
     typer.echo("\n".join(lines))
 
 
-async def _ask(url: str | None, words: list[str], *, as_json: bool) -> object:
+async def _ask(url: str | None, words: list[str], exchange: str | None, *, as_json: bool) -> object:
     commands: list[Command] = [tuple(words)]
     if as_json:
         # Version 3 of the protocol tells objects from lists.
         commands.insert(0, ("HELLO", "3"))
-    async with opened(await find_store(url)) as connection:
+    async with opened(await find_store(url, None if url else load_settings(exchange=exchange))) as connection:
         return (await connection.execute(commands, timeout_s=TIMEOUT_S))[-1]
 
 

@@ -28,7 +28,7 @@ Data Collector is running.
 
 Try, in another terminal:
 
-  curl {url}/health
+  curl {url}/health{spread}
   export REDIS_URL={store} DATA_COLLECTOR_API={url}{exchanges}
   redis-cli -u "$REDIS_URL" XREAD BLOCK 0 STREAMS {stream} '$'
   redis-cli -u "$REDIS_URL" XREVRANGE {trades} + - COUNT 1
@@ -86,16 +86,18 @@ class Screen:
 
 def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str) -> str:
     """The text. `url` is the API's base URL."""
-    shown = ", ".join(settings.symbols[:_SYMBOLS_SHOWN])
-    more = len(settings.symbols) - _SYMBOLS_SHOWN
+    count = len(settings.exchanges)
+    symbols = snapshot.symbols if count > 1 else settings.symbols
+    shown, more = ", ".join(symbols[: _SYMBOLS_SHOWN * count]), len(symbols) - _SYMBOLS_SHOWN * count
     first, keys = settings.symbols[0], snapshot.store_keys
     return _SCREEN.format(
         url=url,
+        spread=f"\n  curl '{url}/spread?base=BTC&quote=USD,USDT'" if count > 1 else "",
         store=snapshot.redis_url,
         database=_database(snapshot),
         history=_history(snapshot),
         exchange=f"{settings.ws_url}, {settings.rest_url}  ({settings.exchange}){_others(settings)}",
-        exchanges="" if settings.exchange == FIRST_EXCHANGE else f" EXCHANGES={settings.exchange}",
+        exchanges="" if settings.exchange == FIRST_EXCHANGE else f" EXCHANGES={','.join(settings.exchanges)}",
         validation=_validation(settings),
         symbols=f"{shown} and {more} more" if more > 0 else shown,
         channels=", ".join(settings.channels),

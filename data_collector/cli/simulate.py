@@ -38,6 +38,11 @@ SymbolsOption = Annotated[
 SyntheticOption = Annotated[int, typer.Option(min=0, help="List so many made-up symbols more: SIM0001USDT, …")]
 SeedOption = Annotated[int, typer.Option(help="Same seed, start and settings: the same market, trade for trade.")]
 RateOption = Annotated[float, typer.Option(min=0, help="Mean per symbol and second of market time.")]
+PremiumOption = Annotated[
+    float,
+    typer.Option(min=0, help="Basis points by which prices of exchanges differ (standard deviation)."),
+]
+DelayOption = Annotated[int, typer.Option(min=0, help="The last exchange tells all so much later (ms), others a part.")]
 SpeedOption = Annotated[float, typer.Option(min=0.001, help="Seconds of market time that pass in a second.")]
 StartOption = Annotated[int | None, typer.Option(help="Market time at start, ms UTC. Default: now.")]
 HistoryOption = Annotated[
@@ -71,6 +76,8 @@ def simulate(
     synthetic: SyntheticOption = 0,
     seed: SeedOption = 1,
     trades_per_s: RateOption = 5.0,
+    premium_bps: PremiumOption = 0.0,
+    delay_ms: DelayOption = 0,
     speed: SpeedOption = 1.0,
     start_ms: StartOption = None,
     history_trades: HistoryOption = None,
@@ -101,7 +108,7 @@ def simulate(
     speakers = [find_speaker(name) for name in dict.fromkeys(exchange or [FIRST_EXCHANGE])]
     settings = SimulatorSettings(
         seed=seed, symbols=_symbols(symbols, synthetic, speakers), trades_per_s=trades_per_s, speed=speed,
-        start_ms=start_ms,
+        premium_bps=premium_bps, delay_ms=delay_ms, start_ms=start_ms,
         history_trades=history_trades, history_ms=history_days * DAY_MS,
         tape_trades_max=kept_trades, host=host, ws_port=ws_port, rest_port=rest_port,
         tls=_tls(tls_cert, tls_key), enforce_limits=limits, ping_interval_s=ping_interval_s,
@@ -176,7 +183,9 @@ def _addresses(simulator: Simulator) -> dict[str, str]:
 
 def _tell(simulator: Simulator) -> None:
     settings = simulator.settings
-    print(f"A simulated exchange with {len(settings.symbols)} symbols (seed {settings.seed}) is listening.")
+    count = len(settings.symbols)
+    symbols = "1 symbol" if count == 1 else f"{count} symbols"
+    print(f"A simulated exchange with {symbols} (seed {settings.seed}) is listening.")
     print("Point the collector at it with:")
     for name, addresses in simulator.addresses.items():
         if name != FIRST_EXCHANGE:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Annotated, TypeAlias
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -12,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.chosen_exchange import ExchangeOption, symbol_of
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings, symbol_of
 from data_collector.cli.tail_source import Followed, follow_once, open_followed
 from data_collector.model.calendar import INTERVALS
 from data_collector.model.errors import Misconfigured
@@ -22,59 +24,85 @@ from data_collector.observe.escaping import escaped
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.venues.discovery import find_venue
 
+Line: TypeAlias = tuple[StoreConnection, Followed]
+
 SCREEN_PAUSE_S = 0.2
 _UP, _DOWN = "green", "red"
 
 
 def tail(
-    symbol: Annotated[str, typer.Argument(help="The exchange's own name, such as BTCUSDT; case does not matter.")],
+    symbols: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SYMBOL...",
+            help="The exchange's own names, or NAME:SYMBOL for one of another exchange; case does not matter.",
+        ),
+    ],
     interval: Annotated[str, typer.Option(help="Which candles to show; case matters (1m minute, 1M month).")] = "1m",
     trades: Annotated[bool, typer.Option("--trades", help="Show every trade too.")] = False,
     exchange: ExchangeOption = None,
 ) -> None:
-    """Show live prices and candles of SYMBOL: a screen on a terminal, plain lines in a pipe. Ctrl-C ends it."""
-    asyncio.run(_follow(symbol, interval, exchange, with_trades=trades))
+    """Show live prices and candles of each SYMBOL: a screen on a terminal, plain lines in a pipe. Ctrl-C ends it."""
+    asyncio.run(_follow(symbols, interval, exchange, with_trades=trades))
 
 
-async def _follow(named: str, interval: str, exchange: str | None, *, with_trades: bool) -> None:
+async def _follow(named: Sequence[str], interval: str, exchange: str | None, *, with_trades: bool) -> None:
     if interval not in INTERVALS:
         raise Misconfigured(f"--interval {interval!r} is none of a candle's: {', '.join(INTERVALS)}.")
     # Its settings are the longer half of an import, and `--help` has no use for them.
     from data_collector.cli.surroundings.found_store import find_store, opened  # noqa: PLC0415
-    from data_collector.settings import load_settings  # noqa: PLC0415
 
-    settings = load_settings(exchange=exchange)
-    venue = find_venue(settings.exchange)
-    address, symbol = await find_store(settings=settings), symbol_of(named, venue)
-    async with opened(address) as connection:
-        followed = await open_followed(connection, address, venue.store_keys, symbol, interval, with_trades=with_trades)
+    prefixes = dict.fromkeys(text.rpartition(":")[0] for text in named)
+    settings = {prefix: chosen_settings(exchange, f"{prefix}:") for prefix in prefixes}
+    are_several = len({each.exchange for each in settings.values()}) > 1
+    lines: dict[str, Line] = {}
+    async with AsyncExitStack() as stack:
+        for text in named:
+            own = settings[text.rpartition(":")[0]]
+            venue = find_venue(own.exchange)
+            symbol, keys = symbol_of(text, venue), venue.store_keys
+            address = await find_store(settings=own)
+            # A connection of its own: it waits for what comes next.
+            connection = await stack.enter_async_context(opened(address))
+            followed = await open_followed(connection, address, keys, symbol, interval, with_trades=with_trades)
+            followed.prefix = keys.prefix if are_several else ""
+            lines[followed.label] = connection, followed
         if sys.stdout.isatty():
-            await _show_screen(connection, followed)
+            await _show_screen(list(lines.values()))
         else:
-            await _print_lines(connection, followed)
+            await asyncio.gather(*(_print_lines(*line) for line in lines.values()))
 
 
-async def _show_screen(connection: StoreConnection, followed: Followed) -> None:
-    with Live(screen(followed), console=Console(), auto_refresh=False, transient=False) as live:
-        while True:
-            await follow_once(connection, followed)
-            live.update(screen(followed), refresh=True)
-            # Nobody reads faster, and the store has better things to do.
-            await asyncio.sleep(SCREEN_PAUSE_S)
+async def _show_screen(lines: Sequence[Line]) -> None:
+    shown = [followed for _, followed in lines]
+    with Live(_screens(shown), console=Console(), auto_refresh=False, transient=False) as live:
+
+        async def show(connection: StoreConnection, followed: Followed) -> None:
+            while True:
+                await follow_once(connection, followed)
+                live.update(_screens(shown), refresh=True)
+                # Nobody reads faster, and the store has better things to do.
+                await asyncio.sleep(SCREEN_PAUSE_S)
+
+        await asyncio.gather(*(show(*line) for line in lines))
+
+
+def _screens(shown: Sequence[Followed]) -> RenderableType:
+    return Group(*(part for each in shown for part in ("", screen(each)))) if len(shown) > 1 else screen(shown[0])
 
 
 async def _print_lines(connection: StoreConnection, followed: Followed) -> None:
     if not followed.klines:
         others = ", ".join(sorted(followed.other_intervals)) or "none of any interval"
         typer.echo(f"No {followed.interval} candle yet; the stream has {others}.", err=True)
-    _print(followed.symbol, list(followed.klines.values()), list(followed.trades))
+    _print(followed.label, list(followed.klines.values()), list(followed.trades))
     told = 0
     while True:
         if followed.strangers > told:
             told = followed.strangers
             typer.echo(f"{strangers_line(followed)}.", err=True)
         news = await follow_once(connection, followed)
-        _print(followed.symbol, news.klines, news.trades)
+        _print(followed.label, news.klines, news.trades)
 
 
 def _print(symbol: str, klines: list[Kline], trades: list[Trade]) -> None:
@@ -129,7 +157,7 @@ def screen(followed: Followed) -> RenderableType:
 def _headline(followed: Followed) -> Text:
     latest = followed.latest
     change = latest.get("price_change_percent", "")
-    line = Text(f"{followed.symbol}  ", style="bold")
+    line = Text(f"{followed.label}  ", style="bold")
     line.append(latest.get("price", "no price yet"), style="bold")
     if change:
         line.append(f"  {change} % in 24 h", style=_DOWN if change.startswith("-") else _UP)

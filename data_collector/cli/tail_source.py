@@ -54,6 +54,13 @@ class Followed:
     """Intervals that were met and are not shown."""
     strangers: int = 0
     """Entries that no collector has written, and that were left out."""
+    prefix: str = ""
+    """The exchange's, where those of several are shown."""
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return f"{self.prefix}{self.symbol}"
 
 
 _CALENDAR = UtcCalendar()

@@ -86,6 +86,10 @@ class ServerLog:
             return 0
 
 
+KEPT = "appendonlydir"
+"""The part of the folder in which is what it holds; the server's own name for it."""
+
+
 class EmbeddedValkey:
     """A server in `directory`. Call `start`, then watch `wait`; after it returned, `start` brings the server back.
 
@@ -157,7 +161,7 @@ class EmbeddedValkey:
         Raises as `start`.
         """
         await self.stop()
-        await asyncio.to_thread(shutil.rmtree, self._directory / "appendonlydir", ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._directory / KEPT, ignore_errors=True)
         await self.start()
 
     async def keep_up(self) -> None:
@@ -179,8 +183,10 @@ class EmbeddedValkey:
             await self._stop_child(self._process)
         elif self._record is not None:
             await stop_orphan(self._lock, self._record.pid, self._log)
-        self._process, self._record = None, None
-        await asyncio.to_thread(remove_record, self._directory)
+        if self._process is not None or self._record is not None:
+            # Else what is written down is of a server of somebody else, whose folder it is.
+            self._process, self._record = None, None
+            await asyncio.to_thread(remove_record, self._directory)
         self._lock.release()
 
     @property

@@ -265,6 +265,8 @@ class Snapshot(Struct, kw_only=True):
     histograms: list[Histogram] = field(default_factory=list)
     subscriptions: ChangeStatus | None = None
     """In answers to questions about it only: the names of all streams are much."""
+    ending: str | None = None
+    """Of a process that ends by itself: why, with the cure."""
 
     @property
     def store_keys(self) -> StoreKeys:

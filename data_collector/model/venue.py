@@ -335,6 +335,10 @@ class Cost(Struct, frozen=True):
     seconds_per_call: float = 0.1
     """How long one takes where several follow each other and the budget is not spent."""
 
+    def told(self, amount: int) -> str:
+        """So much of the budget, in the exchange's words: `weight 25`, or `1 call` where all weigh the same."""
+        return f"weight {amount:,}" if self.trades > 1 else f"{amount:,} call" + "s" * (amount != 1)
+
 
 HINT_451 = (
     "The exchange does not serve this place. Run the collector where it does, or reach it through a proxy: set "
@@ -374,6 +378,11 @@ class Venue(Struct, frozen=True):
     def folder(self) -> str:
         """The part of VAR_DIR that its collector has."""
         return self.key_prefix.rstrip(":") or "live"
+
+    def without_name(self, symbol: str) -> str:
+        """A symbol as people write it, without this exchange's name before it."""
+        name, colon, rest = symbol.partition(":")
+        return rest if colon and name.casefold() == self.name.casefold() else symbol
 
     def has_stream(self, key: Key) -> bool:
         """Whether it is subscribed to; else it is made of what is."""

@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from data_collector.model.status import Condition, Histogram, Sample, Snapshot
-from data_collector.observe.metrics import EXCHANGE, METRICS, Metric
+from data_collector.observe.metrics import EXCHANGE, METRICS, CounterName, Metric
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """What `render` returns."""
@@ -28,12 +28,12 @@ def render(snapshot: Snapshot, more: Iterable[Sample] = ()) -> bytes:
     return render_table(METRICS, [*_totals(snapshot), *snapshot.samples, *more], snapshot.histograms)
 
 
-SUMS: Final = {
-    "data_collector_messages_received_total",
-    "data_collector_messages_validated_total",
-    "data_collector_validation_errors_total",
+SUMS: Final[Mapping[str, CounterName]] = {
+    "data_collector_messages_received_total": "data_collector_exchange_messages_received_total",
+    "data_collector_messages_validated_total": "data_collector_exchange_messages_validated_total",
+    "data_collector_validation_errors_total": "data_collector_exchange_validation_errors_total",
 }
-"""The contract's counters: without labels, also where several exchanges are collected."""
+"""The contract's counters: without labels, also where several exchanges are collected. And what each of these has."""
 
 
 def render_several(
@@ -43,7 +43,7 @@ def render_several(
 
     Without it are the sums of the contract's counters, as `whole` has them, and what is `ours`: the HTTP process's.
     """
-    plain = SUMS | {sample.name for sample in ours}
+    plain = {*SUMS, *(sample.name for sample in ours)}
     metrics = [
         metric
         if metric.name in plain or EXCHANGE in metric.labels
@@ -55,9 +55,9 @@ def render_several(
     for name, (snapshot, more) in pages.items():
         mark = {"exchange": name}
         samples += [
-            structs.replace(each, labels=each.labels | mark)
+            structs.replace(each, name=SUMS.get(each.name, each.name), labels=each.labels | mark)
             for each in (*_totals(snapshot), *snapshot.samples, *more)
-            if each.name not in plain
+            if each.name in SUMS or each.name not in plain
         ]
         histograms += [structs.replace(each, labels=each.labels | mark) for each in snapshot.histograms]
     return render_table(metrics, samples, histograms)

@@ -10,6 +10,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
+from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.observe.escaping import escaped
 
 Log = FilteringBoundLogger
@@ -57,6 +58,12 @@ def get_log() -> Log:
     """The logger of this process."""
     log: FilteringBoundLogger = structlog.get_logger()
     return log
+
+
+def name_exchange(exchange: str) -> None:
+    """Let every event of this task, and of those that it begins, tell whose it is; those of the first have no name."""
+    if exchange != FIRST_EXCHANGE:
+        structlog.contextvars.bind_contextvars(exchange=exchange)
 
 
 def clean(_logger: object, _method: str, event: EventDict) -> EventDict:

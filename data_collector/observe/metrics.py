@@ -83,6 +83,21 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_messages_received_total"], "Total messages received"],
     Annotated[Literal["data_collector_messages_validated_total"], "Total messages validated"],
     Annotated[Literal["data_collector_validation_errors_total"], "Total messages that validation refused"],
+    Annotated[
+        Literal["data_collector_exchange_messages_received_total"],
+        "Messages received, where there are several",
+        EXCHANGE,
+    ],
+    Annotated[
+        Literal["data_collector_exchange_messages_validated_total"],
+        "Messages validated, where there are several",
+        EXCHANGE,
+    ],
+    Annotated[
+        Literal["data_collector_exchange_validation_errors_total"],
+        "Messages that validation refused, where there are several",
+        EXCHANGE,
+    ],
     Annotated[Literal["data_collector_messages_copies_total"], "Further copies of messages already counted", CHANNEL],
     Annotated[Literal["data_collector_records_stored_total"], "Records that the store acknowledged", CHANNEL],
     Annotated[
@@ -115,7 +130,10 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
         "Those of them that Great Expectations reports as evaluated: as many, unless a rule cannot be evaluated",
         CHANNEL,
     ],
-    Annotated[Literal["data_collector_gx_audit_worker_starts_total"], "Times that its process was started"],
+    Annotated[
+        Literal["data_collector_gx_audit_worker_starts_total"],
+        "Times that its process was started, which all exchanges share",
+    ],
     Annotated[
         Literal["data_collector_gx_audit_broken_total"],
         "Rows that it found to break a rule; batches for a rule about whole batches",
@@ -274,7 +292,9 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
     Annotated[
         Literal["data_collector_gx_audit_every_seconds"], "How long a message waits at most for it: `GX_AUDIT_SECONDS`"
     ],
-    Annotated[Literal["data_collector_gx_audit_memory_bytes"], "Resident memory of its process"],
+    Annotated[
+        Literal["data_collector_gx_audit_memory_bytes"], "Resident memory of its process, which all exchanges share"
+    ],
     Annotated[
         Literal["data_collector_history_up"], "1 while PostgreSQL takes rows, else 0; absent without DATABASE_URL"
     ],
@@ -339,7 +359,10 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
         "Files and sockets that the collector process may still open; absent without a limit",
     ],
     Annotated[Literal["data_collector_start_time_seconds"], "When the collector process started, as Unix time"],
-    Annotated[Literal["data_collector_live_viewers"], "Viewers that look on at /live now"],
+    Annotated[
+        Literal["data_collector_live_viewers"],
+        "Viewers that look on at /live now; of several exchanges, one who looks at all counts at each",
+    ],
     Annotated[Literal["data_collector_memory_up"], "1 while Market Memory can be asked; absent where it is off"],
     Annotated[Literal["data_collector_memory_candles"], "Candles that Market Memory can be asked about"],
     Annotated[Literal["data_collector_memory_resident_bytes"], "Memory of the process of Market Memory"],

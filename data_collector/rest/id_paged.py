@@ -12,15 +12,19 @@ from data_collector.model.venue import TradePage, TradePlace
 from data_collector.rest.budget import RestBudget
 from data_collector.rest.client import RestClient, RestOptions
 
-TRADES_MAX = 1000
-"""What one answer holds."""
-
 CALLS_MAX = 80
 """Of a search; one of a thousand million ids takes some twenty."""
 
 
 class IdPagedRest(RestClient):
-    """Makes all that is asked about trades of one question. Ids begin with 1, and later trades have larger ones."""
+    """Makes all that is asked about trades of one question. Ids begin with 1, and later trades have larger ones.
+
+    Every trade is kept, for ever: the first that is told is the first that there was. Where that is not so,
+    `first_trade_ms` is to say None.
+    """
+
+    trades_max = 1000
+    """What one answer holds."""
 
     def __init__(self, url: str, budget: RestBudget, **options: Unpack[RestOptions]) -> None:
         super().__init__(url, budget, **options)
@@ -38,13 +42,13 @@ class IdPagedRest(RestClient):
         """One call where later ones were told before, else the newest ones first. More where ids have large holes."""
         high_id = self._newest.get(symbol, -1) + 1
         above: list[Trade] = []
-        if from_id + TRADES_MAX >= high_id:
-            above = await self._newest_page(symbol, TRADES_MAX, urgent=urgent)
+        if from_id + self.trades_max >= high_id:
+            above = await self._newest_page(symbol, self.trades_max, urgent=urgent)
             if not above or above[0].trade_id <= from_id:
                 found = [trade for trade in above if trade.trade_id >= from_id]
                 return TradePage(found[:limit], reaches_head=len(found) <= limit)
             high_id = above[0].trade_id
-        low_id, until_id, to_head = from_id, min(from_id + TRADES_MAX, high_id), bool(above)
+        low_id, until_id, to_head = from_id, min(from_id + self.trades_max, high_id), bool(above)
         for _ in range(CALLS_MAX):
             # Something is at `high_id`, or right below where `above` is empty; nothing from `from_id` to `low_id`.
             page = await self._page(symbol, until_id, urgent=urgent)
@@ -63,12 +67,12 @@ class IdPagedRest(RestClient):
                 # What was told before is there no more.
                 del self._newest[symbol]
                 break
-            until_id = high_id if high_id - low_id <= TRADES_MAX else (low_id + high_id) // 2
+            until_id = high_id if high_id - low_id <= self.trades_max else (low_id + high_id) // 2
         raise VenueUnreachable(f"trade {from_id} of {symbol} is not told, nor what comes after it")
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         """Some ten calls."""
-        page = await self._newest_page(symbol, TRADES_MAX, urgent=urgent)
+        page = await self._newest_page(symbol, self.trades_max, urgent=urgent)
         if not page or page[-1].time_ms < since_ms:
             return None
         low, high, until_id = (0, 0), page[-1], page[-1].trade_id + 1
@@ -76,12 +80,13 @@ class IdPagedRest(RestClient):
             if not page or page[-1].time_ms < since_ms:
                 if until_id == high.trade_id:
                     return high.trade_id
-                low = (page[-1].trade_id, page[-1].time_ms) if page else (until_id - 1, low[1])
+                # A page holds the newest below the id: from there to it there is nothing.
+                low = until_id - 1, page[-1].time_ms if page else low[1]
             elif page[0].time_ms < since_ms:
                 return next(trade.trade_id for trade in page if trade.time_ms >= since_ms)
             else:
                 high = page[0]
-            until_id = _between(*low, high, since_ms, by_time=number % 2 == 1)
+            until_id = _between(*low, high, since_ms if number % 2 else None, self.trades_max)
             page = await self._page(symbol, until_id, urgent=urgent)
         raise VenueUnreachable(f"the first trade of {symbol} since {since_ms} was not found in {CALLS_MAX} answers")
 
@@ -111,15 +116,15 @@ class IdPagedRest(RestClient):
         return page
 
     async def _page(self, symbol: str, until_id: int, *, urgent: bool) -> list[Trade]:
-        return await self.trades_below(symbol, until_id, TRADES_MAX, urgent=urgent) if until_id > 0 else []
+        return await self.trades_below(symbol, until_id, self.trades_max, urgent=urgent) if until_id > 0 else []
 
 
-def _between(low_id: int, low_ms: int, high: Trade, since_ms: int, *, by_time: bool) -> int:
-    """Below which id to look next: half way, or where the time would be if all trades were as far apart."""
+def _between(low_id: int, low_ms: int, high: Trade, since_ms: int | None, page: int) -> int:
+    """Below which id to look next, for pages so long: half way, or where a time would be if all were as far apart."""
     width = high.trade_id - low_id
-    if width <= TRADES_MAX:
+    if width <= page:
         return high.trade_id
     part = width // 2
-    if by_time and low_ms < high.time_ms:
-        part = width * (since_ms - low_ms) // (high.time_ms - low_ms) + TRADES_MAX // 2
-    return low_id + min(max(part, TRADES_MAX // 2), width - 1)
+    if since_ms is not None and low_ms < high.time_ms:
+        part = width * (since_ms - low_ms) // (high.time_ms - low_ms) + page // 2
+    return low_id + min(max(part, page // 2), width - 1)

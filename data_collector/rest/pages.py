@@ -98,6 +98,8 @@ def bare_kline(
 ) -> Kline:
     """A closed one of an exchange that tells no more of it: open, high, low, close, how much, in how many trades."""
     close_ms = open_ms + LENGTHS_MS[interval] - 1
+    if trades is None and not volume.strip("0."):
+        trades = 0
     return Kline(
         symbol, interval, open_ms, close_ms, *prices, volume, quote_volume=None, taker_buy_base_volume=None,
         taker_buy_quote_volume=None, trades=trades, is_closed=True, event_ms=close_ms + 1,

@@ -111,6 +111,7 @@ class _Search:
                 self._demand_no_crowd(page, since_ns, limit)
                 if not self._narrows(page, since_ns):
                     page = await self._looked_at_twice(page, since_ns)
+                    page = await self._past_moment(page, since_ns, limit)
                     return self._answer(page, limit, is_newest=since_ns is None)
         except BadPage:
             self._places.forget()
@@ -178,6 +179,22 @@ class _Search:
         told |= {trade.trade_id: trade for trade in page.trades}
         trades = [told[trade_id] for trade_id in sorted(told) if page.trades[0].trade_id <= trade_id <= last_id]
         return TimedPage(trades, page.last_ns, is_full=page.is_full or last_id < page.trades[-1].trade_id)
+
+    async def _past_moment(self, page: TimedPage, since_ns: int | None, limit: int) -> TimedPage:
+        """With what follows, where the trade that is asked for ends a page that was full of its moment.
+
+        Whoever has that one would else get it again for ever, and never be told that others are not given.
+        """
+        ends_crowd = page.is_full and page.trades[-1].trade_id == self._from_id
+        if since_ns is None or not ends_crowd or page.last_ns - 1 > since_ns:
+            return page
+        for later_ns in (max(page.last_ns, since_ns + 1), max(page.last_ns, since_ns + 1) + 1):
+            later = await self._ask(later_ns)
+            if later.trades and later.trades[0].trade_id > self._from_id + 1:
+                raise TradesRefused(VenueRefused(f"trade {self._from_id + 1}: {CROWDED}"), self._answer(later, limit))
+            if later.trades and later.trades[0].trade_id == self._from_id + 1:
+                return TimedPage([*page.trades, *later.trades], later.last_ns, is_full=later.is_full)
+        return page
 
     def _demand_no_crowd(self, page: TimedPage, since_ns: int | None, limit: int) -> None:
         """After a page that was full of trades of one moment others of that moment may be missing."""

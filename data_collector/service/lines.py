@@ -78,7 +78,7 @@ class Lines(Part):
         self._counters.set("data_collector_connections", sum(line.down_s == 0.0 for line in lines))
         refused = refused_streams(lines)
         self._counters.set("data_collector_streams_refused", len(refused))
-        reasons = _down_reasons(lines) + refused_reasons(refused, self._wiring.symbols_setting)
+        reasons = _down_reasons(lines, self._wiring.advice) + refused_reasons(refused, self._wiring.symbols_setting)
         late = [(line.name, line.lag_s) for line in lines if line.lag_s]
         reasons += [
             f"line {name} brings messages {lag_s:.0f} s later than it did: the way to the exchange is too slow"
@@ -100,12 +100,12 @@ class Lines(Part):
             self._counters.set("data_collector_event_lag_seconds", lag_s)
 
 
-def _down_reasons(lines: Sequence[Line]) -> list[str]:
+def _down_reasons(lines: Sequence[Line], advice: str) -> list[str]:
     down = [line.status for line in lines if line.down_s > 0.0]
     if not down:
         return []
     reason = next((status.last_error for status in down if status.last_error), "connecting")
-    advice = "" if len(down) < len(lines) else " (`make demo` needs no network)"
+    advice = f" ({advice})" if advice and len(down) == len(lines) else ""
     return [f"{len(down)} of {len(lines)} connections to the exchange are down: {reason}{advice}"]
 
 
@@ -140,6 +140,7 @@ class Wiring:
         self._settings = settings
         self.symbols_setting = variable_of("symbols", venue.name)
         """What names the symbols at a start."""
+        self.advice = settings.offline_advice
         self._venue = venue
         self.extra = extra
         limits = venue.limits

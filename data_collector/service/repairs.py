@@ -167,7 +167,8 @@ def gap_reasons(gaps: GapsStatus, told_after_s: float = GAP_TOLD_AFTER_S) -> lis
         open_s = gaps.oldest_open_s - (life.opened_at_s - gaps.open[0].opened_at_s)
         reasons.append(f"repairing {life.missing:,} {life.key.unit}{plural} of {life.key.symbol} since {open_s:.0f} s")
     if gaps.open_count > len(reasons):
-        reasons.append(f"repairing {gaps.open_count - len(reasons):,} more gaps")
+        more = gaps.open_count - len(reasons)
+        reasons.append(f"repairing {more:,} more gap" + "s" * (more != 1))
     return reasons
 
 

@@ -38,13 +38,15 @@ class CollectorRecord(Struct, frozen=True):
     """Its name; left out by releases that knew the first one alone."""
     servers: str | None = None
     """The folder of the embedded servers that it shares with collectors of other exchanges; None without."""
+    api: str | None = None
+    """Base URL of the HTTP process that started it; None where that has not told."""
 
     def servers_in(self, folder: Path) -> Path:
         """The folder of its embedded servers, whose own is `folder`."""
         return folder if self.servers is None else Path(self.servers)
 
 
-def record_of(settings: Settings, servers: Path | None = None) -> CollectorRecord:
+def record_of(settings: Settings, servers: Path | None = None, api: str | None = None) -> CollectorRecord:
     """This process, collecting with these settings; `servers` is the folder of embedded ones that others run for us."""
     url = None if settings.database_url is None else settings.database_url.get_secret_value()
     return CollectorRecord(
@@ -55,6 +57,7 @@ def record_of(settings: Settings, servers: Path | None = None) -> CollectorRecor
         rest_url=settings.rest_url,
         database=url if url is None or url == EMBEDDED else _place(url, servers),
         servers=None if servers is None else str(servers.resolve()),
+        api=api,
     )
 
 

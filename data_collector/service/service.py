@@ -12,7 +12,7 @@ import asyncio
 import gc
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import structlog
 from msgspec import structs
 
 from data_collector.control import Request, serve_control
-from data_collector.model.errors import expected_of
+from data_collector.model.errors import CollectorError, expected_of
 from data_collector.model.keys import Channel
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus, DesiredSubscriptions
@@ -39,10 +39,14 @@ from data_collector.service.watches.heartbeat import Heartbeat
 from data_collector.service.watches.statistics import Exchange
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
+from data_collector.time_limit import time_limit
 from data_collector.validation.gate.gate import CompiledGate
 from data_collector.venues.discovery import find_venue
 
 STOPPED = "stopped by operator"
+
+FIRST_START_S = 5.0
+"""An order to start is answered with what is in the way after so long."""
 
 TOLD_AFTER_S = 1.0
 """Most stops are over by then."""
@@ -54,14 +58,16 @@ class Service:
     def __init__(
         self, settings: Settings, *, folder: str | None = None, venue: Venue | None = None, tap: Tap | None = None,
         extra_channels: Sequence[Channel] = (), empty: bool = False, source: str | None = None,
-        klines_elsewhere: bool = False, servers: Path | None = None,
+        klines_elsewhere: bool = False, servers: Path | None = None, audit: socket.socket | None = None,
+        api: str | None = None,
     ) -> None:  # fmt: skip
         """`folder` is the part of VAR_DIR that is ours (default: the exchange's).
 
         `tap` gets each record that passed the gate; `extra_channels` are subscribed to for it alone; `empty` throws
         away what the embedded store held; `source` is what the store is filled from (default: the REST address).
         `klines_elsewhere`: not in PostgreSQL by us. `servers` is the folder of the embedded servers that somebody else
-        runs for several collectors. Raises `Misconfigured`.
+        runs for several collectors, `audit` a line to their audit worker, and `api` the address of an HTTP process
+        before us. Raises `Misconfigured`.
         """
         self._settings = settings
         self._venue = venue = venue or find_venue(settings.exchange)
@@ -71,12 +77,13 @@ class Service:
         self._counters = counters = Counters()
         self.heartbeat = Heartbeat(counters)
         self._store = StoreHome(
-            settings, home, venue, counters, source=source or rest_url, empty=empty, servers=servers
+            settings, home, venue, counters, source=source or rest_url, empty=empty, servers=servers,
+            api=api,
         )  # fmt: skip
         rest = venue.open_rest(rest_url, use_proxy=settings.use_proxy, counters=counters, api_key=settings.rest_key)
         spool = SpoolHome(settings, home, counters, empty=empty)
         self._epochs = epochs = EpochHome(settings, home, venue.name, empty=empty)
-        validation = Validation(settings, home, counters, use=self._use_gate)
+        validation = Validation(settings, home, counters, use=self._use_gate, shared=audit)
         self._collection = Collection(
             settings, venue, rest, spool, epochs, validation, counters, tap=tap, extra_channels=extra_channels
         )
@@ -85,7 +92,7 @@ class Service:
             settings, home, venue, counters, self._store, self._subscribed, epochs.known,
             klines=not klines_elsewhere, empty=empty,
         )  # fmt: skip
-        exchange = Exchange(venue, rest, settings.symbols, self._collection.statistics)
+        exchange = Exchange(venue, rest, settings, self._collection.statistics)
         self._parts: Sequence[Part] = (self.heartbeat, exchange, self._store, spool, epochs, self.history, validation)
         """Those that live as long as we, from the ground up."""
         self._log = structlog.get_logger()
@@ -96,6 +103,7 @@ class Service:
         self._work: asyncio.Task[None] | None = None
         self._collecting: asyncio.Task[None] | None = None
         self._control: asyncio.Task[None] | None = None
+        self._fault: CollectorError | None = None
 
     async def run(self, control: socket.socket | None = None) -> None:
         """Collect until stopped. Raises `Misconfigured` or `Unavailable` when it cannot, and bugs as they are."""
@@ -112,6 +120,10 @@ class Service:
             if expected is None:
                 raise
             raise expected from None
+
+    def _last_words(self) -> Snapshot | None:
+        """Why it ends, where that is for people to mend."""
+        return None if self._fault is None else structs.replace(self.snapshot(), ending=str(self._fault))
 
     async def stop(self) -> None:
         """End `run` in order. A second call changes nothing: the first must be able to finish."""
@@ -135,8 +147,10 @@ class Service:
         match request.action:
             case "start":
                 self._wanted.set()
-                async with self._changed:
-                    await self._changed.wait_for(lambda: self._running or not self._collection.parts)
+                # Before the first one, store and exchange may have to be waited for.
+                with suppress(TimeoutError):
+                    async with time_limit(None if self._collection.parts else FIRST_START_S), self._changed:
+                        await self._changed.wait_for(lambda: self._running)
             case "stop":
                 self._wanted.clear()
                 if self._collecting is not None:
@@ -177,7 +191,7 @@ class Service:
         self._collection.intake.use(gate)
 
     async def _answer_until_hung_up(self, control: socket.socket) -> None:
-        await serve_control(control, self.answer)
+        await serve_control(control, self.answer, self._last_words)
         self._log.info("control_line_closed")
         await self.stop()
 
@@ -185,17 +199,18 @@ class Service:
         tasks: list[asyncio.Task[None]] = []
         spawn = spawner(group, tasks)
         try:
-            # The heartbeat watches the loop while the others open, too.
-            self.heartbeat.start(spawn)
-            for part in self._parts:
-                await part.open()
-            sink = await self._store.connect()
-            for part in self._parts[1:]:
-                part.start(spawn)
-            while True:
-                await self._wanted.wait()
-                self._collecting = group.create_task(self._collect(sink))
-                await asyncio.wait((self._collecting,))
+            with self._fault_kept():
+                # The heartbeat watches the loop while the others open, too.
+                self.heartbeat.start(spawn)
+                for part in self._parts:
+                    await part.open()
+                sink = await self._store.connect()
+                for part in self._parts[1:]:
+                    part.start(spawn)
+                while True:
+                    await self._wanted.wait()
+                    self._collecting = group.create_task(self._collect(sink))
+                    await asyncio.wait((self._collecting,))
         except asyncio.CancelledError:
             self._log.info("stopping")
         finally:
@@ -234,17 +249,31 @@ class Service:
 
     async def _collect(self, sink: RedisSink) -> None:
         """From a start to its stop, or until cancelled; then what waits is written out."""
-        await self._collection.begin(sink, was_filled=self._store.was_filled)
+        with self._fault_kept():
+            await self._collection.begin(sink, was_filled=self._store.was_filled)
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
         gc.collect()
         gc.freeze()
         try:
-            async with asyncio.TaskGroup() as group:
-                self._collection.start(group)
+            with self._fault_kept():
+                async with asyncio.TaskGroup() as group:
+                    self._collection.start(group)
         finally:
             await self._collection.end()
             await self._set_running(value=False)
+
+    @contextmanager
+    def _fault_kept(self) -> Iterator[None]:
+        """For the last words: by then the group that has failed is not over yet."""
+        try:
+            yield
+        except CollectorError as error:
+            self._fault = error
+            raise
+        except BaseExceptionGroup as errors:
+            self._fault = expected_of(errors)
+            raise
 
     async def _set_running(self, *, value: bool) -> None:
         async with self._changed:

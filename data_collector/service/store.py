@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from data_collector.embedded.former import tell_left_behind
 from data_collector.embedded.lock import FileLock, lock_directory
 from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.model.errors import SinkUnavailable, Unavailable
@@ -22,6 +23,7 @@ from data_collector.service.running import forget, record_of, write_down
 from data_collector.settings import Settings, expected_store_bytes
 from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
 from data_collector.sinks.redis.sink import RedisSink
+from data_collector.venues.discovery import find_venue, venue_names
 
 WAIT_S = 60.0
 """For a store that this folder was never filled into: likely a wrong address, so give up with the reason."""
@@ -36,13 +38,13 @@ class StoreHome(Part):
 
     def __init__(
         self, settings: Settings, folder: Path, venue: Venue, counters: Counters, *, source: str, empty: bool,
-        servers: Path | None = None,
+        servers: Path | None = None, api: str | None = None,
     ) -> None:  # fmt: skip
         """`source` is what the store is filled from; `empty` throws away what the embedded one held.
 
-        `servers` is where somebody else runs an embedded store and database for us and others.
+        `servers` is where somebody else runs an embedded store and database for us and others, `api` whose we are.
         """
-        self._servers = servers
+        self._servers, self._api = servers, api
         self._settings = settings
         self._folder = folder
         self._venue = venue
@@ -80,7 +82,11 @@ class StoreHome(Part):
         """
         self._lock = await asyncio.to_thread(lock_directory, self._folder)
         if self._given is None:
-            embedded = EmbeddedValkey(self._folder, log=structlog.get_logger())
+            log = structlog.get_logger()
+            if not self._empty and self._folder.name == self._venue.folder:
+                folders = [self._folder.parent / find_venue(name).folder for name in venue_names()]
+                await asyncio.to_thread(tell_left_behind, self._folder, folders, log)
+            embedded = EmbeddedValkey(self._folder, log=log)
             try:
                 await embedded.start()
                 if self._empty:
@@ -90,7 +96,7 @@ class StoreHome(Part):
                 raise
             self._embedded = embedded
         try:
-            await asyncio.to_thread(write_down, self._folder, record_of(self._settings, self._servers))
+            await asyncio.to_thread(write_down, self._folder, record_of(self._settings, self._servers, self._api))
         except OSError as error:
             # Commands beside us then need to be told by hand where everything is; collecting does not.
             structlog.get_logger().warning("record_not_written", folder=str(self._folder), reason=error.strerror)

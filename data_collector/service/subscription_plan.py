@@ -1,4 +1,4 @@
-"""What can be subscribed to, and what a change of it would do, worked out without doing it. Pure."""
+"""What can be subscribed to, and what a change of it would do, worked out without doing it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import Channel, Key
 from data_collector.model.subscriptions import Change, ConnectionChange, DesiredSubscriptions, Present, Subscriptions
 from data_collector.model.venue import TRADING, Cost, SymbolRules, Venue
-from data_collector.settings import Settings, expected_store_bytes, texts
+from data_collector.settings import Settings, expected_store_bytes, load_settings, texts
 from data_collector.settings.fields import variable_of
+from data_collector.venues.discovery import find_venue
 
-MISSED_NOTE = (
-    "Trades that were missed since the store's newest one of a new symbol come on top: weight {weight} per {trades:,}."
-)
+MISSED_NOTE = "Trades that were missed since the store's newest one of a new symbol come on top: {cost} per {trades:,}."
 
 
 class GroupPlan(Struct):
@@ -39,6 +38,33 @@ def check_venue(settings: Settings, venue: Venue) -> None:
     _check_channels("CHANNELS", settings.channels, venue, faults)
     if faults:
         raise Misconfigured("\n".join(faults))
+
+
+def settings_of_each(names: Sequence[str], environ: Mapping[str, str] | None = None) -> dict[str, Settings]:
+    """Of each exchange; of several each collects what it has of the intervals and channels, which are for all.
+
+    `notices` of several tell that alone: of one among several, the others would be about variables of the others.
+    Raises `Misconfigured` for what none of them has, for one that is left with nothing, and as `load_settings`.
+    """
+    found = {name: load_settings(environ, exchange=name) for name in names}
+    venues = {name: find_venue(name) for name in names}
+    if len(found) == 1:
+        return found
+    found = {name: settings.model_copy(update={"notices": ()}) for name, settings in found.items()}
+    for field in ("intervals", "channels"):
+        had = {name: getattr(venue, field) for name, venue in venues.items()}
+        if nowhere := [one for one in getattr(found[names[0]], field) if not any(one in each for each in had.values())]:
+            raise Misconfigured(f"{field.upper()}: none of {', '.join(names)} has {', '.join(nowhere)}.")
+        for name, settings in found.items():
+            wanted = getattr(settings, field)
+            kept = tuple(one for one in wanted if one in had[name])
+            if not kept:
+                raise Misconfigured(f"{field.upper()}: {name} has none of {', '.join(wanted)}.")
+            if kept != wanted:
+                lacks = ", ".join(one for one in wanted if one not in kept)
+                notice = f"{field.upper()}: {name} has no {lacks}, which is collected of the others alone."
+                found[name] = settings.model_copy(update={field: kept, "notices": (*settings.notices, notice)})
+    return found
 
 
 def unknown_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) -> list[str]:
@@ -191,7 +217,7 @@ def _check_channels(name: str, channels: Sequence[str], venue: Venue, faults: li
 
 
 def _missed_note(venue: Venue) -> str:
-    return MISSED_NOTE.format(weight=venue.cost.trades, trades=venue.reach.trades_per_answer)
+    return MISSED_NOTE.format(cost=venue.cost.told(venue.cost.trades), trades=venue.reach.trades_per_answer)
 
 
 Parsed = TypeVar("Parsed")

@@ -17,7 +17,7 @@ import structlog
 from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused, Transient
-from data_collector.validation.auditing.ports import UNREADABLE, EmbeddedPort, ServicePort
+from data_collector.validation.auditing.ports import UNREADABLE, ServicePort, WorkerPort
 from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
 from data_collector.validation.gate.gate import CompiledGate, gate_of
 from data_collector.validation.rules.columns import KINDS, Kind
@@ -48,7 +48,7 @@ class FolderSource:
 
     poll_s = FOLDER_POLL_S
 
-    def __init__(self, folder: Path, worker: EmbeddedPort | None) -> None:
+    def __init__(self, folder: Path, worker: WorkerPort | None) -> None:
         self._folder = RulesFolder(folder)
         self._worker = worker
         self._stamp: object = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -15,7 +17,8 @@ from data_collector.service.suites import FolderSource, ServiceSource, SuiteKeep
 from data_collector.settings import Settings
 from data_collector.validation.auditing.audit_worker import gx_is_installed
 from data_collector.validation.auditing.auditor import Auditor
-from data_collector.validation.auditing.ports import EmbeddedPort, ServicePort
+from data_collector.validation.auditing.ports import EmbeddedPort, ServicePort, WorkerPort
+from data_collector.validation.auditing.shared_port import SharedPort
 from data_collector.validation.gate.gate import CompiledGate
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.rules.suite import Rule
@@ -34,6 +37,9 @@ DRAIN_S: Final = 1.5
 """What a stop spends on the audit of the last messages: a reload stops and starts within 5 s. To start Great
 Expectations for it would take 3 s alone."""
 
+SHARED_DRAIN_S: Final = 3.0
+"""The same where others have their last messages audited by the same process, in the same moment."""
+
 
 class Validation(Part):
     """What the service holds of validation."""
@@ -41,16 +47,29 @@ class Validation(Part):
     awaited = "the audit of what is left, and its worker's end"
 
     def __init__(
-        self, settings: Settings, folder: Path, counters: Counters, use: Callable[[CompiledGate], None]
-    ) -> None:
-        """`use` puts another gate than the first into the pipeline; it is called when tasks run, not before."""
+        self, settings: Settings, folder: Path, counters: Counters, use: Callable[[CompiledGate], None],
+        shared: socket.socket | None = None,
+    ) -> None:  # fmt: skip
+        """`use` puts another gate than the first into the pipeline; it is called when tasks run, not before.
+
+        `shared` is a line to an audit worker that others ask too; without one the collector has its own.
+        """
         self._use = use
         self._counters = counters
         self._url = settings.validation_service_url
         self._off = why_off(settings)
-        worker = EmbeddedPort() if self._url is None and self._off is None else None
-        service = None if self._url is None else ServicePort(self._url, use_proxy=settings.use_proxy)
+        # By the exchange in it people tell whose Data Docs they see.
+        source = f"{settings.exchange}-{uuid.uuid4().hex}"
+        worker: WorkerPort | None = None
+        if self._url is None and self._off is None:
+            worker = EmbeddedPort() if shared is None else SharedPort(shared, source)
+        use_proxy = settings.use_proxy
+        service = None if self._url is None else ServicePort(self._url, use_proxy=use_proxy, source=source)
         self._worker, self._service = worker, service
+        self._drain_s, self._why_not_up = (
+            (DRAIN_S, "Great Expectations was not running") if shared is None
+            else (SHARED_DRAIN_S, "Great Expectations was not running, or was at what it had been asked before")
+        )  # fmt: skip
         if self._url is not None and service is not None:
             self.keeper = SuiteKeeper(ServiceSource(self._url, service, folder / KEPT_FOLDER), self._install)
         else:
@@ -68,7 +87,7 @@ class Validation(Part):
     async def close(self) -> None:
         """Audit what is left if that is quick, and end the worker."""
         is_up = self._worker is None or self._worker.is_up
-        await self.auditor.drain(DRAIN_S if is_up else 0.0)
+        await self.auditor.drain(self._drain_s, None if is_up else self._why_not_up)
         for port in (self._worker, self._service):
             if port is not None:
                 await port.close()

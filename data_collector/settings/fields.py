@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -30,6 +30,11 @@ SYMBOL_BYTES = 4096
 """`latest:`, state and the first nodes of each stream."""
 
 
+USUAL_INTERVALS: Final = ("1m", "5m", "15m", "1h")
+USUAL_CHANNELS: Final[tuple[Channel, ...]] = ("kline", "trade", "ticker")
+"""Of these, where nothing is said, those that the exchange has."""
+
+
 class Settings(BaseModel):
     """What the operator decides. Immutable; made by `load_settings`, which names every fault at once."""
 
@@ -42,10 +47,10 @@ class Settings(BaseModel):
     symbols: tuple[str, ...]
     """What to collect: the exchange's own names, separated by commas; at most 5,000. Unset: what its `Venue` says."""
 
-    intervals: Annotated[tuple[str, ...], texts.parsed(texts.intervals)] = ("1m", "5m", "15m", "1h")
+    intervals: Annotated[tuple[str, ...], texts.parsed(texts.intervals)] = USUAL_INTERVALS
     """Kline intervals, separated by commas. Case matters: `1m` is a minute, `1M` a month."""
 
-    channels: Annotated[tuple[Channel, ...], texts.parsed(texts.channels)] = ("kline", "trade", "ticker")
+    channels: Annotated[tuple[Channel, ...], texts.parsed(texts.channels)] = USUAL_CHANNELS
     """What to collect of each symbol, separated by commas; docs/settings.md says what there is."""
 
     lines_per_stream: Annotated[int, texts.whole_number(1, 2)] = 1
@@ -175,6 +180,11 @@ class Settings(BaseModel):
     def rest_key(self) -> str | None:
         """The text of `api_key`, for the exchange's REST side alone."""
         return None if self.api_key is None else self.api_key.get_secret_value()
+
+    @property
+    def offline_advice(self) -> str:
+        """For who cannot reach the exchange itself; empty where it is somewhere else, as that of a demo is."""
+        return "" if self.given & {"ws_url", "rest_url"} else "`make demo` needs no network"
 
     def maxlen(self, setting: MaxlenSetting) -> int:
         """Entries that a stream keeps which this setting trims."""

@@ -19,6 +19,8 @@ from data_collector.settings.fields import (
     FIELDS,
     OF_EXCHANGE,
     SECRETS,
+    USUAL_CHANNELS,
+    USUAL_INTERVALS,
     Settings,
     is_loopback,
     variable_of,
@@ -50,6 +52,22 @@ def load_settings(
     An empty variable means the default; `exchange` wins over `EXCHANGES`. Raises `Misconfigured` with one message that
     names every fault and its cure, and never the value of a secret.
     """
+    settings, venues, faults = _read(environ, env_file, exchange)
+    for other in venues[1:]:
+        # What is wrong with its own variables is told now, and not by a process that ends.
+        faults += [fault for fault in _read(environ, env_file, other.name)[2] if fault not in faults]
+    if settings is None or faults:
+        listed = "\n".join(f"  - {fault}" for fault in faults)
+        raise Misconfigured(
+            f"The settings cannot work:\n{listed}\nThe file .env.example shows every setting with its default."
+        )
+    return settings.model_copy(update={"exchanges": tuple(venue.name for venue in venues)})
+
+
+def _read(
+    environ: Mapping[str, str] | None, env_file: Path | None, exchange: str | Venue | None
+) -> tuple[Settings | None, list[Venue], list[str]]:
+    """The settings of the first exchange, all that are meant, and every fault of that one's."""
     outer = os.environ if environ is None else environ
     faults: list[str] = []
     inner = {} if env_file is None else _read_env_file(env_file, faults)
@@ -57,8 +75,11 @@ def load_settings(
     names = variables(*own)
     notices = _slips(outer, "the environment", names) + _slips(inner, str(env_file), names)
     values = _merged(outer, inner, names)
-    venue, *others = _chosen(values.pop(variable_of("exchange", ""), ""), exchange, faults)
-    collected = (venue.name, *(other.name for other in others))
+    named = values.pop(variable_of("exchange", ""), "")
+    venues = _chosen(named, exchange, faults)
+    venue, collected = venues[0], [each.name for each in venues]
+    if exchange is None and len(venues) < len([word for word in named.split(",") if word.strip()]):
+        notices.append(f"EXCHANGES={shown(named)} names one more than once; each is collected once.")
     _drop_unused(values, collected, notices)
     _read_secret_files(values, venue.name, faults)
     _drop_samples(values, venue.name, notices)
@@ -66,16 +87,7 @@ def load_settings(
     settings = _validated(values, venue, notices, faults)
     if settings is not None and settings.use_proxy:
         faults += _proxy_faults(settings)
-    if settings is not None and not faults and others:
-        for other in others:
-            # What is wrong with its own variables is told now, and not by a process that ends.
-            load_settings(environ, env_file, exchange=other)
-    if settings is None or faults:
-        listed = "\n".join(f"  - {fault}" for fault in faults)
-        raise Misconfigured(
-            f"The settings cannot work:\n{listed}\nThe file .env.example shows every setting with its default."
-        )
-    return settings.model_copy(update={"exchanges": collected})
+    return settings, venues, faults
 
 
 def variables_of_others(exchange: str) -> list[str]:
@@ -208,6 +220,8 @@ def _validated(values: Mapping[str, str], venue: Venue, notices: list[str], faul
     given: dict[str, object] = {field: values[name] for field, name in names.items() if name in values}
     fields: dict[str, object] = {
         "symbols": venue.default_symbols, "ws_url": venue.addresses.ws_url, "rest_url": venue.addresses.rest_url,
+        "intervals": ",".join(one for one in USUAL_INTERVALS if one in venue.intervals),
+        "channels": ",".join(one for one in USUAL_CHANNELS if one in venue.channels),
         **given, "exchange": venue.name, "notices": tuple(notices), "given": frozenset(given),
     }  # fmt: skip
     try:

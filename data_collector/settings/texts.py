@@ -78,7 +78,7 @@ def exchanges(text: str) -> tuple[str, ...]:
 
 def symbols(text: str, venue: Venue) -> tuple[str, ...]:
     """`btcusdt, ETHUSDT` as `("BTCUSDT", "ETHUSDT")`, each in the form of the exchange."""
-    named = [(word, venue.read_symbol(word.removeprefix(venue.key_prefix))) for word in _listed(text)]
+    named = [(word, venue.read_symbol(venue.without_name(word))) for word in _listed(text)]
     wrong = [word for word, symbol in named if symbol is None or not _is_symbol(symbol)]
     if wrong:
         raise ValueError(

@@ -1,10 +1,11 @@
-"""The simulated exchanges: one market, and each of them with a stream side and a REST side before it."""
+"""The simulated exchanges: one market, of which each has its own prices if asked for, a stream side and a REST side."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import count
 
 from msgspec import structs
@@ -15,7 +16,7 @@ from data_collector.simulator.clock import MarketClock
 from data_collector.simulator.control import actions
 from data_collector.simulator.control.faults import Faults
 from data_collector.simulator.control.operation import Operation
-from data_collector.simulator.market.market import Market
+from data_collector.simulator.market.market import Market, SymbolMarket
 from data_collector.simulator.settings import SimulatorSettings
 from data_collector.simulator.side import Side
 from data_collector.simulator.speaker import Speaker
@@ -36,6 +37,7 @@ class Simulator:
     """`await start()`, use it, `await stop()`. Everything happens on the event loop that started it.
 
     Each speaker has two ports of its own, and all of them tell one market. A symbol may be named as any of them does.
+    Where prices differ by exchange, the truth is that of the one that is named, or of the first.
     """
 
     def __init__(self, settings: SimulatorSettings, speakers: Sequence[Speaker]) -> None:
@@ -43,14 +45,22 @@ class Simulator:
         self.settings = settings
         self.clock = MarketClock(start_ms, speed=settings.speed, running=not settings.driven)
         self.faults = Faults(settings.seed)
-        self.market = Market(settings, start_ms)
+        self._now_ms = start_ms
         numbers = count(1)
         self.sides = {
-            each.name: Side(each, self.market, settings, self.faults, numbers, self._refresh) for each in speakers
-        }
+            each.name: Side(
+                each, settings, start_ms, settings.delay_ms * place // len(speakers), self.faults, numbers,
+                self._refresh,
+            ) for place, each in enumerate(speakers, 1)
+        }  # fmt: skip
         """By the exchange's name."""
         self._first = next(iter(self.sides.values()))
         self._pulse: asyncio.Task[None] | None = None
+
+    @property
+    def market(self) -> Market:
+        """As the first exchange has it."""
+        return self._first.market
 
     @property
     def addresses(self) -> dict[str, Addresses]:
@@ -69,12 +79,13 @@ class Simulator:
 
     async def start(self) -> None:
         """Listen on all ports and let time run. Raises `OSError` when a port is taken."""
-        operation = Operation(
-            faults=self.faults, perform=self.perform, state=self.state, tape=self.tape, closed_klines=self.closed_klines
-        )
         try:
-            for side in self.sides.values():
+            for name, side in self.sides.items():
                 ports = (self.settings.ws_port, self.settings.rest_port) if side is self._first else (0, 0)
+                operation = Operation(
+                    faults=self.faults, perform=self.perform, state=self.state, tape=partial(self.tape, exchange=name),
+                    closed_klines=partial(self.closed_klines, exchange=name),
+                )  # fmt: skip
                 await side.start(operation, *ports)
         except OSError:
             await self.stop()
@@ -107,27 +118,33 @@ class Simulator:
             self._step(self.clock.now_ms())
 
     def _step(self, now_ms: int) -> None:
-        market = self.market
-        while market.now_ms < now_ms:
-            market.now_ms = min(now_ms, market.now_ms + STEP_MS)
+        while self._now_ms < now_ms:
+            self._now_ms = min(now_ms, self._now_ms + STEP_MS)
             for side in self.sides.values():
-                side.feed.send_due()
+                side.move_on(self._now_ms)
 
     def _market_symbol(self, symbol: str) -> str:
         names = (side.speaker.market_symbol(symbol) for side in self.sides.values())
         return next((name for name in names if name in self.market.listings), symbol)
 
+    def _symbol_markets(self, symbol: str) -> list[SymbolMarket]:
+        name = self._market_symbol(symbol)
+        return [side.market.listed(name) for side in self.sides.values()]
+
     # The truth.
 
-    def tape(self, symbol: str, from_id: int = 0) -> list[Trade]:
+    def tape(self, symbol: str, from_id: int = 0, *, exchange: str | None = None) -> list[Trade]:
         """Every trade of a symbol that is kept, from an id on, oldest first. Raises `KeyError` for an unlisted one."""
-        found = self.market.tape(name := self._market_symbol(symbol), from_id)
+        found = self._market_of(exchange).tape(name := self._market_symbol(symbol), from_id)
         return found if name == symbol else [structs.replace(trade, symbol=symbol) for trade in found]
 
-    def closed_klines(self, symbol: str, interval: str) -> list[Kline]:
+    def closed_klines(self, symbol: str, interval: str, *, exchange: str | None = None) -> list[Kline]:
         """Every closed candle with trades that is kept, oldest first."""
-        found = self.market.closed_klines(name := self._market_symbol(symbol), interval)
+        found = self._market_of(exchange).closed_klines(name := self._market_symbol(symbol), interval)
         return found if name == symbol else [structs.replace(kline, symbol=symbol) for kline in found]
+
+    def _market_of(self, exchange: str | None) -> Market:
+        return self.market if exchange is None else self.sides[exchange].market
 
     def connections(self) -> list[StreamConnection]:
         """The open connections of all stream sides, in the order in which they came."""
@@ -142,7 +159,7 @@ class Simulator:
     def state(self) -> dict[str, object]:
         """Counters, for GET /simulator/state."""
         symbols = {}
-        for name in self.market.touched:
+        for name in dict.fromkeys(name for side in self.sides.values() for name in side.market.touched):
             market = self.market.listed(name)
             tape = market.tape
             symbols[name] = {
@@ -151,12 +168,13 @@ class Simulator:
                 "last_id": tape.last_id if len(tape) else None,
             }
         return {
-            "now_ms": self.market.now_ms,
+            "now_ms": self._now_ms,
             "running": self.clock.running,
             "connection_attempts": sum(side.streams.attempts for side in self.sides.values()),
             "connections": [
-                {"number": each.number, "combined": each.form.combined, "streams": len(each.streams),
-                 "frames_sent": each.frames_sent} for each in self.connections()
+                {"number": each.number, "exchange": name, "combined": each.form.combined, "streams": len(each.streams),
+                 "frames_sent": each.frames_sent}
+                for name, side in self.sides.items() for each in side.feed.hub.connections.values()
             ],
             "rest_requests": sum(side.rest.requests for side in self.sides.values()),
             "weight_used": self._first.rest.speaker.used,
@@ -176,12 +194,12 @@ class Simulator:
         """Make and send exactly so many trades of a symbol now, as fast as the clients read them."""
         symbol, left = self._market_symbol(symbol), trades
         while left > 0:
-            market = self.market.listed(symbol)
             part = min(left, BURST_TRADES)
-            first_id = market.tape.next_id
-            market.burst(part)
             left -= part
             for side in self.sides.values():
+                market = side.market.listed(symbol)
+                first_id = market.tape.next_id
+                market.burst(part)
                 side.feed.send_new(market, first_id)
             for side in self.sides.values():
                 await side.feed.until_read(symbol)
@@ -201,7 +219,8 @@ class Simulator:
         before; at most as many as the tape holds."""
         market = self.market.listed(self._market_symbol(symbol))
         first_id = market.tape.next_id
-        market.burst(trades)
+        for side in self.sides.values():
+            side.market.listed(market.listing.symbol).burst(trades)
         return self._first.feed.prepare(market.listing.symbol, first_id, self._first.spoken.our_form)
 
     async def send_prepared(self, prepared: Prepared) -> None:
@@ -220,14 +239,16 @@ class Simulator:
             case actions.Resume():
                 self.clock.resume()
             case actions.SkipIds(symbol, number):
-                self.market.listed(self._market_symbol(symbol)).skip_ids(number)
+                for market in self._symbol_markets(symbol):
+                    market.skip_ids(number)
             case actions.RestartIds(symbol, first_id):
                 name = self._market_symbol(symbol)
-                self.market.listed(name).restart_ids(first_id)
                 for side in self.sides.values():
+                    side.market.listed(name).restart_ids(first_id)
                     side.feed.restart_ids(name, first_id)
             case actions.SetStatus(symbol, status):
-                self.market.listed(self._market_symbol(symbol)).set_status(status)
+                for market in self._symbol_markets(symbol):
+                    market.set_status(status)
             case actions.Shutdown(unwrapped, close_after_s):
                 self.announce_shutdown(unwrapped=unwrapped, close_after_s=close_after_s)
             case _:

@@ -46,6 +46,12 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     """The market's clock stands still and moves by `advance` only, for tests."""
     start_ms: int | None = None
     """Market time at start, UTC; None is now."""
+    premium_bps: float = 0.0
+    """The standard deviation of the difference, in basis points, by which each exchange's prices lie above or below the
+    market's; it comes and goes within minutes. 0: all exchanges have the same prices, trade for trade."""
+    delay_ms: int = 0
+    """How much later than it happens the last exchange tells everything; those before it have shares of it, the first
+    the least. The times that are told are the market's."""
     history_ms: int = DAY_MS
     """How long before the start the symbols were listed."""
     history_trades: int | None = None

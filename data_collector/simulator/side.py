@@ -1,4 +1,4 @@
-"""One exchange's side of the market: its two ports."""
+"""One exchange's side of the market: its prices, its delay, its two ports."""
 
 from __future__ import annotations
 
@@ -27,13 +27,17 @@ class Side:
     def __init__(
         self,
         speaker: Speaker,
-        market: Market,
         settings: SimulatorSettings,
+        start_ms: int,
+        delay_ms: int,
         faults: Faults,
         numbers: Iterator[int],
         refresh: Callable[[], None],
     ) -> None:
         self.speaker = speaker
+        self.market = market = Market(settings, start_ms, speaker.name)
+        self.delay_ms = delay_ms
+        """How much later than it happens everything is told here."""
         self.spoken = speaker.open_streams(market, settings)
         self.feed = Feed(market, self.spoken, faults)
         self.streams = StreamSide(self.spoken, settings, faults, self.feed.hub, numbers)
@@ -53,6 +57,11 @@ class Side:
         return Addresses(
             f"{'wss' if tls else 'ws'}://{host}:{ws_port}", f"{'https' if tls else 'http'}://{host}:{rest_port}"
         )
+
+    def move_on(self, now_ms: int) -> None:
+        """Let time pass here too, and send what is due."""
+        self.market.now_ms = max(self.market.now_ms, now_ms - self.delay_ms)
+        self.feed.send_due()
 
     async def start(self, operation: Operation, ws_port: int, rest_port: int) -> None:
         """Listen on both ports. Raises `OSError` when one is taken."""

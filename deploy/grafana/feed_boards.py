@@ -9,6 +9,7 @@ from typing import Final
 
 from deploy.grafana.panels import (
     HEALTH,
+    LE,
     ORANGE_ABOVE_NONE,
     RED_ABOVE_NONE,
     UP_DOWN,
@@ -111,7 +112,7 @@ FEED: Final = Dashboard(
             (
                 Query(
                     "sum by (le) (increase(data_collector_received_to_stored_seconds_bucket[$__rate_interval]))",
-                    "{{le}}",
+                    LE,
                 ),
             ),
             "How many trades took how long.", kind="heatmap", unit="s",

@@ -25,22 +25,52 @@ Bounds = tuple[tuple[float, str], ...]
 RED_ABOVE_NONE: Final[Bounds] = ((1, "red"),)
 ORANGE_ABOVE_NONE: Final[Bounds] = ((1, "orange"),)
 
+LE: Final = "{{le}}"
+"""Of a heatmap, which has room for one distribution."""
+
 _NAME: Final = re.compile(r"(data_collector_\w+)(\{)?")
 
 Json = dict[str, object]
+
+
+class Choice(Struct, frozen=True):
+    """What a reader narrows a dashboard down by."""
+
+    label: str
+    title: str
+    of: str
+    """The metric that has it in any case."""
+
+
+CHOICES: Final = (
+    Choice("instance", "Collector", "data_collector_health"),
+    Choice("exchange", "Exchange", "data_collector_exchange_info"),
+)
 
 
 class Query(Struct, frozen=True):
     """One line, or one figure."""
 
     expr: str
-    """PromQL; the collector's metrics are narrowed down to the chosen instances when it is written."""
+    """PromQL; the collector's metrics are narrowed down to what is chosen when it is written."""
     legend: str = "{{instance}}"
 
     @property
     def narrowed(self) -> str:
-        """As Grafana gets it."""
-        return _NAME.sub(lambda name: f'{name[1]}{{instance=~"$instance"' + (", " if name[2] else "}"), self.expr)
+        """As Grafana gets it: of what is chosen, and with a sum for each exchange."""
+        # What has no such label is of all exchanges.
+        chosen = 'instance=~"$instance", exchange=~"$exchange|"'
+        expr = _NAME.sub(lambda name: f"{name[1]}{{{chosen}" + (", " if name[2] else "}"), self.expr)
+        return expr.replace("by (", "by (exchange, ") if self._is_by_exchange else expr
+
+    @property
+    def told(self) -> str:
+        """The legend that Grafana gets; the label is empty where one exchange is collected."""
+        return f"{self.legend} {{{{exchange}}}}" if self._is_by_exchange else self.legend
+
+    @property
+    def _is_by_exchange(self) -> bool:
+        return self.legend != LE and "data_collector_" in self.expr
 
 
 class Panel(Struct, frozen=True):
@@ -108,7 +138,7 @@ def dashboard_json(dashboard: Dashboard) -> Json:
             {"type": "dashboards", "title": "Data Collector", "tags": ["data-collector"], "asDropdown": False,
              "includeVars": True, "keepTime": True, "icon": "dashboard", "tooltip": "", "targetBlank": False},
         ],
-        "templating": {"list": [_datasource_choice(), _instance_choice()]},
+        "templating": {"list": [_datasource_choice(), *map(_choice, CHOICES)]},
         "panels": _laid_out(dashboard.panels),
     }  # fmt: skip
 
@@ -117,11 +147,11 @@ def _datasource_choice() -> Json:
     return {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"}
 
 
-def _instance_choice() -> Json:
-    query = "label_values(data_collector_health, instance)"
+def _choice(choice: Choice) -> Json:
+    query = f"label_values({choice.of}, {choice.label})"
     return {
-        "name": "instance", "label": "Collector", "type": "query", "datasource": DATASOURCE,
-        "query": {"query": query, "refId": "instance"}, "refresh": 2, "sort": 1, "multi": True, "includeAll": True,
+        "name": choice.label, "label": choice.title, "type": "query", "datasource": DATASOURCE,
+        "query": {"query": query, "refId": choice.label}, "refresh": 2, "sort": 1, "multi": True, "includeAll": True,
         "allValue": ".*", "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
     }  # fmt: skip
 
@@ -156,7 +186,7 @@ def _target(panel: Panel, number: int, query: Query) -> Json:
         "refId": "ABCDEFGH"[number],
         "datasource": DATASOURCE,
         "expr": query.narrowed,
-        "legendFormat": query.legend,
+        "legendFormat": query.told,
     }
     return {**target, "format": "heatmap"} if panel.kind == "heatmap" else target
 

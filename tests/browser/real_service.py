@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.integration.processes import Exchange, end, end_embedded_server, get_json, variables
+from data_collector.embedded.peer import free_port
+from tests.integration.processes import Exchange, end, end_embedded_server, exchange, get_json, variables
 from tests.integration.waiting import until
 
 READY_DEADLINE_S = 60.0
@@ -31,6 +33,21 @@ def serving(folder: Path, market: Exchange, port: int, **settings: str) -> Itera
     finally:
         end(process)
         end_embedded_server(folder)
+
+
+@contextmanager
+def three_exchanges(folder: Path) -> Iterator[str]:
+    """The address of a service that collects one market from three of them."""
+    protocols = [word for name in ("binance", "kraken", "coinbase") for word in ("--exchange", name)]
+    with exchange(folder, *protocols, "--trades-per-s", "20", symbols="BTCUSDT,BTCUSD", past=()) as market:
+        ports = json.loads((folder / "ports.json").read_text())
+        addresses = {name: url for name, url in ports.items() if name.startswith(("kraken_", "coinbase_"))}
+        settings = addresses | {
+            "exchanges": "binance,kraken,coinbase", "symbols": "BTCUSDT", "kraken_symbols": "BTC/USD",
+            "coinbase_symbols": "BTC-USD",
+        }  # fmt: skip
+        with serving(folder / "service", market, free_port(), **settings) as url:
+            yield url
 
 
 def is_ready(url: str) -> bool:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, FloatRect, sync_playwright
 
 from data_collector.embedded.peer import free_port
 from tests.browser.chromium import chromium_path
-from tests.browser.real_service import serving
+from tests.browser.real_service import serving, three_exchanges
 from tests.browser.watched_page import DESK, PHONE, opened
 from tests.integration.processes import Exchange, exchange
 from tests.integration.waiting import until
@@ -66,6 +68,26 @@ def take_moments(
         print(picture)
 
 
+def take_several(browser: Browser, url: str, picture: Path) -> None:
+    """Three exchanges of which one is stopped, down to the spread."""
+    order = json.dumps({"action": "stop", "exchange": "kraken"}).encode()
+    request = urllib.request.Request(f"{url}control", order, {"Content-Type": "application/json"})  # noqa: S310 - ours
+    with opened(browser, f"{url}#BTCUSDT/1m") as page:
+        until(lambda: re.search(r"of (499|5\d\d) candles", page.text("#chart-text")), "the past", deadline_s=DEADLINE_S)
+        spread = page.page.locator("#spread")
+        spread.scroll_into_view_if_needed()
+        page.page.get_by_label("USD and USDT as one quote").check()
+        time.sleep(LOOK_S)
+        urllib.request.urlopen(request, timeout=DEADLINE_S).close()  # noqa: S310 - ours
+        page.expect_text("#spread-rows", "stale")
+        page.page.evaluate("scrollTo(0, 0)")
+        box = spread.bounding_box()
+        assert box is not None
+        clip: FloatRect = {"x": 0, "y": 0, "width": DESK[0], "height": box["y"] + box["height"] + 12}
+        page.page.screenshot(path=picture, full_page=True, clip=clip)
+        print(picture)
+
+
 def take_all(browser: Browser, url: str, market: Exchange, folder: Path) -> None:
     """A feed with which all is well, then one that sends what is refused."""
     market.fault(**LOST_FRAMES)
@@ -92,6 +114,10 @@ def main(folder: Path) -> None:
                 browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
                 take_all(browser, url, market, folder)
                 browser.close()
+        with three_exchanges(place / "several") as url:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            take_several(browser, url, folder / "dashboard-several.png")
+            browser.close()
 
 
 if __name__ == "__main__":

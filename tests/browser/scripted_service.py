@@ -32,8 +32,9 @@ INTERVAL_MS = {"1m": MINUTE_MS, "5m": 5 * MINUTE_MS, "1h": 60 * MINUTE_MS}
 
 @dataclass
 class Script:
-    """What the service says; a test changes it while it runs."""
+    """What the service says of an exchange; a test changes it while it runs."""
 
+    exchange: str = "binance"
     symbols: Sequence[str] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
     control: str = "open"
     token: str = ""
@@ -53,6 +54,15 @@ class Script:
     """Each so many-th of them goes up by 0.1 % a candle, the others stay."""
     is_full: bool = False
     """Turns viewers away."""
+    others: Sequence[Script] = ()
+    """Of other exchanges that are collected as well; the service is that of the first."""
+    spread: dict[str, dict[str, object]] = field(default_factory=dict)
+    """By quotes, what `/spread` answers."""
+
+    @property
+    def each(self) -> list[Script]:
+        """Of every exchange."""
+        return [self, *self.others]
 
     def price(self, symbol: str) -> str:
         return self.prices.get(symbol, f"{100 + len(symbol)}.50000000")
@@ -62,7 +72,7 @@ class Script:
 
     def hello(self) -> dict[str, object]:
         return {
-            "version": "0.0.0", "environment": "test", "service": "data-collector", "exchange": "binance",
+            "version": "0.0.0", "environment": "test", "service": "data-collector", "exchange": self.exchange,
             "symbols": list(self.symbols), "intervals": list(INTERVALS), "control": self.control,
         }  # fmt: skip
 
@@ -161,6 +171,18 @@ class ScriptedService:
         with listener:
             asyncio.run(server.serve(sockets=[listener]))
 
+    def _named(self, exchange: str | None) -> Script:
+        return next(each for each in self.script.each if exchange in (None, each.exchange))
+
+    def _event(self, script: Script, name: str, content: dict[str, object]) -> bytes:
+        """Which exchange it is of is told where there are several."""
+        names = [each.exchange for each in self.script.each]
+        if name == "hello":
+            content |= {"exchanges": names}
+        elif len(names) > 1:
+            content |= {"exchange": script.exchange}
+        return event(name, content)
+
     def _put(self, part: bytes | None) -> None:
         if self._loop is not None:
             for viewer in list(self._viewers):
@@ -173,7 +195,8 @@ class ScriptedService:
         app.add_api_route("/health/live", lambda: {"status": "alive"})
         app.add_api_route("/klines/{symbol:path}", self._klines)
         app.add_api_route("/similar", self._similar)
-        app.add_api_route("/validation/errors", lambda: {"count": 0, "errors": self.script.refused})
+        app.add_api_route("/validation/errors", self._refusals)
+        app.add_api_route("/spread", lambda quote: self.script.spread[quote])
         app.add_api_route("/control", self._control, methods=["POST"])
         app.add_middleware(AnswerHeaders)
         return app
@@ -181,23 +204,27 @@ class ScriptedService:
     async def _live(self, symbol: str | None = None, interval: str = "1m") -> StreamingResponse:
         if self.script.is_full:
             raise HTTPException(503, "50 viewers are looking on already.")
-        if symbol is not None and symbol not in self.script.symbols:
+        exchange, colon, name = (symbol or "").rpartition(":")
+        script = next((each for each in self.script.each if each.exchange == exchange or not colon), None)
+        if script is None or (symbol is not None and name not in script.symbols):
             raise HTTPException(404, f"{symbol} is not collected.")
         self._loop = asyncio.get_running_loop()
-        return StreamingResponse(self._events(symbol, interval), media_type="text/event-stream")
+        return StreamingResponse(self._events(script, name or None), media_type="text/event-stream")
 
-    async def _events(self, symbol: str | None, interval: str) -> AsyncIterator[bytes]:
+    async def _events(self, focused: Script, symbol: str | None) -> AsyncIterator[bytes]:
         viewer: asyncio.Queue[bytes | None] = asyncio.Queue()
-        script = self.script
+        told = self._event
         self._viewers.add(viewer)
         try:
-            yield event("hello", script.hello())
-            yield event("prices", {"at": now_ms(), "rows": script.rows(script.symbols)})
-            yield event("completeness", {"rows": script.completeness_rows()})
+            for script in self.script.each:
+                yield told(script, "hello", script.hello())
+                yield told(script, "prices", {"at": now_ms(), "rows": script.rows(script.symbols)})
+                yield told(script, "completeness", {"rows": script.completeness_rows()})
             if symbol is not None:
-                yield event("tape", {"symbol": symbol, "trades": tape(), "left_out": 0})
+                yield told(focused, "tape", {"symbol": symbol, "trades": tape(), "left_out": 0})
             while True:
-                yield event("state", script.state())
+                for script in self.script.each:
+                    yield told(script, "state", script.state())
                 try:
                     part = await asyncio.wait_for(viewer.get(), STATE_EVERY_S)
                 except TimeoutError:
@@ -208,7 +235,13 @@ class ScriptedService:
         finally:
             self._viewers.discard(viewer)
 
+    async def _refusals(self, exchange: str | None = None) -> dict[str, object]:
+        refused = self._named(exchange).refused
+        return {"count": len(refused), "errors": refused}
+
     async def _klines(self, request: Request, symbol: str, interval: str) -> dict[str, object]:
+        if symbol not in self._named(request.query_params.get("exchange")).symbols:
+            raise HTTPException(404, f"{symbol} is not collected.")
         self.asked.append(str(request.query_params))
         step = INTERVAL_MS[interval]
         newest = now_ms() // step * step
@@ -236,11 +269,12 @@ class ScriptedService:
     async def _control(self, request: Request) -> dict[str, object]:
         if self.script.control == "token" and request.headers.get("Authorization") != f"Bearer {self.script.token}":
             raise HTTPException(403, "This bearer token is not the CONTROL_TOKEN of the service.")
-        action = str((await request.json())["action"])
+        order = await request.json()
+        action, script = str(order["action"]), self._named(order.get("exchange"))
         self.controlled.append(action)
-        self.script.running = action == "start"
-        self.script.reasons = [] if self.script.running else ["stopped by operator"]
-        return {"status": "started" if self.script.running else "stopped"}
+        script.running = action == "start"
+        script.reasons = [] if script.running else ["stopped by operator"]
+        return {"status": "started" if script.running else "stopped"}
 
 
 def event(name: str, content: object) -> bytes:

@@ -78,6 +78,9 @@ def test_answers_and_panels_say_what_the_feed_says(page: Watched) -> None:
         page.expect_text(f"{card} .figure", figure)
         page.expect_text(f"{card} .reason", reason)
     page.expect_text("#spoken", "Live: Yes. Complete: Yes. Valid: Yes.")
+    for several in ("#exchanges", "#spread"):
+        expect(page.page.locator(several)).to_be_hidden()
+    assert page.page.url.endswith("/#BTCUSDT/1m")
     row = "#symbols tr[data-symbol=BTCUSDT]"
     for text in ("107.50", "+2.31 %", "1.23K"):
         page.expect_text(row, text)
@@ -338,7 +341,8 @@ def test_phone_has_one_column_and_nothing_beside_it(browser: Browser, service: S
         page.expect_text("#chart-quote", "Ask 123,456.12345679")
 
         assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0
-        boxes = "[...document.querySelectorAll('.panel, .verdict')].map((e) => e.getBoundingClientRect().left)"
+        shown = "[...document.querySelectorAll('.panel, .verdict')].filter((e) => e.checkVisibility())"
+        boxes = f"{shown}.map((e) => e.getBoundingClientRect().left)"
         assert page.number(f"new Set({boxes}).size") == 1
         cut = "[...document.querySelectorAll('#symbols td')].filter((e) => e.scrollWidth > e.clientWidth).length"
         assert page.number(cut) == 0

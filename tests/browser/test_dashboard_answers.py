@@ -79,7 +79,7 @@ def progress(page: Watched, **audit: object) -> tuple[object, object]:
         """async (state) => {
           const { validVerdict } = await import("/assets/verdicts.js");
           const { ValidationPanel } = await import("/assets/validation.js");
-          new ValidationPanel().take(state);
+          new ValidationPanel().take(null, state);
           return [document.getElementById("audited").textContent, validVerdict(state, null, 0).reason];
         }""",
         state,
@@ -97,3 +97,22 @@ def test_page_follows_the_rhythm_of_the_audit(page: Watched) -> None:
         (1.0, None, "100 %", f"{looked} 100 % of them again."),
     ):
         assert progress(page, coverage=coverage, next_seconds=next_s) == (tile, reason)
+
+
+def test_base_and_quote_are_seen_in_every_way_of_writing(page: Watched) -> None:
+    """A joined name may be cut in two ways: what other exchanges write with a sign decides."""
+    found = page.page.evaluate(
+        """async (symbols) => {
+          const { pairOf } = await import("/assets/pair.js");
+          return symbols.map(([symbol, known]) => Object.values(pairOf(symbol, known) ?? {}).join(" "));
+        }""",
+        [
+            ["BTC/USD", []], ["BTC-USD", []], ["BTCUSDT", []], ["BTCFDUSD", []], ["ETHBTC", []],
+            ["DOTUSD", ["DOT/EUR"]], ["DOTUSD", ["DOT-USD"]], ["BTCPLN", ["ETH/PLN"]], ["USDT", []],
+            ["BTC-USD-PERP", []],
+        ],
+    )  # fmt: skip
+
+    assert found == [
+        "BTC USD", "BTC USD", "BTC USDT", "BTC FDUSD", "ETH BTC", "DOT USD", "DOT USD", "BTC PLN", "", "",
+    ]  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from data_collector.model.venue import Venue
+from data_collector.pipeline.repair import kline_building
 from data_collector.rest.budget import PacedBudget
 from data_collector.venues.discovery import find_venue
 from tests.conformance.worlds import NAMES
@@ -26,13 +27,14 @@ def venue(request: pytest.FixtureRequest) -> Venue:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between REST calls are short: the market waits for us, and `market_of` does not mind."""
+    """Pauses between REST calls and rounds of them are short: the market waits for us, and `market_of` allows it."""
     begin = PacedBudget.__init__
 
     def begin_hurried(budget: PacedBudget, pause_s: float) -> None:
         begin(budget, pause_s / 50)
 
     monkeypatch.setattr(PacedBudget, "__init__", begin_hurried)
+    monkeypatch.setattr(kline_building, "ASK_S", 0.2)
 
 
 @pytest.fixture

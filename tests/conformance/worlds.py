@@ -39,6 +39,14 @@ DECIMALS = frozenset({
 })  # fmt: skip
 
 
+def symbol_at(venue: Venue, market: str) -> str:
+    """What the exchange calls a market; with a sign between where its own symbols have one."""
+    sign = "".join(letter for letter in venue.default_symbols[0] if not letter.isalnum())
+    parted = f"{market[:-4]}{sign}{market[-4:]}"
+    assert find_speaker(venue.name).market_symbol(parted) == market
+    return parted
+
+
 def symbols_of(venue: Venue) -> tuple[str, ...]:
     """Two markets are enough."""
     return venue.default_symbols[:2]
@@ -56,12 +64,13 @@ def market_of(venue: Venue, **changes: object) -> Simulator:
 
 def collecting(
     venue: Venue, store: Store, folder: Path, simulator: Simulator, *, intervals: Sequence[str] = ("1m", "5m"),
-    channels: str = "kline,trade,ticker",
+    channels: str | None = None,
 ) -> AbstractAsyncContextManager[Scene]:  # fmt: skip
-    """The market is started and stopped with it."""
+    """The market is started and stopped with it. Where nothing is said, all but quotes are collected."""
+    wanted = ",".join(one for one in venue.channels if one != "quote") if channels is None else channels
     return playing(
         store, folder, exchange=venue, symbols=symbols_of(venue), simulator=simulator, intervals=intervals,
-        channels=channels,
+        channels=wanted,
     )  # fmt: skip
 
 
@@ -96,7 +105,7 @@ def assert_trades_exact(scene: Collected) -> None:
 
 def _written_as(trade: Trade, record: dict[str, object]) -> Trade:
     """The market's trade as the exchange may have told it: the times of some REST sides are floats."""
-    price, quantity = str(record["price"]), str(record["quantity"])
+    price, quantity = (str(record[name]) for name in ("price", "quantity"))
     assert (Decimal(price), Decimal(quantity)) == (Decimal(trade.price), Decimal(trade.quantity))
     if trade.sub_ms_us is None or len(str(record["timestamp"])) == len(iso(0)):
         return structs.replace(trade, price=price, quantity=quantity)

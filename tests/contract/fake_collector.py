@@ -37,7 +37,7 @@ async def tell(folder: Path, connection: socket.socket) -> None:
             snapshot.reasons = ["stopped by operator"]
         return snapshot
 
-    await serve_control(connection, answer)
+    await serve_control(connection, answer, lambda: None)
     (folder / "stopped").write_text("in order")
 
 

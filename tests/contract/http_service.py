@@ -43,6 +43,27 @@ print(base_url(listener), flush=True)
 raise SystemExit(serve_on(listener, app))
 """
 
+SERVE_SEVERAL = """
+import sys
+from msgspec.structs import replace
+from data_collector.api import create_app
+from data_collector.api.app import serve_on
+from data_collector.api.collectors import several_of
+from data_collector.observe.logs import configure_logs
+from data_collector.settings import load_settings
+from data_collector.web.serving import base_url, listen
+configure_logs()
+settings = load_settings(env_file=None)
+*command, folder = sys.argv[1:]
+commands = {name: [*command, f"{folder}/{name}"] for name in settings.exchanges}
+app = create_app(settings, several=replace(several_of(settings), commands=commands))
+listener = listen(settings.host, settings.port)
+print(base_url(listener), flush=True)
+raise SystemExit(serve_on(listener, app))
+"""
+
+SERVE_IMPATIENT = "from data_collector.api import collectors\ncollectors.HUNG_S = 4.0\n" + SERVE_SEVERAL
+
 SERVE_BUSY_WRITERS = (
     "import data_collector.web.bounds as bounds\n"
     "bounds.WRITES = bounds.RateLimitItemPerSecond(10_000, namespace='writes')\n" + SERVE
@@ -141,6 +162,23 @@ def running(folder: Path, snapshot: Snapshot, *, script: str = SERVE, **settings
     write_snapshot(folder, snapshot)
     command = [sys.executable, "-c", script, *fake_command(folder)]
     with started(command, folder, environment(**settings)) as process:
+        assert process.stdout is not None
+        service = HttpService(process, process.stdout.readline().strip(), folder)
+        service.get("/health")
+        yield service
+
+
+@contextlib.contextmanager
+def running_several(
+    folder: Path, snapshots: Mapping[str, Snapshot], program: str = SERVE_SEVERAL, **settings: str
+) -> Iterator[HttpService]:  # fmt: skip
+    """The same of several exchanges, each with a fake of its own in a folder of its name."""
+    for name, snapshot in snapshots.items():
+        (folder / name).mkdir()
+        write_snapshot(folder / name, snapshot)
+    command = [sys.executable, "-c", program, *fake_command(folder)]
+    variables = environment(EXCHANGES=",".join(snapshots), **settings)
+    with started(command, folder, variables) as process:
         assert process.stdout is not None
         service = HttpService(process, process.stdout.readline().strip(), folder)
         service.get("/health")

@@ -94,6 +94,14 @@ async def test_symbol_that_nobody_collects_is_named_beside_those_that_are_there(
             ask()
 
 
+async def test_symbol_of_another_exchange_is_named_with_it(client: Client, sink: RedisSink, reader: Reader) -> None:
+    await sink.write(stores.trades(1, 1))
+    reader.client.hset("other:latest:BTC-EUR", "price", "1")
+
+    with pytest.raises(UnknownSymbol, match=r"The store has nothing of BTC-EUR at .*, but of other:BTC-EUR"):
+        client.latest("BTC-EUR")
+
+
 def test_price_that_is_none_is_no_collectors(client: Client, reader: Reader) -> None:
     for name, text in (("price", "cheap"), ("open_time", "9" * 20), ("timestamp", "2024-01-01T12:00:00")):
         reader.client.hset(f"latest:{SYMBOL}", name, text)

@@ -150,7 +150,7 @@ async def test_entry_of_stream_that_is_no_kline_is_passed_over(
 
     count = (await kline_counts(connection, KEYS, SYMBOL, CALENDAR, {}))["1m"]
     assert (count.is_proven, count.held) == (True, 3)
-    focus = FocusReader(Focus(SYMBOL, "1m"), KEYS, CALENDAR)
+    focus = FocusReader(Focus(SYMBOL, "1m"), KEYS, CALENDAR, None)
     await focus.read(connection)
     assert sorted(focus._recent_candles)[:3] == [NOON_MS + minute * MINUTE_MS for minute in range(3)]
     store = StoreReading()
@@ -177,7 +177,7 @@ async def test_entry_of_trades_that_is_none_is_passed_over(
     assert [place for place, _ in (await series.page(12, 100)).rows] == ids[2:]
     assert [place for place, _ in await series.newest(100)] == ids
     store.close()
-    focus = FocusReader(Focus(SYMBOL, "1m"), KEYS, CALENDAR)
+    focus = FocusReader(Focus(SYMBOL, "1m"), KEYS, CALENDAR, None)
     await focus.read(connection)
     assert [each.trade_id for each in focus._recent_trades] == ids
     rows = await RedisRows(connection, KEYS, CALENDAR).kept_trades(SYMBOL)

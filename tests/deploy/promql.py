@@ -10,8 +10,11 @@ from data_collector.observe.validation_metrics import VALIDATION_METRICS
 OF_PROMETHEUS = {"job", "instance", "le", "alertname", "alertstate"}
 """Labels that come with every target, and with every histogram."""
 
-OPEN = {"rule"}
-"""Labels whose values are not declared with the metric but elsewhere: in the suites."""
+OPEN = {"rule", "exchange"}
+"""Labels whose values are not declared with the metric but elsewhere."""
+
+OF_SEVERAL = {"exchange"}
+"""Every metric of the collector has it where several exchanges are collected."""
 
 _DECLARED = {metric.name: metric for metric in (*METRICS, *VALIDATION_METRICS)}
 _SERIES = {name: metric for name, metric in _DECLARED.items() if metric.kind != "histogram"} | {
@@ -33,7 +36,7 @@ def faults(expr: str) -> list[str]:
             continue
         labels = {label.name: label.values for label in _SERIES[name].labels}
         for label, value in _MATCHER.findall(matchers):
-            if label in OF_PROMETHEUS:
+            if label in OF_PROMETHEUS or (label in OF_SEVERAL and name.startswith("data_collector_")):
                 continue
             if label not in labels:
                 found.append(f"{name} has no label {label}")

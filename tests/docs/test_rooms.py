@@ -12,9 +12,10 @@ MODULES_MAX = 16
 
 
 def test_page_lists_every_folder_of_modules_and_no_other() -> None:
-    folders = {path.parent.relative_to(ROOT / "data_collector") for path in modules()}
+    """But for exchanges: none of them needs a change of another file."""
+    folders = {path.parent.relative_to(ROOT / "data_collector").as_posix() for path in modules()}
 
-    assert {str(folder) for folder in folders if str(folder) != "."} - {"sinks/postgres/migrations"} == listed()
+    assert {path for path in folders if not path.startswith("venues/")} - {".", "sinks/postgres/migrations"} == listed()
 
 
 def test_no_folder_holds_more_modules_than_a_reader_knows() -> None:

@@ -15,19 +15,34 @@ from tests.docs.tree import ROOT
 INSTALL_TIMEOUT_S = 400
 
 
-def environment_of(client: str, *, sees_ours: bool = False) -> Path:
-    """The Python of the environment that `{client}.txt` pins.
+def newer_python(minor: int) -> Path | None:
+    """One of 3.`minor`, where this machine has it; shims of pyenv may be there and start nothing."""
+    named = shutil.which(f"python3.{minor}")
+    kept = sorted((Path.home() / ".pyenv" / "versions").glob(f"3.{minor}.*/bin/python3"))
+    for python in [*([Path(named)] if named else []), *kept]:
+        asked: list[str | Path] = [python, "-c", f"import sys, venv; sys.exit(sys.version_info[:2] != (3, {minor}))"]
+        if subprocess.run(asked, capture_output=True, check=False).returncode == 0:
+            return python
+    return None
+
+
+def environment_of(client: str, *, sees_ours: bool = False, made_by: Path | None = None) -> Path:
+    """The Python of the environment that `{client}.txt` pins; another Python than ours may have it made.
 
     With `sees_ours` it holds no more than that, and finds what else it needs among the packages of the tests.
     """
     folder = ROOT / ".venv-foreign" / client
     requirements = ROOT / "tests" / "foreign" / f"{client}.txt"
-    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+    version = str(made_by) if made_by else sys.version
+    digest = hashlib.sha256(requirements.read_bytes() + version.encode()).hexdigest()
     stamp, python = folder / "stamp", folder / "bin" / "python"
     if stamp.exists() and stamp.read_text() == digest:
         return python
     shutil.rmtree(folder, ignore_errors=True)
-    venv.create(folder)
+    if made_by is None:
+        venv.create(folder)
+    else:
+        subprocess.run([made_by, "-m", "venv", "--without-pip", folder], check=True)
     if sees_ours:
         (site,) = folder.glob("lib/python*/site-packages")
         (site / "seen.pth").write_text(sysconfig.get_path("purelib"))

@@ -43,12 +43,14 @@ class Demo:
 
 
 @contextmanager
-def demo(folder: Path, *options: str, program: Path | None = None) -> Iterator[Demo]:
+def demo(
+    folder: Path, *options: str, program: Path | None = None, intervals: str = "1s,1m"
+) -> Iterator[Demo]:  # fmt: skip
     """The demo with its screen in a file, of the tree or of an installed `program`; killed hard if the test fails."""
     folder.mkdir(exist_ok=True)
     screen = folder / "screen.txt"
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START") if name in os.environ}
-    environment = {**kept, "VAR_DIR": str(folder), "PORT": "0", "INTERVALS": "1s,1m"}
+    environment = {**kept, "VAR_DIR": str(folder), "PORT": "0", "INTERVALS": intervals}
     environment["GX_AUDIT_SECONDS"] = "1"
     command: list[str | Path] = [program] if program else [sys.executable, "-m", "data_collector"]
     if not program:

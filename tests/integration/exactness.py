@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from data_collector.model.calendar import LENGTHS_MS
 from data_collector.model.records import Kline, Trade
-from tests.integration.store_reader import Store, parsed
+from tests.integration.store_reader import Store, number, parsed
 from tests.market import SYMBOL
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,7 +48,15 @@ def expected_trade(trade: Trade, form: TradeForm) -> dict[str, object]:
         time = iso(trade.time_ms, digits="microseconds", sub_ms_us=trade.sub_ms_us or 0)
     buyer, seller = (trade.buyer_order_id, trade.seller_order_id) if form.order_ids else (None, None)
     assert not form.order_ids or (buyer is not None and seller is not None)
-    values = [trade.symbol, time, trade.trade_id, trade.price, trade.quantity, buyer, seller, trade.is_buyer_maker]
+    values = [
+        trade.symbol,
+        time,
+        trade.trade_id,
+        *map(number, (trade.price, trade.quantity)),
+        buyer,
+        seller,
+        trade.is_buyer_maker,
+    ]
     return dict(zip(TRADE_KEYS, values, strict=True))
 
 

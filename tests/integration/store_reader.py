@@ -111,6 +111,12 @@ class Store:
         yield from found
 
 
+def number(text: str) -> object:
+    """As `parsed` has it: one without decimals is an integer."""
+    found: object = json.loads(text, parse_float=str)
+    return found
+
+
 def parsed(text: str) -> dict[str, object]:
     """A JSON object whose decimal numbers are kept as text, so that no digit is lost in the comparison."""
     record: dict[str, object] = json.loads(text, parse_float=str)

@@ -203,6 +203,29 @@ def test_history_forgets_what_it_saw_least_recently() -> None:
     assert len(memory) == 2
 
 
+def test_source_with_many_keys_does_not_make_others_forget() -> None:
+    memory = Memory(keys_max=2, all_keys_max=5)
+    framed(trade(1, symbol="A"), memory=memory, source="quiet")
+    for symbol in "ABCDEF":
+        framed(trade(1, symbol=symbol), memory=memory, source="large")
+
+    frame = framed(trade(2, symbol="A"), memory=memory, source="quiet")
+
+    assert column(frame, "previous_trade_id") == [1.0]
+    assert len(memory) == 3
+
+
+def test_sources_that_ended_are_forgotten_when_there_is_no_room() -> None:
+    memory = Memory(keys_max=2, all_keys_max=3)
+    for source in ("ended", "one", "other"):
+        framed(trade(1, symbol="A"), trade(1, symbol="B"), memory=memory, source=source)
+
+    known = [framed(trade(2, symbol="B"), memory=memory, source=source) for source in ("one", "other", "ended")]
+
+    assert [column(frame, "previous_trade_id") for frame in known] == [[1.0], [1.0], [None]]
+    assert len(memory) == 3
+
+
 def test_rows_that_are_sent_are_accepted_and_have_no_past() -> None:
     frame = frame_of_rows("trade", [sent(price=1.5, trade_id=7, is_buyer_maker=True, symbol="A"), sent()])
 

@@ -19,7 +19,6 @@ from data_collector.model.errors import Misconfigured
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import load_settings
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.venues.binance.venue import VENUE
 from tests.integration.processes import Exchange, collecting
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until
@@ -59,7 +58,7 @@ def test_start_ends_with_78_and_the_reason(cluster: str, tmp_path: Path) -> None
 
 
 async def test_doctor_and_every_other_reader_tell_it(cluster: str) -> None:
-    (found,) = await check_store(load_settings({"REDIS_URL": cluster}, None), VENUE)
+    (found,) = await check_store([load_settings({"REDIS_URL": cluster}, None)])
     with pytest.raises(Misconfigured, match="cluster-enabled no"):
         await StoreConnection.connect(parse_store_url(cluster.removesuffix("0") + "1"))
 

@@ -80,11 +80,11 @@ def assert_commands_work(running: Demo) -> None:
 
     (backfill,) = re.findall(r"^ +\S*python -m data_collector (backfill .*?)  .*$", running.screen(), re.MULTILINE)
 
-    ran, planned = (
+    ran, planned, changed = (
         subprocess.run(
             [sys.executable, "-m", "data_collector", *shlex.split(words)],
             env=environment, capture_output=True, text=True, timeout=60, check=True,
-        ) for words in (command, f"{backfill} --plan-only")
+        ) for words in (command, f"{backfill} --plan-only", f"plan --symbols {SYMBOL}")
     )  # fmt: skip
 
     dsn = first(r"psql (postgresql://\S+)", running.screen())
@@ -93,6 +93,8 @@ def assert_commands_work(running: Demo) -> None:
     assert "price" in ran.stdout
     assert planned.stderr.startswith("As the collector in demo that runs: PostgreSQL at 127.0.0.1:")
     assert "rows missing" in planned.stdout
+    assert f"As the collector in demo that runs: API at {running.url}, exchange at http://" in changed.stderr
+    assert "streams removed: 8 " in changed.stdout
 
 
 MONITORING = {
@@ -221,6 +223,34 @@ def trades_behind(running: Demo, position: str | None) -> tuple[str, list[int]]:
     with Client(running.store.url, api=running.url, database="") as client:
         batch = next(client.live(f"{SYMBOL}:trades", start="earliest", position=position).batches())
         return batch.position, [item.trade_id for item in batch.items if isinstance(item, Trade)]
+
+
+@pytest.mark.slow
+def test_demo_of_several_exchanges_tells_one_market_at_prices_that_differ(tmp_path: Path) -> None:
+    exchanges = "binance,coinbase,kraken"
+    with demo(tmp_path / "var", "--exchanges", exchanges, intervals="1m") as running:
+        until(lambda: running.health()["status"] == "healthy", "health", output=running.screen)
+        assert "Collecting     BTCUSDT, ETHUSDT, BNBUSDT, coinbase:BTC-USD" in running.screen()
+        (spread,) = re.findall(r"^ +curl '(\S+/spread\S+)'$", running.screen(), re.MULTILINE)
+
+        def apart() -> list[float]:
+            rows = msgspec.convert(get_json(spread)["rows"], list[dict[str, object]])
+            return [float(str(row["difference_bp"])) for row in rows if not row["stale"]]
+
+        until(lambda: len(apart()) == 3 and any(abs(each) > 0.1 for each in apart()), "differences", output=str)
+        assert all(abs(each) < 60 for each in apart()), "they revert"
+        trades = {"trades:BTCUSDT", "coinbase:trades:BTC-USD", "kraken:trades:BTC/USD"}
+        until(lambda: trades <= set(running.store.keys("*trades:*")), "trades of all", output=running.screen)
+        dsn = first(r"psql (postgresql://\S+)", running.screen())
+        asked = "select distinct exchange from market_data_trades order by 1"
+        until(lambda: rows(dsn, asked) == [(name,) for name in exchanges.split(",")], "rows", output=running.screen)
+        started = family(running.process.pid)
+
+        code = running.interrupt()
+
+        assert code in (0, 130)
+        until(lambda: not any(map(is_running, started)), "the end of all that it started", output=running.screen)
+        assert "Traceback" not in running.screen()
 
 
 def test_demo_that_was_never_run_cannot_be_kept(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from data_collector.cli.doctor.check_exchange import check_exchange
 from data_collector.cli.doctor.check_store import check_store
 from data_collector.cli.doctor.check_streams import check_streams
 from data_collector.cli.doctor.check_surroundings import check_folder, check_port
-from data_collector.cli.doctor.doctor import check_validation
+from data_collector.cli.doctor.doctor import check_validation, examine
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import Settings, load_settings
@@ -176,7 +176,7 @@ async def test_store_that_evicts_is_refused(tmp_path: Path) -> None:
     async with embedded_store(tmp_path) as store:
         await put(store.address, ("CONFIG", "SET", "maxmemory", "50mb", "maxmemory-policy", "allkeys-lru"))
 
-        findings = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+        findings = await check_store([settings(REDIS_URL=store.address.whole)])
 
     assert states(findings)["store policy"] == "fail"
 
@@ -185,7 +185,7 @@ async def test_store_that_is_full_is_told(tmp_path: Path) -> None:
     async with embedded_store(tmp_path) as store:
         await put(store.address, ("CONFIG", "SET", "maxmemory", "1mb"))
 
-        findings = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+        findings = await check_store([settings(REDIS_URL=store.address.whole)])
 
     assert states(findings)["store writes"] == "fail"
     assert states(findings)["store memory"] == "fail"
@@ -193,11 +193,11 @@ async def test_store_that_is_full_is_told(tmp_path: Path) -> None:
 
 async def test_store_of_another_exchange_is_told_and_not_claimed(tmp_path: Path) -> None:
     async with embedded_store(tmp_path) as store:
-        untouched = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+        untouched = await check_store([settings(REDIS_URL=store.address.whole)])
         assert await put(store.address, ("EXISTS", "collector:source")) == [0]
         await put(store.address, ("SET", "collector:source", "http://elsewhere"))
 
-        findings = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+        findings = await check_store([settings(REDIS_URL=store.address.whole)])
 
     assert "store origin" not in states(untouched)
     assert states(findings)["store origin"] == "fail"
@@ -208,7 +208,7 @@ async def test_user_without_rights_is_told(tmp_path: Path) -> None:
         await put(store.address, ("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+info", "+client", "+ping"))
         reader = store.address.whole.replace("redis://", "redis://reader:pw@")
 
-        findings = await check_store(settings(REDIS_URL=reader), VENUE)
+        findings = await check_store([settings(REDIS_URL=reader)])
 
     assert states(findings)["store writes"] == "fail"
     assert states(findings)["store functions"] == "fail"
@@ -219,7 +219,7 @@ async def test_wrong_password_is_told_and_not_shown(tmp_path: Path) -> None:
         await put(store.address, ("CONFIG", "SET", "requirepass", "right"))
         wrong = store.address.whole.replace("redis://", "redis://:c4n4ry@")
         try:
-            findings = await check_store(settings(REDIS_URL=wrong), VENUE)
+            findings = await check_store([settings(REDIS_URL=wrong)])
         finally:
             right = store.address.whole.replace("redis://", "redis://:right@")
             await put(parse_store_url(right), ("CONFIG", "SET", "requirepass", ""))
@@ -277,3 +277,13 @@ def test_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:
     findings = check_folder(settings(VAR_DIR=str(tmp_path / "var")))
 
     assert states(findings) == {"folder": "fail"}
+
+
+def test_channel_that_the_exchange_does_not_have_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start would end with it."""
+    monkeypatch.setenv("CHANNELS", "quote")
+
+    *_, finding = asyncio.run(examine("coinbase"))
+
+    assert (finding.check, finding.state) == ("settings", "fail")
+    assert "coinbase has no quote" in finding.seen

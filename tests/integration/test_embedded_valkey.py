@@ -350,6 +350,17 @@ async def test_running_servers_are_found_and_dead_ones_are_not(store: EmbeddedVa
     assert found[0][1].address == store.address
 
 
+async def test_one_that_was_never_started_takes_no_record_away(store: EmbeddedValkey, folder: Path) -> None:
+    """A second service in the folder is refused before it starts one; commands went on to find none."""
+    await store.start()
+
+    await EmbeddedValkey(folder, port=0, log=get_log()).stop()
+
+    record = read_record(folder)
+    assert record is not None
+    assert record.pid == store.pid
+
+
 async def test_server_does_not_inherit_our_variables(store: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:canary@h/d")
 

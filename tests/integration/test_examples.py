@@ -160,7 +160,7 @@ def test_trades_are_stored_once_by_an_example_that_is_killed_again_and_again(ser
         with program(served, tmp_path, EXAMPLES / "resume_after_kill.py") as running:
             running.said(r"(?s)trades stored.*[1-9]\d* trades stored")
 
-    count, oldest, newest = trades_of(tmp_path)
+    count, oldest, newest = trades_of(tmp_path / "trades-BTCUSDT.sqlite")
     held = served.store.entries(f"trades:{SYMBOL}")
     assert count == newest - oldest + 1
     assert str(oldest) == held[0]["id"].partition("-")[2]
@@ -176,9 +176,9 @@ def test_client_of_redis_that_was_asked_for_reads_the_demo(served: Demo, tmp_pat
         running.said(r"BTC Price: \$[\d.]+\nNew candle: \{'symbol': 'BTCUSDT', 'timestamp': '\d{4}-.*'is_closed': ")
 
 
-def trades_of(folder: Path) -> tuple[int, int, int]:
+def trades_of(file: Path) -> tuple[int, int, int]:
     """How many an example has stored, the first id and the last one."""
-    with closing(sqlite3.connect(folder / "trades-BTCUSDT.sqlite")) as store:
+    with closing(sqlite3.connect(file)) as store:
         found: tuple[int, int, int] = store.execute(
             "select count(*), min(trade_id), max(trade_id) from trades"
         ).fetchone()  # fmt: skip

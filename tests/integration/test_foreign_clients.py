@@ -1,4 +1,4 @@
-"""Six clients that know nothing of us take trades and klines from the simulated exchange: the proof that it is honest.
+"""Clients that know nothing of us take trades and klines from the simulated exchange: the proof that it is honest.
 
 Each lives in a virtual environment of its own under `.venv-foreign/`, made on the first run. The simulator runs as
 a process; what a client received is held against what the simulator's REST side and tape say was sent.
@@ -22,16 +22,16 @@ from typing import TypedDict
 import pytest
 
 from tests.foreign.collected import CANDLES_ENOUGH, INTERVAL, SYMBOL, TRADES_ENOUGH
-from tests.foreign.environments import environment_of
+from tests.foreign.environments import environment_of, newer_python
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = ("python_binance", "binance_sdk", "unicorn", "ccxt_pro", "cryptofeed_feed", "ccxt_kraken", "ccxt_coinbase")
-EXCHANGES = {"ccxt_kraken": "kraken", "ccxt_coinbase": "coinbase"}
+EXCHANGES = {"ccxt_kraken": "kraken", "ccxt_coinbase": "coinbase", "cryptofeed_kraken": "kraken"}
 """Whose client each is; of the first exchange but for these. The truth is asked of the first one by all."""
 ENVIRONMENTS = {client: "ccxt_pro" if client in EXCHANGES else client for client in CLIENTS}
-TLS_CLIENTS = ("cryptofeed_feed",)
+TLS_CLIENTS = ("cryptofeed_feed", "cryptofeed_kraken")
 """cryptofeed refuses addresses that do not begin with wss."""
 AGGREGATE_CLIENTS = ("cryptofeed_feed",)
 """cryptofeed subscribes to aggregates when it is asked for trades."""
@@ -118,15 +118,31 @@ def exchange(client: str, certificate: tuple[Path, Path], tmp_path: Path) -> Ite
 def test_foreign_client_receives_what_the_simulator_sent(
     client: str, environments: dict[str, Path], exchange: Exchange, certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    out = tmp_path / "received.json"
+    assert_receives(client, environments[client], exchange, certificate[0], tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("client", ["cryptofeed_kraken"])
+def test_client_that_needs_a_newer_python_receives_what_the_simulator_sent(
+    client: str, exchange: Exchange, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    newer = newer_python(13)
+    if newer is None:
+        pytest.skip("cryptofeed 3 needs Python 3.13, and there is none")
+    assert_receives(client, environment_of(client, made_by=newer), exchange, certificate[0], tmp_path)
+
+
+def assert_receives(client: str, python: Path, exchange: Exchange, certificate: Path, folder: Path) -> None:
+    out = folder / "received.json"
     program: list[str | Path] = [
-        environments[client],
+        python,
         "-m",
         f"tests.foreign.{client}",
         *exchange.of_client,
         out,
     ]
-    surroundings = {**os.environ, "REQUESTS_CA_BUNDLE": str(certificate[0]), "HOME": str(tmp_path)}
+    trusted = dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str(certificate))
+    surroundings = {**os.environ, **trusted, "HOME": str(folder)}
 
     done = subprocess.run(
         program, cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=CLIENT_TIMEOUT_S, check=False

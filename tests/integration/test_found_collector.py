@@ -12,9 +12,11 @@ from msgspec import structs
 from data_collector.cli.history.audit import audited
 from data_collector.cli.history.backfill import BackfillOptions
 from data_collector.cli.surroundings.found_database import found_surroundings
+from data_collector.cli.surroundings.found_exchange import DEFAULT_API, api_and_exchange, exchange_of_store
 from data_collector.cli.surroundings.found_store import find_store
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.errors import Misconfigured, Unavailable
+from data_collector.model.store_url import parse_store_url
 from data_collector.observe.logs import get_log
 from data_collector.service.running import RECORD_NAME, CollectorRecord, record_of, running_collectors, write_down
 from data_collector.settings import Settings, load_settings
@@ -36,10 +38,12 @@ def settings_of(folder: Path, **variables: str) -> Settings:
     return load_settings({"VAR_DIR": str(folder), **variables}, None)
 
 
-def written(folder: Path, name: str, started_at: str = "2024-01-01", **variables: str) -> CollectorRecord:
+def written(
+    folder: Path, name: str, started_at: str = "2024-01-01", *, api: str | None = None, **variables: str
+) -> CollectorRecord:  # fmt: skip
     """What a collector in the folder `name` that is this process has written down."""
     (folder / name).mkdir(parents=True, exist_ok=True)
-    record = structs.replace(record_of(settings_of(folder, **variables)), started_at=started_at)
+    record = structs.replace(record_of(settings_of(folder, **variables), api=api), started_at=started_at)
     write_down(folder / name, record)
     return record
 
@@ -64,6 +68,10 @@ async def test_commands_need_nothing_told_beside_a_running_collector(
         audit_told = capsys.readouterr().err
         found_surroundings(settings_of(folder), with_exchange=False)
         export_told = capsys.readouterr().err
+        store = await find_store(settings=settings_of(folder))
+        certified = await exchange_of_store(settings_of(folder), store)
+        certify_told = capsys.readouterr().err
+        strange = await exchange_of_store(settings_of(folder), parse_store_url("redis://127.0.0.1:1"))
         server = EmbeddedPostgres(folder / "live" / "postgres", log=get_log())
         dsn = server.running_dsn()
         (server.folder / "password").rename(server.folder / "hidden")
@@ -78,6 +86,28 @@ async def test_commands_need_nothing_told_beside_a_running_collector(
     assert (summary["outcome"], summary["added"] >= 100, verdict.equal) == ("complete", True, True), verdict
     assert {check.against for check in verdict.checks} >= {"exchange", "live store"}
     assert not (folder / "live" / RECORD_NAME).exists()
+    assert certified.rest_url == market.rest_url
+    assert certify_told == f"As the collector in live that runs: exchange at {market.rest_url}.\n"
+    assert strange.rest_url == "https://api.binance.com"
+
+
+def test_plan_asks_the_collector_of_its_exchange_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A demo is not at port 8001 where that is taken, and its exchange is not where the settings say."""
+    api, rest_url = "http://127.0.0.1:18001", "http://127.0.0.1:19080"
+    written(tmp_path, "live", BINANCE_REST_URL=rest_url, api=api)
+    written(tmp_path, "old", "2023-01-01", BINANCE_REST_URL="http://old:80", api="http://127.0.0.1:18002")
+
+    settings, asked = api_and_exchange(settings_of(tmp_path), None)
+    told = capsys.readouterr().err
+    of_old = api_and_exchange(settings_of(tmp_path), "http://127.0.0.1:18002")
+    elsewhere = api_and_exchange(settings_of(tmp_path), "http://other:8001")
+    of_kraken = api_and_exchange(settings_of(tmp_path, EXCHANGES="kraken"), None)
+
+    assert (settings.rest_url, asked) == (rest_url, api)
+    assert told == f"As the collector in live that runs: API at {api}, exchange at {rest_url}.\n"
+    assert (of_old[0].rest_url, of_old[1]) == ("http://old:80", "http://127.0.0.1:18002")
+    assert (elsewhere[0].rest_url, elsewhere[1]) == ("https://api.binance.com", "http://other:8001")
+    assert of_kraken[1] == DEFAULT_API
 
 
 def test_killed_collector_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
@@ -151,7 +181,7 @@ async def test_store_that_another_exchange_fills_is_named_and_not_read(tmp_path:
     async with embedded_store(tmp_path):
         own = await find_store(settings=settings_of(tmp_path))
         written(tmp_path, "live", EXCHANGES="kraken")
-        with pytest.raises(Unavailable, match=r"No store of binance .* one of kraken is: EXCHANGES=kraken reads it"):
+        with pytest.raises(Unavailable, match=r"No store of binance .* one of kraken is: --exchange kraken reads it"):
             await find_store(settings=settings_of(tmp_path))
         found = await find_store(settings=settings_of(tmp_path, EXCHANGES="kraken"))
 

@@ -23,7 +23,6 @@ from data_collector.simulator import FrameFault
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.functions import with_rights
 from data_collector.sinks.redis.quarantine import QuarantineStreams, Release
-from data_collector.venues.binance.venue import VENUE
 from tests.contract.stores import redis_sink
 from tests.integration.exactness import assert_closed_klines_exact, assert_latest_is_newest
 from tests.integration.redis_server import Authority, RedisServer, install_redis, redis_server
@@ -276,7 +275,7 @@ async def test_documented_rights_are_enough_and_all_needed(server: RedisServer, 
         page = await read_refusals(url)
         moved = await replay_refusals(url)
         settings = load_settings({"REDIS_URL": url, "BINANCE_REST_URL": scene.simulator.rest_url}, None)
-        findings = await check_store(settings, VENUE)
+        findings = await check_store([settings])
         used |= called(server)
     kinds = {key.partition(":")[0] for key in store.keys("*")}
     store.close()

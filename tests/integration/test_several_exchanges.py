@@ -9,23 +9,27 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from data_collector.cli.surroundings.found_store import find_store
+from data_collector.client import Client, Trade, WrongStore
 from data_collector.embedded.peer import free_port
 from data_collector.embedded.record import read_record
 from data_collector.settings import Settings, load_settings
 from tests.contract.http_service import HttpService
 from tests.integration.processes import (
     ROOT,
-    Exchange,
+    Ended,
     end_embedded_server,
     exchange,
     family,
     is_running,
+    run_to_end,
     variables,
 )
 from tests.integration.store_reader import Store
@@ -58,7 +62,7 @@ class Both:
     """The service, and its store as a stranger reads it."""
 
     service: HttpService
-    market: Exchange
+    environment: dict[str, str]
     log: Path
 
     def told(self) -> str:
@@ -102,6 +106,34 @@ class Both:
         assert isinstance(pid, int)
         return pid
 
+    def audit(self, exchange: str) -> dict[str, object]:
+        """What is told of it."""
+        found = self.service.get(f"/validation?exchange={exchange}").json["audit"]
+        assert isinstance(found, dict)
+        return found
+
+    def audited(self, exchange: str) -> int:
+        """Messages."""
+        rows = self.audit(exchange)["rows"]
+        assert isinstance(rows, dict)
+        return sum(rows.values())
+
+    def is_audited_on(self) -> None:
+        """Wait until more of every exchange has been audited."""
+        before = {name: self.audited(name) for name in SYMBOLS}
+        until(
+            lambda: all(self.audited(name) > rows for name, rows in before.items()), "audits of all",
+            output=self.told, deadline_s=60.0,
+        )  # fmt: skip
+
+    def auditors(self) -> list[int]:
+        """Processes that run Great Expectations."""
+        return [
+            pid
+            for pid in family(self.service.process.pid)
+            if is_running(pid) and "data_collector.validation.audit" in psutil.Process(pid).cmdline()
+        ]
+
     def goes_on(self, exchange: str) -> None:
         """Wait for records that come after now."""
         before = self.newest(exchange)
@@ -109,8 +141,12 @@ class Both:
 
     def settings(self, exchange: str) -> Settings:
         """As a command beside it has them, with `--exchange`."""
-        return load_settings(
-            variables(self.service.folder, self.market, exchanges="binance,kraken"), None, exchange=exchange
+        return load_settings(self.environment, None, exchange=exchange)
+
+    def command(self, *words: str) -> Ended:
+        """With the settings of the service."""
+        return run_to_end(
+            [sys.executable, "-m", "data_collector", *words], self.service.folder / "commands", self.environment
         )
 
 
@@ -125,7 +161,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         (var / "live" / "valkey.port").write_text(str(free_port()))
         environment = variables(
             var, market, exchanges="binance,kraken", symbols="BTCUSDT", kraken_symbols="BTC/USDT", port=str(port),
-            kraken_ws_url=ports["kraken_ws_url"], kraken_rest_url=ports["kraken_rest_url"],
+            kraken_ws_url=ports["kraken_ws_url"], kraken_rest_url=ports["kraken_rest_url"], gx_audit="1",
         )  # fmt: skip
         log = var / "service.log"
         with log.open("w") as output:
@@ -133,7 +169,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
                 [sys.executable, "-m", "data_collector", "run"], cwd=ROOT, env=environment, stdout=output,
                 stderr=output, text=True,
             )  # fmt: skip
-        found = Both(HttpService(process, f"http://127.0.0.1:{port}", var), market, log)
+        found = Both(HttpService(process, f"http://127.0.0.1:{port}", var), environment, log)
         try:
             until(lambda: _answers(found), "an answer", output=found.told)
             until(found.is_well, "both collectors", output=found.told)
@@ -197,6 +233,27 @@ def test_paths_parameters_and_bodies_name_the_exchange(both: Both) -> None:
     assert get("/subscriptions").json["symbols"] == ["BTCUSDT"]
 
 
+@pytest.mark.parametrize("name", SYMBOLS)
+def test_client_reads_either_through_the_one_service(both: Both, name: str) -> None:
+    """History of the HTTP side, then live; an exchange that is not collected is told, and not empty."""
+    record = read_record(both.service.folder / "live")
+    assert record is not None
+    store = f"redis://{record.address.place}/0"
+    with Client(store, api=both.service.url, database="") as client:
+        asked = f"{name}:{SYMBOLS[name]}"
+        newest = client.trades(asked, limit=5).read()[-1]
+        with client.live(f"{asked}:trades") as live:
+            came = next(item.trade_id for item in live if isinstance(item, Trade))
+        assert isinstance(newest, Trade)
+        assert came > newest.trade_id
+    sentence = "collects binance, kraken, .* asked for coinbase: give it .*'binance' or"
+    with (
+        Client(store, api=both.service.url, database="", exchange="coinbase") as other,
+        pytest.raises(WrongStore, match=sentence),
+    ):
+        other.trades("BTC-USD", start="-1h").read()
+
+
 def test_spread_puts_both_side_by_side(both: Both) -> None:
     page = both.spread()
 
@@ -220,6 +277,9 @@ def test_one_is_stopped_and_started_alone(both: Both) -> None:
     assert both.health("binance")["status"] == "healthy"
     both.goes_on("binance")
 
+    # The next process begins stopped, and has collected nothing when it is told to start.
+    os.kill(killed := both.collector("kraken"), signal.SIGKILL)
+    until(lambda: both.collector("kraken") != killed and "kraken: stopped by operator" in both.reasons(), "it again")
     assert both.service.control({"action": "start", "exchange": "kraken"}).status == 200
     until(both.is_well, "both again", output=both.told)
     both.goes_on("kraken")
@@ -242,6 +302,68 @@ def test_one_that_is_killed_is_started_again_and_the_other_goes_on(both: Both, n
     assert both.collector(other) == left
     assert is_running(left)
     assert int(str(both.health()["messages_received"])) >= received
+    both.is_audited_on()
+
+
+def subscribed(both: Both, intervals: object = None) -> tuple[object, object]:
+    """The intervals of Kraken, after others are asked for, and whether they are changed ones."""
+    if intervals is not None:
+        body, kind = json.dumps({"exchange": "kraken", "intervals": intervals}), {"Content-Type": "application/json"}
+        assert both.service.request("PUT", "/subscriptions", headers=kind, body=body.encode()).status == 200
+    present = both.service.get("/subscriptions?exchange=kraken").json
+    return present["intervals"], present["changed"]
+
+
+def test_what_an_operator_has_changed_holds_after_a_restart_that_is_nobodys(both: Both) -> None:
+    """What had been added was collected no more, and nothing told it."""
+    before, _ = subscribed(both)
+    wanted, _ = subscribed(both, ["1m", "4h"])
+    until(lambda: "4h" in both.service.get("/status?exchange=kraken").text, "the change")
+    os.kill(killed := both.collector("kraken"), signal.SIGKILL)
+    until(lambda: both.is_well() and both.collector("kraken") != killed, "both again", output=both.told)
+
+    assert subscribed(both) == (wanted, True)
+    assert subscribed(both, before)[0] == before
+
+
+def test_one_great_expectations_audits_for_both(both: Both) -> None:
+    both.is_audited_on()
+
+    (auditor,) = both.auditors()
+    os.kill(auditor, signal.SIGKILL)
+    for name in SYMBOLS:
+        both.goes_on(name)
+    both.is_audited_on()
+
+    (again,) = both.auditors()
+    assert again != auditor
+    text = both.service.get("/metrics/prometheus").text
+    for name in SYMBOLS:
+        assert f'data_collector_gx_audit_worker_starts_total{{exchange="{name}"}} 2.0' in text
+        audit = both.audit(name)
+        assert (audit["state"], audit["disagreements"], audit["failures"]) == ("running", {}, {})
+        assert audit["pairs"] == audit["evaluated"] != 0
+
+
+def test_rule_of_a_user_comes_into_force_in_both_while_they_run(both: Both) -> None:
+    def has_rule(name: str) -> bool:
+        return "my_price" in both.service.get(f"/validation?exchange={name}").text
+
+    suites = both.service.folder / "suites"
+    suites.mkdir()
+    rule = {
+        "type": "expect_column_values_to_be_between", "kwargs": {"column": "price", "max_value": 0.5},
+        "severity": "warning", "description": "The price must be as I like it.", "meta": {"rule_id": "my_price"},
+    }  # fmt: skip
+    (suites / "trade.json").write_text(json.dumps({"name": "trade", "expectations": [rule]}))
+
+    for name in SYMBOLS:
+        until(partial(has_rule, name), f"the rule in {name}", output=both.told, deadline_s=60.0)
+    both.is_audited_on()
+    assert [both.audit(name)["disagreements"] for name in SYMBOLS] == [{}, {}]
+    (suites / "trade.json").unlink()
+    until(lambda: not any(map(has_rule, SYMBOLS)), "the end of the rule", output=both.told)
+    assert len(both.auditors()) == 1
 
 
 @pytest.mark.parametrize("name", SYMBOLS)
@@ -250,3 +372,29 @@ async def test_commands_find_the_store_of_each(both: Both, name: str) -> None:
     assert record is not None
 
     assert (await find_store(settings=both.settings(name))).place == record.address.place
+
+
+def test_doctor_looks_at_all_and_plan_at_the_one_that_is_meant(both: Both) -> None:
+    """A change of one exchange was held against what the other one has subscribed."""
+    told = both.command("doctor", "--json")
+    planned = both.command(
+        "plan", "--exchange", "kraken", "--symbols", "BTC/USDT", "--channels", "trade", "--json", "--url",
+        both.service.url,
+    )  # fmt: skip
+
+    findings = {each["check"]: each["state"] for each in json.loads(told.output)}
+    assert {f"{name} {check}" for name in SYMBOLS for check in ("exchange", "clock", "symbols", "streams")} <= set(
+        findings
+    )
+    assert "fail" not in findings.values(), told.output
+    change = json.loads(planned.output)
+    assert (planned.code, change["notes"], change["added"]) == (0, [], [])
+    assert change["removed"] == ["ticker:BTC/USDT"]
+
+
+def test_log_tells_whose_each_event_is(both: Both) -> None:
+    events = [json.loads(line) for line in both.told().splitlines() if line.startswith("{")]
+
+    connected = [event.get("exchange") for event in events if event["event"] == "line_connected"]
+    assert set(connected) == {None, "kraken"}, "the first one's have no name"
+    assert {event["exchange"] for event in events if event["event"] == "collector_ended"} == set(SYMBOLS)

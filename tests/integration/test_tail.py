@@ -72,19 +72,54 @@ async def test_trades_are_shown_when_asked_for(tmp_path: Path) -> None:
 async def test_symbol_of_another_exchange_is_read_from_its_own_keys(tmp_path: Path) -> None:
     async with embedded_store(tmp_path / "var") as store:
         await put(store.address, LATEST, trade(1, "1.00"))
-        of_kraken = [
-            (name, f"kraken:{key}", *rest)
-            for name, key, *rest in (
-                [str(word).replace("BTCUSDT", "BTC/USD") for word in command] for command in (LATEST, trade(2, "2.00"))
-            )
-        ]
-        await put(store.address, *of_kraken)
+        await put(store.address, *of_kraken(LATEST, trade(2, "2.00")))
         async with running(tmp_path, "tail", "btc/usd", "--trades", "--exchange", "kraken") as process:
             first = await next_line(process)
         ended = await finished(tmp_path, "tail", "BTCUSDT", "--exchange", "kraken")
 
     assert first.startswith("BTC/USD trade 2024-01-01T12:00:00.123+00:00 id=2 price=2.00")
     assert ended.code in {69, 78}, ended.errors
+
+
+def of_kraken(*commands: Command) -> list[Command]:
+    renamed = ([str(word).replace("BTCUSDT", "BTC/USD") for word in command] for command in commands)
+    return [(name, f"kraken:{key}", *rest) for name, key, *rest in renamed]
+
+
+async def test_symbols_of_two_exchanges_are_followed_in_one_call(tmp_path: Path) -> None:
+    async with embedded_store(tmp_path / "var") as store:
+        await put(store.address, LATEST, trade(1, "1.00"), *of_kraken(LATEST, trade(1, "1.50")))
+        async with running(tmp_path, "tail", "btcusdt", "Kraken:btc/usd", "--trades") as process:
+            begun = {(await next_line(process))[:24] for _ in range(2)}
+            await put(store.address, *of_kraken(trade(2, "2.00")))
+            third = await next_line(process)
+            await put(store.address, trade(2, "3.00"))
+            fourth = await next_line(process)
+
+    assert begun == {"BTCUSDT trade 2024-01-01", "kraken:BTC/USD trade 202"}
+    assert (third[:14], fourth[:7]) == ("kraken:BTC/USD", "BTCUSDT")
+    assert ("price=2.00" in third, "price=3.00" in fourth) == (True, True)
+
+
+async def test_the_exchange_that_is_meant_is_told_where_several_are_collected(tmp_path: Path) -> None:
+    """One that contradicts the symbol is refused, and a name before the symbol chooses as the option does."""
+    async with embedded_store(tmp_path / "var") as store:
+        await put(store.address, *of_kraken(LATEST, trade(1, "1.50")))
+        variables = {"EXCHANGES": "binance,kraken"}
+        untold = await finished(tmp_path, "epoch", "BTCUSDT", **variables)
+        named = await finished(tmp_path, "epoch", "kraken:btc/usd", **variables)
+        option = await finished(
+            tmp_path, "redis", "--exchange", "kraken", "EXISTS", "kraken:trades:BTC/USD", **variables
+        )
+        two = await finished(tmp_path, "epoch", "kraken:BTC/USD", "--exchange", "binance", **variables)
+
+    assert untold.errors.startswith("Of binance, which EXCHANGES names first; --exchange chooses kraken.")
+    assert (untold.code, "The store has no trades of BTCUSDT." in untold.errors) == (78, True)
+    assert (named.code, named.output, named.errors) == (0, "BTC/USD: epoch 0\n", "")
+    assert (option.code, option.output) == (0, "1\n")
+    assert (two.code, two.errors.strip()) == (
+        78, "binance and kraken are named, and this command is about one exchange.",
+    )  # fmt: skip
 
 
 async def test_interrupt_ends_it_quietly(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.records import Trade
-from data_collector.rest import id_paged
 from data_collector.rest.budget import PacedBudget
 from data_collector.rest.id_paged import IdPagedRest
 from data_collector.rest.judging import Answer, Judgement
@@ -21,15 +20,10 @@ PAGE = 10
 START_MS = 1_700_000_000_000
 
 
-@pytest.fixture(autouse=True, scope="module")
-def short_pages() -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(id_paged, "TRADES_MAX", PAGE)
-        yield
-
-
 class Tape(IdPagedRest):
-    """Of any symbol."""
+    """Of any symbol, on short pages."""
+
+    trades_max = PAGE
 
     def __init__(self, trades: list[Trade]) -> None:
         super().__init__("", PacedBudget(1e-6))
@@ -86,6 +80,13 @@ def test_first_trade_since_a_time_is_found(trades: list[Trade], data: st.DataObj
     found = asyncio.run(Tape(trades).first_trade_id("A", since_ms))
 
     assert found == next((each.trade_id for each in trades if each.time_ms >= since_ms), None)
+
+
+def test_first_trade_behind_a_hole_that_is_longer_than_a_page_is_found() -> None:
+    """Looking half way tells the trade before the hole again and again."""
+    trades = tape_of([(1, 0), (11, 1), *[(1, 0)] * 9])
+
+    assert asyncio.run(Tape(trades).first_trade_id("A", trades[1].time_ms)) == trades[1].trade_id
 
 
 @given(trades=tapes)

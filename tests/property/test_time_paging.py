@@ -189,6 +189,33 @@ def test_moment_with_more_trades_than_a_page_is_passed_and_told(crowd: int, incl
     assert all("more trades of one moment" in refusal for refusal in refusals)
 
 
+@pytest.mark.parametrize("inclusive", [False, True])
+@pytest.mark.parametrize("crowd", [PAGE - 1, PAGE, PAGE + 1, 3 * PAGE])
+def test_whoever_asks_from_the_last_trade_that_it_has_passes_a_crowded_moment(crowd: int, inclusive: bool) -> None:
+    """As repairs do: what an answer has between two trades is all that there is."""
+    tape = Tape([0, 10**6, 10**6] + [0] * (crowd - 1) + [10**6] * 20, inclusive=inclusive)
+    lost = set(range(FIRST_ID + 2 + PAGE, FIRST_ID + 2 + crowd))
+    refusals: list[str] = []
+
+    async def read() -> list[int]:
+        found, places = [FIRST_ID], TradePlaces()
+        while found[-1] < tape.head:
+            assert tape.asked < 50
+            try:
+                page = await trades_from(tape.ask, places, found[-1], None, 1_000)
+                assert ids_of(page)[0] == found[-1]
+            except TradesRefused as refused:
+                page = refused.page
+                refusals.append(str(refused))
+            found += [trade_id for trade_id in ids_of(page) if trade_id > found[-1]]
+        return found
+
+    found = asyncio.run(read())
+    assert found == [each for each in tape.expected(FIRST_ID, 1_000) if each not in lost]
+    assert len(refusals) == bool(lost)
+    assert all("more trades of one moment" in refusal for refusal in refusals)
+
+
 async def test_known_trade_before_costs_one_call_and_a_search_about_ten() -> None:
     """A million trades, as many in the last hour as in the year before."""
     tape = Tape([10**9] * 5_000 + [10**5] * 5_000)

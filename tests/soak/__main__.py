@@ -65,7 +65,7 @@ async def _begin(scene: Scene) -> None:
 
 def _tell(scene: Scene, storm: Storm, seconds: float) -> None:
     found = scene.findings
-    trades = sum(oracle.followed for oracle in scene.trades.values())
+    trades = sum(oracle.followed for oracle in scene.trades)
     print(
         f"{seconds:6.0f} s  {trades:11,} trades  {storm.struck.total():5,} faults  lost {len(found.lost):,}  "
         f"doubled {len(found.doubled):,}  changed {len(found.changed):,}  klines "

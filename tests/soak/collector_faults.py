@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from random import Random
 
-from tests.soak.collectors import Collector
+from tests.soak.feeds import Collector
 from tests.soak.kind import Kind, Untouched
 from tests.soak.scene import Scene
-
-SPOOL = Path("live") / "spool"
-"""Below a collector's data folder."""
 
 
 async def kill_one(scene: Scene, random: Random) -> None:
@@ -64,7 +60,7 @@ async def damage_spool(scene: Scene, random: Random) -> None:
 
 def _damage(collector: Collector, random: Random) -> bool:
     draw, how = random.random(), random.choice(("flip", "cut", "delete"))
-    files = sorted(path for path in (collector.folder / SPOOL).rglob("*") if path.is_file() and path.stat().st_size)
+    files = sorted(path for path in collector.spool.rglob("*") if path.is_file() and path.stat().st_size)
     if not files:
         return False
     file = files[int(draw * len(files))]

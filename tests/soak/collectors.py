@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_collector.model.status import Snapshot
 from tests.integration.processes import COLLECT, CollectorProcess, Exchange
+from tests.soak.counters import Counters, resident_bytes
 
 POLL_S = 1.0
 STOP_TIMEOUT_S = 30.0
-PAGE_BYTES = 4096
-
-REPAIRS = re.compile(
-    r"data_collector_\w*(gap|repair|rewind|refill|rollback|retention|spool|late|known|reconnects|disconnects)\w*_total"
-)
-"""Counters that tell what was repaired, and how."""
 
 
-class Collector:
-    """One seat for a collector: the folder stays, processes come and go."""
+class OwnCollector:
+    """A `Collector` that we start: the folder stays."""
 
     def __init__(self, folder: Path, exchange: Exchange, *, plant: str | None, **settings: str) -> None:
-        self.folder = folder
+        self.spool = folder / "live" / "spool"
         self.peak_bytes = 0
         self.starts = 0
         self.ends: list[int] = []
-        """Exit codes of processes that ended without being asked to."""
         self._exchange = exchange
+        self._folder = folder
         self._settings = settings
         self._command: Sequence[str] = COLLECT
         if plant is not None:
             self._command = (sys.executable, "-m", "tests.soak.planted", plant, *COLLECT[3:])
         self._running: CollectorProcess | None = None
-        self._snapshot: Snapshot | None = None
-        self._past: dict[str, float] = {}
+        self._counters = Counters()
         self._starting = asyncio.Lock()
 
     @property
@@ -54,7 +46,7 @@ class Collector:
             if self._running is not None:
                 self._bury()
             self._running = await asyncio.to_thread(
-                CollectorProcess, self.folder, self._exchange, command=self._command, **self._settings
+                CollectorProcess, self._folder, self._exchange, command=self._command, **self._settings
             )
             self.starts += 1
 
@@ -63,7 +55,7 @@ class Collector:
         while True:
             running = self._running
             if running is not None and running.process.poll() is None:
-                self._weigh(running.process.pid)
+                self.peak_bytes = max(self.peak_bytes, resident_bytes(running.process.pid))
                 await self._look(running)
             elif running is not None and running is self._running:
                 self.ends.append(running.process.returncode)
@@ -100,10 +92,7 @@ class Collector:
 
     def counters(self) -> dict[str, float]:
         """What all its processes counted; of those that were killed, up to a second before."""
-        totals = dict(self._past)
-        for name, value in self._counted().items():
-            totals[name] = totals.get(name, 0.0) + value
-        return totals
+        return self._counters.totals()
 
     async def _look(self, running: CollectorProcess) -> None:
         try:
@@ -111,7 +100,7 @@ class Collector:
         except (OSError, AssertionError):
             return  # It was killed while it was asked.
         if running is self._running:
-            self._snapshot = snapshot
+            self._counters.note(snapshot.samples)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._running is not None and self._running.process.poll() is None:
@@ -120,33 +109,11 @@ class Collector:
     def _take(self) -> CollectorProcess | None:
         running, self._running = self._running, None
         if running is not None:
-            self._remember()
+            self._counters.bury()
         return running
 
     def _bury(self) -> None:
         assert self._running is not None
-        self._remember()
+        self._counters.bury()
         self._running.hang_up()
         self._running = None
-
-    def _remember(self) -> None:
-        self._past = self.counters()
-        self._snapshot = None
-
-    def _counted(self) -> dict[str, float]:
-        if self._snapshot is None:
-            return {}
-        found: dict[str, float] = {}
-        for sample in self._snapshot.samples:
-            if REPAIRS.fullmatch(sample.name):
-                labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
-                name = sample.name.removeprefix("data_collector_").removesuffix("_total")
-                found[f"{name}{{{labels}}}" if labels else name] = sample.value
-        return found
-
-    def _weigh(self, pid: int) -> None:
-        try:
-            pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-        except (OSError, IndexError):
-            return
-        self.peak_bytes = max(self.peak_bytes, pages * PAGE_BYTES)

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
 
-from tests.soak.kind import Kind
+from tests.soak.feeds import Feed
+from tests.soak.kind import Kind, Untouched
 from tests.soak.scene import Scene
 
-TRADES = "*@trade"
 CORRUPT_SHAPES = ("truncated", "bad_utf8", "deep", "nan", "huge_number", "duplicate_keys", "empty", "binary")
 CLOSE_CODES = (1000, 1001, 1008, 1012, 1013)
 SPENT_TIMEOUT_S = 2.0
@@ -23,7 +23,8 @@ def frames(**fault: object) -> Callable[[Scene, Random], Awaitable[None]]:
 
     async def strike(scene: Scene, random: Random) -> None:
         count, rate = random.randint(20, 200), random.uniform(0.02, 0.3)
-        await scene.market.frame_fault(**{"stream": TRADES, "count": count, "rate": rate, **fault})
+        stream = scene.feed(random).stream("trade")
+        await scene.market.frame_fault(**{"stream": stream, "count": count, "rate": rate, **fault})
         await asyncio.sleep(count / rate / scene.plan.rate)
 
     return strike
@@ -44,29 +45,38 @@ async def corrupt(scene: Scene, random: Random) -> None:
     await frames(kind="corrupt", shape=random.choice(CORRUPT_SHAPES), rate=0.02, count=10)(scene, random)
 
 
+async def contradict(scene: Scene, random: Random) -> None:
+    """Frames come again with another price."""
+    feed = scene.feed(random)
+    await frames(kind="conflict", set=feed.wire.contradiction, stream=feed.stream("trade"))(scene, random)
+
+
 async def mute_stream(scene: Scene, random: Random) -> None:
     """One symbol's trades are not sent for 0.5 to 4 s."""
-    stream = f"{random.choice(scene.plan.names).lower()}@trade"
-    await scene.market.frame_fault(kind="drop", stream=stream)
+    feed = scene.feed(random)
+    await scene.market.frame_fault(kind="drop", stream=feed.stream("trade", random.choice(feed.symbols)))
     await asyncio.sleep(random.uniform(0.5, 4.0))
     await scene.market.clear_faults()
 
 
 async def lose_closes(scene: Scene, random: Random) -> None:
     """Closing frames of klines never come."""
-    count = random.randint(1, 4)
-    await scene.market.frame_fault(kind="drop", stream="*@kline_1m", contains='"x":true', count=count)
+    feed, count = scene.feed(random), random.randint(1, 4)
+    if not feed.wire.closing:
+        raise Untouched
+    stream = feed.stream("kline", interval="1m")
+    await scene.market.frame_fault(kind="drop", stream=stream, contains=feed.wire.closing, count=count)
     await asyncio.sleep(random.uniform(0.5, 2.0))
 
 
-async def reset_streams(scene: Scene, _random: Random) -> None:
+async def reset_streams(scene: Scene, random: Random) -> None:
     """RST in the middle of a frame."""
-    await scene.market.act("reset")
+    await scene.act_on(scene.feed(random), "reset")
 
 
 async def close_streams(scene: Scene, random: Random) -> None:
     """A close frame."""
-    await scene.market.act("close", code=random.choice(CLOSE_CODES))
+    await scene.act_on(scene.feed(random), "close", code=random.choice(CLOSE_CODES))
 
 
 async def shut_down(scene: Scene, random: Random) -> None:
@@ -79,44 +89,54 @@ async def shut_down(scene: Scene, random: Random) -> None:
 async def stall_streams(scene: Scene, random: Random) -> None:
     """No byte for 0.5 to 3 s, then everything at once."""
     seconds = random.uniform(0.5, 3.0)
-    await scene.market.act("stall", seconds=seconds)
+    await scene.act_on(scene.feed(random), "stall", seconds=seconds)
     await asyncio.sleep(seconds)
 
 
 async def half_open_socket(scene: Scene, random: Random) -> None:
     """No byte passes in either direction for 0.5 to 3 s."""
-    scene.socket.hold()
+    socket = scene.feed(random).socket
+    socket.hold()
     await asyncio.sleep(random.uniform(0.5, 3.0))
-    scene.socket.go_on()
+    socket.go_on()
 
 
 async def drip(scene: Scene, random: Random) -> None:
     """A slow way: 16 KB a second, for a while."""
-    scene.socket.drip_bytes_per_s = 16_384
+    socket = scene.feed(random).socket
+    socket.drip_bytes_per_s = 16_384
     await asyncio.sleep(random.uniform(0.5, 2.0))
-    scene.socket.drip_bytes_per_s = 0
+    socket.drip_bytes_per_s = 0
 
 
 async def reset_some(scene: Scene, random: Random) -> None:
     """RST to the connection of one collector, by and large."""
-    scene.socket.reset(1 / len(scene.collectors), random)
+    feed = scene.feed(random)
+    feed.socket.reset(1 / len(feed.collectors), random)
     await asyncio.sleep(0)
 
 
 async def refuse_streams(scene: Scene, random: Random) -> None:
     """Who connects is answered 503, twice."""
     await scene.market.refuse(status=503, count=2)
-    await scene.market.act("close", code=random.choice(CLOSE_CODES))
+    await scene.act_on(scene.feed(random), "close", code=random.choice(CLOSE_CODES))
 
 
-async def flood(scene: Scene, _random: Random) -> None:
+async def flood(scene: Scene, random: Random) -> None:
     """A thousand pings at once."""
-    await scene.market.act("ping_flood", count=1000)
+    await scene.act_on(scene.feed(random), "ping_flood", count=1000)
 
 
 async def burst(scene: Scene, random: Random) -> None:
     """Thousands of trades of one symbol at once."""
-    await scene.market.act("burst", symbol=random.choice(scene.plan.names), trades=random.randint(2_000, 15_000))
+    symbol, left = random.choice(scene.plan.names), random.randint(2_000, 15_000)
+    while left > 0:
+        part = min(left, scene.burst_max)
+        moment_ms = (await scene.market.state()).now_ms
+        await scene.market.act("burst", symbol=symbol, trades=part)
+        left -= part
+        while left > 0 and (await scene.market.state()).now_ms == moment_ms:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.01)
 
 
 async def skip_ids(scene: Scene, random: Random) -> None:
@@ -135,25 +155,28 @@ async def refuse_rest(scene: Scene, random: Random) -> None:
     """REST answers with an error, some times."""
     status = random.choice((429, 500, 502, 503, 504))
     retry = {"retry_after_s": 1} if status == 429 else {}
-    await scene.market.rest_fault(path="/api/v3/*", status=status, count=random.randint(1, 5), **retry)
-    await _drop_trades(scene, random)
+    feed = scene.feed(random)
+    await scene.market.rest_fault(path=feed.wire.rest, status=status, count=random.randint(1, 5), **retry)
+    await _drop_trades(scene, feed, random)
 
 
 async def empty_rest(scene: Scene, random: Random) -> None:
     """REST has nothing, some times."""
-    await scene.market.rest_fault(path="/api/v3/historicalTrades", empty=True, count=random.randint(1, 3))
-    await _drop_trades(scene, random)
+    feed = scene.feed(random)
+    await scene.market.rest_fault(path=feed.wire.trades, empty=True, count=random.randint(1, 3))
+    await _drop_trades(scene, feed, random)
 
 
 async def hang_rest(scene: Scene, random: Random) -> None:
     """REST does not answer, once or twice."""
-    await scene.market.rest_fault(path="/api/v3/historicalTrades", hang=True, count=random.randint(1, 2))
-    await _drop_trades(scene, random)
+    feed = scene.feed(random)
+    await scene.market.rest_fault(path=feed.wire.trades, hang=True, count=random.randint(1, 2))
+    await _drop_trades(scene, feed, random)
 
 
-async def _drop_trades(scene: Scene, random: Random) -> None:
+async def _drop_trades(scene: Scene, feed: Feed, random: Random) -> None:
     # Without anything to fetch, REST may be as broken as it likes.
-    await scene.market.frame_fault(kind="drop", stream=TRADES, count=random.randint(20, 100), rate=0.3)
+    await scene.market.frame_fault(kind="drop", stream=feed.stream("trade"), count=random.randint(20, 100), rate=0.3)
     await asyncio.sleep(random.uniform(0.5, 1.5))
 
 
@@ -165,7 +188,7 @@ KINDS = tuple(
         ("frames-reordered", 3, reorder),
         ("frames-late", 3, delay),
         ("frames-broken", 2, corrupt),
-        ("frames-contradicted", 2, frames(kind="conflict", set={"p": "1.00000000"})),
+        ("frames-contradicted", 2, contradict),
         ("stream-mute", 2, mute_stream),
         ("closing-frames-lost", 3, lose_closes),
         ("stream-reset", 2, reset_streams),

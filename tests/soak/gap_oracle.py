@@ -43,7 +43,7 @@ class GapOracle:
 
     async def verify(self, server: Server) -> None:
         """Call after trades and klines have been verified."""
-        key = f"gaps:{self._trades.truth.symbol}"
+        key = self._trades.truth.key("gaps")
         async for page in pages(server, key, ""):
             for entry_id, fields in page:
                 text = fields["data"]

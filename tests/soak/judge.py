@@ -8,11 +8,16 @@ import time
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline
 from data_collector.sinks.redis.connection import ReplyError
-from tests.soak.kline_oracle import stored_klines
+from tests.soak.kline_oracle import KlineOracle, stored_klines
 from tests.soak.recoveries import passed
 from tests.soak.scene import Scene
+from tests.soak.service import Service
 
 FOLLOW_S = 0.5
+SETTLE_POLL_S = 0.1
+VERIFY_POLL_S = 3.0
+"""Each look reads the whole of every stream."""
+
 VERIFY_TRIES = 5
 """A server that is asked in the wrong moment is asked again."""
 
@@ -36,24 +41,26 @@ class Judge:
         scene = self._scene
         await self._calm()
         heads = await scene.market.heads()
-        closed = {symbol: await self._closed(symbol) for symbol in scene.plan.names}
+        closed = {oracle: await self._closed(oracle) for oracle in scene.klines}
         end = time.monotonic() + scene.plan.settle_s
-        settled = await passed(scene, heads, scene.plan.settle_s)
+        settled = await passed(scene, heads, scene.plan.settle_s, poll_s=SETTLE_POLL_S)
         async with self._turn:
             while True:
                 await self._verify_klines()
                 behind = [
-                    f"{symbol} {oracle.interval} {told}" for symbol, oracles in scene.klines.items()
-                    for oracle in oracles if (told := oracle.behind(closed[symbol][oracle.interval]))
+                    f"{oracle.truth.name} {oracle.interval} {told}"
+                    for oracle, series in closed.items() if (told := oracle.behind(series))
                 ]  # fmt: skip
                 if not behind or time.monotonic() > end:
                     break
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(VERIFY_POLL_S)
             await self._verify_trades()
         if not settled:
             self._note_unsettled("trades", [])
         if behind:
             self._note_unsettled("klines", behind)
+        if scene.service is not None and (reasons := await self._unwell(scene.service, end)):
+            self._note_unsettled("health", reasons)
 
     def _note_unsettled(self, what: str, which: list[str]) -> None:
         findings, seconds = self._scene.findings, self._scene.plan.settle_s
@@ -70,15 +77,16 @@ class Judge:
         for name in ("min-replicas-to-write", "maxmemory"):
             await scene.pair.primary.ask("CONFIG", "SET", name, "0")
 
-    async def _closed(self, symbol: str) -> dict[str, list[Kline]]:
-        market = self._scene.market
-        return {
-            oracle.interval: await market.closed_klines(symbol, oracle.interval)
-            for oracle in self._scene.klines[symbol]
-        }
+    async def _unwell(self, service: Service, end: float) -> list[str]:
+        while (reasons := await service.reasons()) and time.monotonic() < end:  # noqa: ASYNC110 - another process's
+            await asyncio.sleep(1.0)
+        return reasons
+
+    async def _closed(self, oracle: KlineOracle) -> list[Kline]:
+        return await self._scene.market.closed_klines(oracle.truth.symbol, oracle.interval)
 
     async def _follow(self) -> None:
-        for oracle in self._scene.trades.values():
+        for oracle in self._scene.trades:
             # First the store, then the truth: whatever the store holds, the truth has then.
             await oracle.follow(self._scene.pair.primary)
             oracle.truth.add(await self._scene.market.trades(oracle.truth.symbol, oracle.truth.next_id))
@@ -87,18 +95,17 @@ class Judge:
     async def _verify_trades(self) -> None:
         scene = self._scene
         await self._follow()
-        for symbol, oracle in scene.trades.items():
+        for each in scene.oracles:
             for attempt in range(VERIFY_TRIES):
                 try:
-                    await oracle.verify(scene.pair.primary, maxlen=scene.plan.trades_maxlen)
-                    await scene.gaps[symbol].verify(scene.pair.primary)
+                    await each.trades.verify(scene.pair.primary, maxlen=scene.plan.trades_maxlen)
+                    await each.gaps.verify(scene.pair.primary)
                     break
                 except (SinkUnavailable, ReplyError):
                     assert attempt + 1 < VERIFY_TRIES, "the store does not answer although no fault strikes"
 
     async def _verify_klines(self) -> None:
-        for symbol, oracles in self._scene.klines.items():
-            stored = await stored_klines(self._scene.pair.primary, symbol)
-            for oracle in oracles:
-                closed = await self._scene.market.closed_klines(symbol, oracle.interval)
-                oracle.verify(stored.get(oracle.interval, []), closed)
+        for each in self._scene.oracles:
+            stored = await stored_klines(self._scene.pair.primary, each.trades.truth)
+            for oracle in each.klines:
+                oracle.verify(stored.get(oracle.interval, []), await self._closed(oracle))

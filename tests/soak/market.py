@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from data_collector.model.records import Kline, Trade
 
-TIMEOUT_S = 60.0
-"""A burst is answered when it is sent, which takes as long as the slowest reader."""
+TIMEOUT_S = 240.0
+"""A burst is answered when it is sent, which takes as long as the slowest reader, and one may stand for a minute."""
 
 
 class SymbolState(Struct):
@@ -21,11 +21,19 @@ class SymbolState(Struct):
     last_id: int | None
 
 
+class ConnectionState(Struct):
+    """What the exchange tells of a connection."""
+
+    number: int
+    exchange: str
+
+
 class State(Struct):
     """What the soak needs of GET /simulator/state."""
 
     now_ms: int
     symbols: dict[str, SymbolState]
+    connections: list[ConnectionState]
     fault_hits: dict[str, int]
 
 
@@ -79,6 +87,10 @@ class Market:
     async def rest_fault(self, **fault: object) -> None:
         """A fault in REST answers."""
         await self._post("faults", {"rest": [fault]})
+
+    async def leave_out(self, **fault: object) -> None:
+        """Trades that streams do not tell."""
+        await self._post("faults", {"equal_times": [fault]})
 
     async def refuse(self, **fault: object) -> None:
         """A fault in the opening of streams."""

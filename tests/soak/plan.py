@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_collector.model.keys import FIRST_EXCHANGE
+
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "DOGEUSDT", "TRXUSDT")
 INTERVALS = ("1m", "5m")
 
@@ -22,6 +24,8 @@ class Plan:
     minutes: float = 2.0
     server: str = "valkey"
     collectors: int = 2
+    exchanges: tuple[str, ...] = (FIRST_EXCHANGE,)
+    """Several: one service, which has a collector for each, and `collectors` means nothing."""
     kinds: tuple[str, ...] = ()
     """Names of fault kinds; empty for all."""
     rate: float = 5_000.0
@@ -49,6 +53,11 @@ class Plan:
         return SYMBOLS[: self.symbols]
 
     @property
+    def is_one_service(self) -> bool:
+        """Whether collectors are the service's, which starts them again, and not ours."""
+        return len(self.exchanges) > 1
+
+    @property
     def command(self) -> str:
         """What draws the same faults again."""
         words = [f"make soak SEED={self.seed} MINUTES={self.minutes:g}"]
@@ -56,6 +65,7 @@ class Plan:
         options = {
             "--server": (self.server, default.server),
             "--collectors": (self.collectors, default.collectors),
+            "--exchanges": (",".join(self.exchanges), FIRST_EXCHANGE),
             "--kinds": (",".join(self.kinds), ""),
             "--rate": (f"{self.rate:g}", f"{default.rate:g}"),
             "--symbols": (self.symbols, default.symbols),
@@ -81,6 +91,7 @@ def plan_of(arguments: Sequence[str] | None) -> Plan:
     parser.add_argument("--minutes", type=float, default=default.minutes)
     parser.add_argument("--server", choices=("valkey", "redis"), default=default.server)
     parser.add_argument("--collectors", type=int, default=default.collectors)
+    parser.add_argument("--exchanges", default=FIRST_EXCHANGE, help="with commas between; several are one service")
     parser.add_argument("--kinds", default="", help=f"names of faults with commas between, or {SWARM}; all by default")
     parser.add_argument("--rate", type=float, default=default.rate, help="trades a second, all symbols together")
     parser.add_argument("--symbols", type=int, default=default.symbols, choices=range(1, len(SYMBOLS) + 1))
@@ -95,5 +106,8 @@ def plan_of(arguments: Sequence[str] | None) -> Plan:
     parser.add_argument("--publish", type=Path, default=None, help="a document whose table gets a line of this run")
     parser.add_argument("--folder", type=Path, default=None, help="for data and logs; a temporary one by default")
     chosen = vars(parser.parse_args(arguments))
-    chosen["kinds"] = tuple(name for name in chosen["kinds"].split(",") if name)
+    for option in ("kinds", "exchanges"):
+        chosen[option] = tuple(name for name in chosen[option].split(",") if name)
+    if len(chosen["exchanges"]) == 1 and chosen["exchanges"] != default.exchanges:
+        parser.error(f"one exchange alone is {FIRST_EXCHANGE}")
     return Plan(**chosen)

@@ -72,8 +72,8 @@ class Follower:
 class Reader:
     """All streams, until it is told to end."""
 
-    def __init__(self, port: int, symbols: list[str]) -> None:
-        self.followers = {f"trades:{symbol}": Follower(f"trades:{symbol}") for symbol in symbols}
+    def __init__(self, port: int, keys: list[str]) -> None:
+        self.followers = {key: Follower(key) for key in keys}
         self.reconnects = 0
         self._ends = False
         self._parent = os.getppid()
@@ -127,10 +127,10 @@ def main() -> None:
     """Read until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.reader", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--symbols", required=True)
+    parser.add_argument("--keys", required=True)
     parser.add_argument("--report", type=Path, required=True)
     chosen = parser.parse_args()
-    reader = Reader(chosen.port, chosen.symbols.split(","))
+    reader = Reader(chosen.port, chosen.keys.split(","))
     signal.signal(signal.SIGTERM, reader.end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     reader.run()

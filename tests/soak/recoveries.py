@@ -35,24 +35,26 @@ class Recoveries:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-async def tail(scene: Scene, symbol: str) -> int:
-    """The newest trade id in the store, -1 while there is none or the store does not answer."""
+async def tail(scene: Scene, key: str) -> int:
+    """The newest trade id of a stream, -1 while there is none or the store does not answer."""
     try:
-        newest = await scene.pair.primary.ask("XREVRANGE", f"trades:{symbol}", "+", "-", "COUNT", 1)
+        newest = await scene.pair.primary.ask("XREVRANGE", key, "+", "-", "COUNT", 1)
     except (SinkUnavailable, ReplyError):
         return -1
     assert isinstance(newest, list), "XREVRANGE answers with an array"
     return int(newest[0][0].partition("-")[2]) if newest else -1
 
 
-async def passed(scene: Scene, heads: Mapping[str, int], deadline_s: float) -> bool:
+async def passed(
+    scene: Scene, heads: Mapping[str, int], deadline_s: float, *, poll_s: float = POLL_S
+) -> bool:  # fmt: skip
     """Whether the store passes all these ids before the deadline."""
-    left = {symbol: head for symbol, head in heads.items() if symbol in scene.trades}
+    left = {oracle.key: heads[oracle.truth.market] for oracle in scene.trades if oracle.truth.market in heads}
     end = time.monotonic() + deadline_s
     while True:
-        left = {symbol: head for symbol, head in left.items() if await tail(scene, symbol) < head}
+        left = {key: head for key, head in left.items() if await tail(scene, key) < head}
         if not left:
             return True
         if time.monotonic() > end:
             return False
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(poll_s)

@@ -45,12 +45,12 @@ class Result:
     @property
     def trades(self) -> int:
         """How many trades readers have seen."""
-        return sum(oracle.followed for oracle in self.scene.trades.values())
+        return sum(oracle.followed for oracle in self.scene.trades)
 
     @property
     def klines(self) -> int:
         """How many closed klines were held against the truth."""
-        return sum(oracle.checked for oracles in self.scene.klines.values() for oracle in oracles)
+        return sum(oracle.checked for oracle in self.scene.klines)
 
     @property
     def faults(self) -> int:
@@ -128,8 +128,8 @@ def _repairs(result: Result) -> Iterator[str]:
     yield "repairs that the collectors told of (what was killed, up to a second before its end):"
     yield from (f"  {name:72}{count:>12,}" for name, count in sorted(totals.items()) if count)
     declared: Counter[str] = Counter()
-    for oracle in result.scene.gaps.values():
-        declared.update(oracle.declared)
+    for each in result.scene.oracles:
+        declared.update(each.gaps.declared)
     yield "records in ranges of gaps: " + (", ".join(f"{what} {n:,}" for what, n in sorted(declared.items())) or "none")
 
 

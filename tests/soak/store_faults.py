@@ -84,22 +84,21 @@ async def flush_all_and_functions(scene: Scene, random: Random) -> None:
 
 async def flush(scene: Scene) -> None:
     """Every key is gone, and the oracles know."""
-    for oracle in scene.trades.values():
+    for oracle in scene.trades:
         oracle.was_wiped = True
     await scene.pair.primary.ask("FLUSHALL")
     if scene.plan.klines_begin_anew:
         now_ms = (await scene.market.state()).now_ms
-        for klines in scene.klines.values():
-            for series in klines:
-                series.begins_ms = now_ms
+        for series in scene.klines:
+            series.begins_ms = now_ms
 
 
 @exclusive
 async def delete_trades(scene: Scene, random: Random) -> None:
     """DEL of one trades stream."""
-    symbol = random.choice(scene.plan.names)
-    scene.trades[symbol].was_wiped = True
-    await scene.pair.primary.ask("DEL", f"trades:{symbol}")
+    oracle = random.choice(scene.trades)
+    oracle.was_wiped = True
+    await scene.pair.primary.ask("DEL", oracle.key)
 
 
 async def flush_functions(scene: Scene, _random: Random) -> None:

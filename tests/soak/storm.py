@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from random import Random
 
-from tests.soak import collector_faults, exchange_faults, store_faults
+from tests.soak import collector_faults, exchange_faults, service_faults, store_faults
 from tests.soak.kind import Kind, Lane, Untouched
 from tests.soak.plan import SWARM, Plan
 from tests.soak.recoveries import Recoveries, passed
@@ -18,11 +18,17 @@ from tests.soak.scene import Scene
 
 ALL = (*collector_faults.KINDS, *store_faults.KINDS, *exchange_faults.KINDS)
 
+OF_SEVERAL = (*ALL, *service_faults.KINDS)
+"""Of several exchanges as one service."""
+
 DIARY = "faults.txt"
 """In the folder of the run: which fault struck when, to be laid beside the collectors' logs."""
 
 PAUSE_S = (0.15, 0.8)
 """Between two faults of a lane."""
+
+SERVED_PAUSE_S = (4.0, 20.0)
+"""Between two of collectors that a service starts again: the more often one ends, the longer it waits with that."""
 
 ALONE_SHARE = 0.1
 """How many of the faults wait for the others to end and are measured."""
@@ -36,11 +42,12 @@ RECOVERED_S = 30.0
 
 def kinds_of(plan: Plan) -> tuple[Kind, ...]:
     """The kinds that a plan asks for. Raises `KeyError` for a name that is not known."""
+    every = OF_SEVERAL if plan.is_one_service else ALL
     if plan.kinds == (SWARM,):
         random = Random(f"{plan.seed}:swarm")
-        return tuple(random.sample(ALL, random.randint(3, 8)))
-    known = {kind.name: kind for kind in ALL}
-    return tuple(known[name] for name in plan.kinds) or ALL
+        return tuple(random.sample(every, random.randint(3, 8)))
+    known = {kind.name: kind for kind in every}
+    return tuple(known[name] for name in plan.kinds) or every
 
 
 class Storm:
@@ -70,8 +77,9 @@ class Storm:
     async def _blow_in(self, lane: Lane, kinds: list[Kind], end: float) -> None:
         random = self._randoms[lane]
         weights = [kind.weight for kind in kinds]
+        pause_s = SERVED_PAUSE_S if lane == "collectors" and self._scene.plan.is_one_service else PAUSE_S
         while time.monotonic() < end:
-            await asyncio.sleep(random.uniform(*PAUSE_S))
+            await asyncio.sleep(random.uniform(*pause_s))
             (kind,) = random.choices(kinds, weights)
             # What a fault draws for itself must not depend on how much the one before has drawn.
             own = Random(random.getrandbits(64))

@@ -12,7 +12,7 @@ from tests.soak.__main__ import NoTrades, soak
 from tests.soak.findings import Findings
 from tests.soak.plan import Plan
 from tests.soak.planted import PLANTS
-from tests.soak.storm import ALL
+from tests.soak.storm import OF_SEVERAL
 
 REVEALED: dict[str, tuple[tuple[str, ...], Callable[[Findings], object]]] = {
     "blind-retry": (("reply-lost",), lambda found: found.doubled),
@@ -63,4 +63,4 @@ def test_planted_bug_turns_the_soak_red(bug: str, tmp_path: Path) -> None:
 
 
 def test_every_kind_of_fault_has_a_name_of_its_own() -> None:
-    assert len({kind.name for kind in ALL}) == len(ALL)
+    assert len({kind.name for kind in OF_SEVERAL}) == len(OF_SEVERAL)

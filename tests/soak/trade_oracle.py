@@ -8,7 +8,7 @@ from data_collector.model.errors import SinkUnavailable
 from data_collector.sinks.redis.connection import ReplyError
 from tests.soak.findings import Findings
 from tests.soak.servers import Server
-from tests.soak.truth import ABSENT, Truth, read_stored
+from tests.soak.truth import ABSENT, Truth
 
 PAGE = 2_000
 
@@ -47,7 +47,7 @@ class TradeOracle:
         """Set by whoever throws the stream away."""
         self.verified = 0
         """How many trades were held against the truth in full scans, the newest scan's."""
-        self._key = f"trades:{truth.symbol}"
+        self.key = truth.key("trades")
         self._findings = findings
         self._after = ""
         self._jumps: list[tuple[int, int, str]] = []
@@ -56,7 +56,7 @@ class TradeOracle:
     async def follow(self, server: Server) -> None:
         """Read on behind the last entry id, on whichever server is the primary now, as a user's reader does."""
         try:
-            async for page in pages(server, self._key, self._after):
+            async for page in pages(server, self.key, self._after):
                 for entry_id, fields in page:
                     self._take(entry_id, fields["data"])
                 self._after = page[-1][0]
@@ -72,7 +72,7 @@ class TradeOracle:
     async def verify(self, server: Server, *, maxlen: int) -> None:
         """Hold the whole stream against the truth. The truth must be as new as the stream."""
         before, before_ms, count = -1, -1, 0
-        async for page in pages(server, self._key, ""):
+        async for page in pages(server, self.key, ""):
             trade_id = int(page[0][0].partition("-")[2])
             if before < 0:
                 self._check_beginning(trade_id, await self._length(server), maxlen)
@@ -86,15 +86,15 @@ class TradeOracle:
 
     def is_held(self, trade_id: int) -> bool:
         """Whether the stream holds, or held before it was trimmed, this trade."""
-        return self.begin <= trade_id <= self.newest and (self.truth.symbol, trade_id) not in self._findings.lost
+        return self.begin <= trade_id <= self.newest and (self.truth.name, trade_id) not in self._findings.lost
 
     async def _first_id(self, server: Server) -> int:
-        oldest = await server.ask("XRANGE", self._key, "-", "+", "COUNT", 1)
+        oldest = await server.ask("XRANGE", self.key, "-", "+", "COUNT", 1)
         assert isinstance(oldest, list), "XRANGE answers with an array"
         return int(oldest[0][0].partition("-")[2]) if oldest else -1
 
     async def _length(self, server: Server) -> int:
-        length = await server.ask("XLEN", self._key)
+        length = await server.ask("XLEN", self.key)
         assert isinstance(length, int), "XLEN answers with a number"
         return length
 
@@ -124,7 +124,7 @@ class TradeOracle:
     def _check(self, entry_id: str, text: str, before: int, before_ms: int) -> tuple[int, int]:
         ms, trade_id = map(int, entry_id.split("-"))
         try:
-            record_id, mark = read_stored(text)
+            record_id, marks = self.truth.read(text)
         except ValueError as error:
             self._note("changed", trade_id, f"entry {entry_id} is no trade ({error}): {text[:200]}")
             return trade_id, ms
@@ -136,18 +136,18 @@ class TradeOracle:
         if before >= 0 and record_id > before + 1:
             self._miss(before + 1, record_id - 1, f"entry {entry_id} follows trade {before}")
         true = self.truth.mark(record_id)
-        if true == ABSENT or (true is not None and true != mark):
+        if true == ABSENT or (true is not None and true not in marks):
             self._note("changed", record_id, f"entry {entry_id} is not what was traded: {text[:300]}")
         return record_id, ms
 
     def _miss(self, first_id: int, last_id: int, where: str) -> None:
-        missing = {(self.truth.symbol, number) for number in self.truth.traded(first_id, last_id)}
+        missing = {(self.truth.name, number) for number in self.truth.traded(first_id, last_id)}
         if not missing <= self._findings.lost:
-            self._findings.tell(f"{self._key}: {len(missing)} trades {first_id}..{last_id} are lost: {where}")
+            self._findings.tell(f"{self.key}: {len(missing)} trades {first_id}..{last_id} are lost: {where}")
             self._findings.lost |= missing
 
     def _note(self, what: str, trade_id: int, sentence: str) -> None:
         found = self._findings.doubled if what == "doubled" else self._findings.changed
-        if (self.truth.symbol, trade_id) not in found:
-            found.add((self.truth.symbol, trade_id))
-            self._findings.tell(f"{self._key}: {what}: {sentence}")
+        if (self.truth.name, trade_id) not in found:
+            found.add((self.truth.name, trade_id))
+            self._findings.tell(f"{self.key}: {what}: {sentence}")

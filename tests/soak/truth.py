@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from array import array
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 import msgspec
 from msgspec import Struct
 
+from data_collector.model.keys import FIRST_EXCHANGE, KeyKind
 from data_collector.model.records import Trade
-from tests.integration.exactness import iso
+from data_collector.model.venue import Venue
+from data_collector.venues.discovery import find_speaker, find_venue
+from tests.integration.exactness import EPOCH, iso
 
 ABSENT = 0
 """The mark of an id that the exchange has never given to a trade."""
+
+FLOAT = timedelta(microseconds=2)
+"""How far a time that was a float, as REST of some exchanges has it, may be from what it was."""
 
 KEPT_MAX = 6_000_000
 """Marks of a symbol, 48 MB; what is older has left every store long ago."""
@@ -38,21 +46,29 @@ def mark_of(symbol: str, timestamp: str, price: str, quantity: str, *, is_buyer_
     return hash((symbol, timestamp, price, quantity, is_buyer_maker)) % 2**64 or 1
 
 
-def read_stored(text: str) -> tuple[int, int]:
-    """Trade id and mark of a stored record. Raises `ValueError` for one of another shape."""
-    record = _decode(text)
-    price, quantity = bytes(record.price).decode(), bytes(record.quantity).decode()
-    mark = mark_of(record.symbol, record.timestamp, price, quantity, is_buyer_maker=record.is_buyer_maker)
-    return record.trade_id, mark
+def by_value(number: str) -> str:
+    """The same text for the same number."""
+    return str(Decimal(number).normalize())
 
 
 class Truth:
     """The trades of one symbol from the first that was asked for; ids rise by one."""
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, venue: Venue | None = None) -> None:
         self.symbol = symbol
+        """As the exchange calls it."""
+        self.venue = venue or find_venue(FIRST_EXCHANGE)
+        self.market = find_speaker(self.venue.name).market_symbol(symbol)
+        """As the market calls it."""
+        self.name = f"{self.venue.key_prefix}{symbol}"
+        # Others write zeros after the last digit or do not, and their times have microseconds.
+        self.is_literal = self.venue.name == FIRST_EXCHANGE
         self._first_id = -1
         self._marks: array[int] = array("Q")
+
+    def key(self, kind: KeyKind) -> str:
+        """Of the store."""
+        return self.venue.store_keys.key(kind, self.symbol)
 
     @property
     def next_id(self) -> int:
@@ -71,13 +87,26 @@ class Truth:
                 self._first_id = trade.trade_id
             while self.next_id < trade.trade_id and self._marks:
                 self._marks.append(ABSENT)
-            time = iso(trade.time_ms)
-            maker = bool(trade.is_buyer_maker)
-            self._marks.append(mark_of(self.symbol, time, trade.price, trade.quantity, is_buyer_maker=maker))
+            time, price, quantity = iso(trade.time_ms), trade.price, trade.quantity
+            if not self.is_literal:
+                price, quantity = by_value(price), by_value(quantity)
+            self._marks.append(mark_of(self.symbol, time, price, quantity, is_buyer_maker=bool(trade.is_buyer_maker)))
         surplus = len(self._marks) - KEPT_MAX
         if surplus > KEPT_MAX // 8:
             del self._marks[:surplus]
             self._first_id += surplus
+
+    def read(self, text: str) -> tuple[int, set[int]]:
+        """Trade id of a stored record, and the marks that it may have. Raises `ValueError` for another shape."""
+        record = _decode(text)
+        price, quantity = bytes(record.price).decode(), bytes(record.quantity).decode()
+        times = {record.timestamp}
+        if not self.is_literal:
+            price, quantity = by_value(price), by_value(quantity)
+            told = datetime.fromisoformat(record.timestamp) - EPOCH
+            times = {iso((told + off) // timedelta(milliseconds=1)) for off in (-FLOAT, FLOAT)}
+        maker = record.is_buyer_maker
+        return record.trade_id, {mark_of(record.symbol, time, price, quantity, is_buyer_maker=maker) for time in times}
 
     def mark(self, trade_id: int) -> int | None:
         """The mark of an id, `ABSENT` for one that no trade has, None where it is not known (any more, or yet)."""

@@ -8,26 +8,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from msgspec import structs
 from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import FIRST_EXCHANGE
-from data_collector.model.venue import Addresses
-from data_collector.settings import SECRETS, Settings, expected_store_bytes, load_settings, texts, variables_of_others
+from data_collector.settings import SECRETS, Settings, expected_store_bytes, load_settings, texts
 from data_collector.settings.fields import FIELDS, variable_of, variables
-from data_collector.venues.discovery import find_venue
 
 CANARY = "c4n4ry-s3cr3t"
 
 FIELD_OF = {variable_of(field, FIRST_EXCHANGE): field for field in FIELDS}
-
-OTHER = structs.replace(
-    find_venue(FIRST_EXCHANGE), name="other", key_prefix="other:", default_symbols=("BTC/USD", "ETH/USD"),
-    addresses=Addresses("wss://stream.other", "https://api.other"),
-    read_symbol=lambda text: text.upper() if "/" in text else None,
-)  # fmt: skip
-"""An exchange with names of its own form, which is not shipped."""
 
 
 def load(env_file: Path | None = None, /, **environ: str) -> Settings:
@@ -263,48 +253,6 @@ def test_sample_keys_count_as_unset_and_are_told_once() -> None:
     assert [notice.split(" ")[0] for notice in settings.notices] == ["BINANCE_API_KEY", "BINANCE_API_SECRET"]
 
 
-def test_exchange_has_variables_and_defaults_of_its_own() -> None:
-    defaults = load_settings({}, None, exchange=OTHER)
-    variables_of_other = {
-        "OTHER_SYMBOLS": "xbt/eur,other:XBT/EUR", "OTHER_WS_URL": "ws://h:1", "OTHER_REST_URL": "http://h:2",
-        "OTHER_API_KEY": CANARY,
-    }  # fmt: skip
-    settings = load_settings(variables_of_other, None, exchange=OTHER)
-
-    assert (defaults.exchange, defaults.symbols) == ("other", ("BTC/USD", "ETH/USD"))
-    assert (defaults.ws_url, defaults.rest_url) == ("wss://stream.other", "https://api.other")
-    assert (settings.symbols, settings.ws_url, settings.rest_url) == (("XBT/EUR",), "ws://h:1", "http://h:2")
-    assert settings.rest_key == CANARY
-    assert settings.given >= {"symbols", "ws_url", "rest_url", "api_key"}
-    assert settings.notices == ()
-
-
-def test_klines_that_are_made_of_trades_bring_trades_with_them() -> None:
-    built = structs.replace(OTHER, klines="built")
-
-    settings = load_settings({"CHANNELS": "kline,ticker"}, None, exchange=built)
-
-    assert settings.channels == ("kline", "ticker", "trade")
-    assert settings.notices == ("CHANNELS: other's klines are made of trades, so trades are collected too.",)
-    for channels in ("kline,trade", "ticker"):
-        assert load_settings({"CHANNELS": channels}, None, exchange=built).notices == ()
-        assert load_settings({"CHANNELS": "kline"}, None, exchange=OTHER).notices == ()
-
-
-def test_symbol_is_held_against_the_form_of_its_exchange() -> None:
-    with pytest.raises(Misconfigured, match=r"OTHER_SYMBOLS='BTCUSD': 'BTCUSD' .* as other does.*: BTC/USD,ETH/USD"):
-        load_settings({"OTHER_SYMBOLS": "BTCUSD"}, None, exchange=OTHER)
-
-
-def test_variables_of_an_exchange_that_is_not_collected_have_no_effect_and_are_told() -> None:
-    settings = load_settings({"SYMBOLS": "SOLUSDT", "BINANCE_API_KEY_FILE": "/nowhere"}, None, exchange=OTHER)
-
-    (notice,) = settings.notices
-    assert settings.symbols == OTHER.default_symbols
-    assert notice.startswith("BINANCE_API_KEY_FILE, SYMBOLS: of binance, and other is collected, so without effect;")
-    assert "OTHER_SYMBOLS names what is collected" in notice
-
-
 def test_unknown_exchange_is_told_along_with_every_other_fault() -> None:
     message = faults_of(EXCHANGES="mtgox", PORT="x", BINANCE_WS_URL="nonsense")
 
@@ -379,20 +327,3 @@ def test_kline_keys_are_counted_by_their_expiry(interval: str, keys: int) -> Non
     size = expected_store_bytes(with_interval) - expected_store_bytes(with_none) - 100 * 380
 
     assert size == keys * 430
-
-
-def test_several_exchanges_have_settings_of_their_own() -> None:
-    given = {"EXCHANGES": "kraken, Binance,kraken", "SYMBOLS": "BNBUSDT", "KRAKEN_SYMBOLS": "XRP/USD"}
-    first, second = load_settings(given, None), load_settings(given, None, exchange="binance")
-
-    assert (first.exchange, first.exchanges, first.symbols) == ("kraken", ("kraken", "binance"), ("XRP/USD",))
-    assert first.notices == ()
-    assert (second.exchange, second.exchanges, second.symbols) == ("binance", ("binance",), ("BNBUSDT",))
-    assert "KRAKEN_SYMBOLS" in faults_of(EXCHANGES="binance,kraken", KRAKEN_SYMBOLS="BTC:USD")
-
-
-def test_a_collector_of_several_is_told_of_no_variable_of_another() -> None:
-    hidden = variables_of_others("kraken")
-
-    assert {"SYMBOLS", "BINANCE_WS_URL", "BINANCE_API_KEY_FILE"} <= set(hidden)
-    assert not {"KRAKEN_SYMBOLS", "REDIS_URL", "INTERVALS"} & set(hidden)

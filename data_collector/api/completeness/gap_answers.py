@@ -6,11 +6,21 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import ClassVar, Literal
 
+from msgspec import UNSET, Struct, UnsetType
+
 from data_collector.api.completeness.completeness import SeriesCount
 from data_collector.model.keys import Collected, Key
 from data_collector.model.status import HEAL_BOUNDS_S, GapsStatus, GapTotals
 from data_collector.model.wire import number_told
 from data_collector.web.answers import Answer
+
+
+class Mark(Struct, frozen=True):
+    """How entries of one exchange are told from those of others; nothing where it is alone."""
+
+    exchange: str | UnsetType = UNSET
+    prefix: str = ""
+    """Of names that lead to it by themselves: ids and cursors."""
 
 
 class HealTimes(Answer):
@@ -71,6 +81,8 @@ class SymbolCompleteness(Answer):
     open_gaps: list[OpenGap]
     klines: dict[str, Series] | None
     """By interval; null without `klines=1`."""
+    exchange: str | UnsetType = UNSET
+    """Where those of several exchanges are answered together."""
 
 
 class CompletenessPage(Answer):
@@ -140,6 +152,8 @@ class GapAnswer(Answer):
     """When `gaps:` got it."""
     epoch: int = 0
     """In which trade ids are unique."""
+    exchange: str | UnsetType = UNSET
+    """Where those of several exchanges are answered together; `id` begins with the prefix of its keys then."""
 
 
 class GapPage(Answer):
@@ -173,7 +187,7 @@ class GapStory(Answer):
 
 
 def completeness_of(
-    symbol: str, trades: SeriesCount, klines: Mapping[str, SeriesCount] | None, known: GapsStatus
+    mark: Mark, symbol: str, trades: SeriesCount, klines: Mapping[str, SeriesCount] | None, known: GapsStatus
 ) -> SymbolCompleteness:
     """What the store holds of a symbol, with what the collector remembers of its gaps."""
     totals = {each.channel: each for each in known.totals if each.symbol == symbol}
@@ -187,13 +201,14 @@ def completeness_of(
         healed_klines=totals["kline"].healed if "kline" in totals else {},
         heal_time=_heal_times(of_trades),
         open_gaps=[
-            OpenGap(id=life.id, missing=life.missing, open_s=round(newest_s - life.opened_at_s, 3))
+            OpenGap(id=f"{mark.prefix}{life.id}", missing=life.missing, open_s=round(newest_s - life.opened_at_s, 3))
             for life in known.open
             if life.key.symbol == symbol
         ],
         klines=None
         if klines is None
         else {interval: _series(count, Key("kline", symbol, interval)) for interval, count in klines.items()},
+        exchange=mark.exchange,
     )
 
 

@@ -80,9 +80,13 @@ async def newest_gaps(
     lives = [life for life in (*known.open, *known.closed) if life.key.symbol in wanted]
     gaps = [_gap_of_life(life, [found for found in declared if _lies_in(found, life)]) for life in lives]
     gaps += [_gap_of_declared(found) for found in declared if not any(_lies_in(found, life) for life in lives)]
-    gaps.sort(key=lambda gap: gap.closed_at or gap.recorded_at or gap.opened_at or "", reverse=True)
-    gaps.sort(key=lambda gap: gap.state != "open")
-    return gaps[:limit]
+    return newest_of(gaps, limit)
+
+
+def newest_of(gaps: Iterable[GapAnswer], limit: int) -> list[GapAnswer]:
+    """The newest of these, open ones first."""
+    found = sorted(gaps, key=lambda gap: gap.closed_at or gap.recorded_at or gap.opened_at or "", reverse=True)
+    return sorted(found, key=lambda gap: gap.state != "open")[:limit]
 
 
 async def story_of(

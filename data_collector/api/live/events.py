@@ -1,7 +1,9 @@
 """The events of `GET /live`: their JSON, their Server-Sent form, and how they wait for a viewer.
 
 Numbers of the market are texts with the exchange's own digits, times are ms since the epoch. Every event replaces what
-an earlier one of its name has said, so a viewer that missed some is right again with the next one.
+an earlier one of its name, and of its exchange, has said, so a viewer that missed some is right again with the next.
+
+`exchange` stands in every event where several are collected, and in `hello` alone where one is.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ class Hello(Struct, frozen=True):
     intervals: list[str]
     control: Access
     exchange: str | None
+    exchanges: list[str]
+    """All that are collected, in the order of `EXCHANGES`."""
 
 
 class Price(Struct, frozen=True, array_like=True):
@@ -64,14 +68,15 @@ class Price(Struct, frozen=True, array_like=True):
     """When the price was made."""
 
 
-class Prices(Struct, frozen=True):
+class Prices(Struct, frozen=True, omit_defaults=True):
     """All rows at first, then those that have changed."""
 
     at: int
     rows: list[Price]
+    exchange: str | None = None
 
 
-class CandleState(Struct, frozen=True):
+class CandleState(Struct, frozen=True, omit_defaults=True):
     """A state of a candle of the focus."""
 
     symbol: str
@@ -84,6 +89,7 @@ class CandleState(Struct, frozen=True):
     close: str
     volume: str
     closed: bool
+    exchange: str | None = None
 
 
 class TapeTrade(Struct, frozen=True, array_like=True):
@@ -96,16 +102,17 @@ class TapeTrade(Struct, frozen=True, array_like=True):
     is_buyer_maker: bool | None
 
 
-class TapeState(Struct, frozen=True):
+class TapeState(Struct, frozen=True, omit_defaults=True):
     """The newest trades of the focus, newest last."""
 
     symbol: str
     trades: list[TapeTrade]
     left_out: int
     """Trades between the tape before and this one that it has no room for."""
+    exchange: str | None = None
 
 
-class BestQuote(Struct, frozen=True):
+class BestQuote(Struct, frozen=True, omit_defaults=True):
     """Best bid and offer of the focus, where quotes are collected."""
 
     symbol: str
@@ -115,6 +122,7 @@ class BestQuote(Struct, frozen=True):
     ask: str | None
     """None while nobody offers."""
     ask_quantity: str
+    exchange: str | None = None
 
 
 class CompletenessRow(Struct, frozen=True, array_like=True):
@@ -131,10 +139,11 @@ class CompletenessRow(Struct, frozen=True, array_like=True):
     open_gaps: int
 
 
-class CompletenessRows(Struct, frozen=True):
+class CompletenessRows(Struct, frozen=True, omit_defaults=True):
     """All symbols."""
 
     rows: list[CompletenessRow]
+    exchange: str | None = None
 
 
 class Latency(Struct, frozen=True):
@@ -179,7 +188,7 @@ class AuditNow(Struct, frozen=True):
     next_seconds: float | None
 
 
-class State(Struct, frozen=True):
+class State(Struct, frozen=True, omit_defaults=True):
     """How the service is; once a second."""
 
     health: Health
@@ -192,6 +201,7 @@ class State(Struct, frozen=True):
     buffers: list[Buffer]
     gaps: GapsNow
     audit: AuditNow
+    exchange: str | None = None
 
 
 Event = Hello | Prices | CandleState | TapeState | BestQuote | CompletenessRows | State
@@ -210,7 +220,7 @@ def event_bytes(event: Event) -> bytes:
 
 
 class Viewer:
-    """One viewer and what waits for it: the newest of everything, however slowly it reads.
+    """One viewer of an exchange and what waits for it: the newest of everything, however slowly it reads.
 
     Offered to from the feed, taken from by the answer; both on the event loop.
 
@@ -218,12 +228,17 @@ class Viewer:
     other event.
     """
 
-    def __init__(self, focus: Focus | None, access: Access) -> None:
+    def __init__(self, focus: Focus | None, access: Access, exchange: str | None, woken: asyncio.Event) -> None:
+        """`exchange` where there are several; `woken` is set when there is something to take, or nothing ever will be.
+
+        Who looks at several exchanges is woken by any.
+        """
         self.focus = focus
         self.access = access
+        self._exchange = exchange
+        self._woken = woken
         self.is_over = False
         """Nothing comes any more: the service ends."""
-        self._woken = asyncio.Event()
         self._hello: Hello | None = None
         self._hello_told: Hello | None = None
         self._prices: dict[str, Price] = {}
@@ -275,13 +290,8 @@ class Viewer:
         self.is_over = True
         self._woken.set()
 
-    async def wait(self) -> None:
-        """Until there is something to take, or nothing ever will be."""
-        await self._woken.wait()
-
     def take(self) -> bytes:
         """All that waits."""
-        self._woken.clear()
         parts: list[bytes] = []
         if self._hello is not None:
             parts.append(event_bytes(self._hello))
@@ -289,12 +299,13 @@ class Viewer:
         parts += self._encoded.values()
         self._encoded = {}
         if self._prices:
-            parts.append(event_bytes(Prices(self._prices_ms, list(self._prices.values()))))
+            parts.append(event_bytes(Prices(self._prices_ms, list(self._prices.values()), self._exchange)))
             self._prices = {}
         parts += [event_bytes(self._candles[time]) for time in sorted(self._candles)]
         self._candles = {}
         if self._tape and self.focus is not None:
-            parts.append(event_bytes(TapeState(self.focus.symbol, list(self._tape), self._left_out)))
+            tape = TapeState(self.focus.symbol, list(self._tape), self._left_out, self._exchange)
+            parts.append(event_bytes(tape))
             self._tape.clear()
             self._left_out = 0
         return b"".join(parts)

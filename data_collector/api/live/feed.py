@@ -1,10 +1,10 @@
-"""Samples store and collector for all viewers of `GET /live` together, and only while there are any."""
+"""Samples store and collector of an exchange for all viewers of `GET /live` together, while there are any."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from data_collector import __version__
@@ -29,6 +29,7 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import GapTotals, Sample, Snapshot
 from data_collector.observe.logs import get_log
+from data_collector.settings import Settings
 from data_collector.sinks.redis.connection import StoreConnection
 
 VIEWERS_MAX = 50
@@ -52,12 +53,35 @@ class TooManyViewers(Exception):
     """The door is full."""
 
 
+class Places:
+    """Of the viewers of all exchanges together."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """One, for as long as the block lasts. Raises `TooManyViewers`."""
+        if self._taken >= VIEWERS_MAX:
+            raise TooManyViewers
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+
 class LiveFeed:
     """`run` is kept up by the application; viewers come and go."""
 
-    def __init__(self, collector: Collector, environment: str, former: FormerEntries) -> None:
+    def __init__(
+        self, collector: Collector, settings: Settings, former: FormerEntries, exchanges: Sequence[str]
+    ) -> None:
+        """`exchanges`: all that are collected."""
         self._collector = collector
-        self._environment = environment
+        self._environment = settings.environment
+        self._exchanges = list(exchanges)
+        self._exchange = settings.exchange if len(exchanges) > 1 else None
         # Connections of its own: a long answer to somebody else must not hold up prices, nor a count of all streams.
         self._market_store = StoreReading()
         self._count_store = StoreReading()
@@ -66,18 +90,18 @@ class LiveFeed:
         self._watched, self._unwatched = asyncio.Event(), asyncio.Event()
         self._board = PriceBoard()
         self._focuses: dict[Focus, FocusReader] = {}
-        self._recent = RecentState()
+        self._recent = RecentState(self._exchange)
         self._newest_gaps: list[GapAnswer] = []
         self._kept: dict[str, bytes] = {}
         """The newest of what is the same for everybody, for those who come in between."""
         self._is_over = False
 
     @contextmanager
-    def viewing(self, snapshot: Snapshot, focus: Focus | None, access: Access) -> Iterator[Viewer]:
-        """A viewer for as long as the block lasts, who knows the newest snapshot at once. Raises `TooManyViewers`."""
-        if len(self._viewers) >= VIEWERS_MAX:
-            raise TooManyViewers
-        viewer = Viewer(focus, access)
+    def viewing(
+        self, snapshot: Snapshot, focus: Focus | None, access: Access, woken: asyncio.Event
+    ) -> Iterator[Viewer]:
+        """A viewer for as long as the block lasts, who knows the newest snapshot at once."""
+        viewer = Viewer(focus, access, self._exchange, woken)
         if self._is_over:
             viewer.end()
         viewer.offer_hello(self._hello(snapshot, access))
@@ -192,7 +216,7 @@ class LiveFeed:
                         count.declared.get("lost", 0), came, open_gaps.count(symbol),
                     )
                 )  # fmt: skip
-        self._offer("completeness", event_bytes(CompletenessRows(rows)))
+        self._offer("completeness", event_bytes(CompletenessRows(rows, self._exchange)))
         self._newest_gaps = await newest_gaps(
             self._count_store, store_url, snapshot.store_keys, snapshot.symbols, snapshot.gaps, NEWEST_GAPS
         )
@@ -205,13 +229,15 @@ class LiveFeed:
         self._board = PriceBoard()
 
     def _hello(self, snapshot: Snapshot, access: Access) -> Hello:
-        symbols, intervals = snapshot.symbols, snapshot.intervals
-        return Hello(__version__, self._environment, "data-collector", symbols, intervals, access, snapshot.exchange)
+        return Hello(
+            __version__, self._environment, "data-collector", snapshot.symbols, snapshot.intervals, access,
+            snapshot.exchange, self._exchanges,
+        )  # fmt: skip
 
     def _readers(self, snapshot: Snapshot) -> dict[Focus, FocusReader]:
         wanted = {viewer.focus for viewer in self._viewers if viewer.focus is not None}
         self._focuses = {
-            focus: self._focuses.get(focus) or FocusReader(focus, snapshot.store_keys, UtcCalendar())
+            focus: self._focuses.get(focus) or FocusReader(focus, snapshot.store_keys, UtcCalendar(), self._exchange)
             for focus in wanted
             if focus.symbol in snapshot.symbols
         }

@@ -32,6 +32,7 @@ FIRST_ENTRIES = 200
 NEXT_ENTRIES = 100
 """Of `stream:` between two looks; of more, the newest are taken."""
 
+_QUOTE_FIELDS = ("bid", "bid_quantity", "ask", "ask_quantity")
 _FIELDS = ("price", "price_change_percent", "volume", "timestamp")
 
 
@@ -64,8 +65,10 @@ class PriceBoard:
 class FocusReader:
     """One series that somebody looks at: its newest candles and trades since the last look."""
 
-    def __init__(self, focus: Focus, keys: StoreKeys, calendar: Calendar) -> None:
+    def __init__(self, focus: Focus, keys: StoreKeys, calendar: Calendar, exchange: str | None) -> None:
+        """`exchange` where there are several."""
         self._focus = focus
+        self._exchange = exchange
         self._calendar = calendar
         self._stream_key = keys.key("stream", focus.symbol)
         self._trades_key = keys.key("trades", focus.symbol)
@@ -87,14 +90,14 @@ class FocusReader:
             [
                 _newest(self._stream_key, self._stream_id, entries_max),
                 _newest(self._trades_key, self._trades_id, TAPE_TRADES_MAX),
-                ("HMGET", self._quote_key, *BestQuote.__struct_fields__[1:]),
+                ("HMGET", self._quote_key, *_QUOTE_FIELDS),
             ]
         )
         stream = entries_of(of_stream, self._focus.symbol, self._stream_key)[::-1]
         trades = entries_of(of_trades, self._focus.symbol, self._trades_key)[::-1]
         self._stream_id = stream[-1].id if stream else self._stream_id
         self._trades_id = trades[-1].id if trades else self._trades_id
-        quote = _quote(self._focus.symbol, of_quote)
+        quote = self._quote_of(of_quote)
         self._quote, self._quote_is_new = quote, quote != self._quote
         self._candles = self._candles_of(stream)
         self._trades = [_tape_trade(trade) for entry in trades if (trade := trade_of(entry)) is not None]
@@ -128,8 +131,21 @@ class FocusReader:
         for entry in entries:
             kline = kline_of(entry, self._calendar)
             if kline is not None and kline.interval == self._focus.interval:
-                newest[kline.open_ms] = _candle(kline)
+                newest[kline.open_ms] = self._candle(kline)
         return [newest[open_ms] for open_ms in sorted(newest)]
+
+    def _candle(self, kline: Kline) -> CandleState:
+        return CandleState(
+            kline.symbol, kline.interval, kline.open_ms, kline.open, kline.high, kline.low, kline.close, kline.volume,
+            kline.is_closed, self._exchange,
+        )  # fmt: skip
+
+    def _quote_of(self, reply: object) -> bytes | None:
+        """None while there is none, and for a key of another type."""
+        if not isinstance(reply, list) or not all(isinstance(quantity, str) for quantity in reply[1::2]):
+            return None
+        bid, bid_quantity, ask, ask_quantity = reply
+        return event_bytes(BestQuote(self._focus.symbol, bid, bid_quantity, ask, ask_quantity, self._exchange))
 
     def _between(self, is_cut: bool) -> int:
         """How many trades lie between the last reading and this one, by their ids, when it has not got them all."""
@@ -151,25 +167,11 @@ def _price(symbol: str, reply: object) -> Price | None:
     return Price(symbol, price, change_percent, volume, _ms(timestamp))
 
 
-def _quote(symbol: str, reply: object) -> bytes | None:
-    """None while there is none, and for a key of another type."""
-    if not isinstance(reply, list) or not all(isinstance(quantity, str) for quantity in reply[1::2]):
-        return None
-    return event_bytes(BestQuote(symbol, *reply))
-
-
 def _ms(timestamp: object) -> int | None:
     try:
         return round(datetime.fromisoformat(str(timestamp)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
-
-
-def _candle(kline: Kline) -> CandleState:
-    return CandleState(
-        kline.symbol, kline.interval, kline.open_ms, kline.open, kline.high, kline.low, kline.close, kline.volume,
-        kline.is_closed,
-    )  # fmt: skip
 
 
 def _tape_trade(trade: Trade) -> TapeTrade:

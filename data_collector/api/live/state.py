@@ -30,7 +30,9 @@ class _Reading(Struct, frozen=True):
 class RecentState:
     """Compares each snapshot with the oldest one of the last seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, exchange: str | None) -> None:
+        """`exchange` where there are several."""
+        self._exchange = exchange
         self._readings: deque[_Reading] = deque()
 
     def state_of(self, snapshot: Snapshot, environment: str, newest_gaps: list[GapAnswer], now_s: float) -> State:
@@ -53,6 +55,7 @@ class RecentState:
                 snapshot.validation.audit.every_seconds,
                 snapshot.validation.audit.next_seconds,
             ),
+            exchange=self._exchange,
         )
 
     def _window(self, snapshot: Snapshot, now_s: float) -> tuple[_Reading, _Reading]:

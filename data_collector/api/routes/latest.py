@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, HTTPException, Path, Response
+from fastapi import APIRouter, HTTPException, Path, Request, Response
 
-from data_collector.api.context import SYMBOL_PATTERN, Context, Now, store_url_of, symbol_of
+from data_collector.api.context import SYMBOL_PATTERN, Context, Now, Parts, elsewhere, store_url_of, symbol_of
 from data_collector.api.latest import Latest, LatestPage, latest_json, nothing_of
 from data_collector.web.answers import Problem
 from data_collector.web.openapi import INVALID, TOO_MANY, described
@@ -18,11 +18,14 @@ router = APIRouter(
 
 
 @router.get("/latest", responses={200: described(LatestPage)})
-async def latest(snapshot: Now, context: Context) -> Response:
+async def latest(parts: Parts) -> Response:
     """The newest price of every symbol that is collected, and the statistics of 24 hours."""
-    symbols = snapshot.symbols
-    found = await latest_json(context.store, store_url_of(snapshot), snapshot.store_keys, symbols)
-    records = [each or nothing_of(symbol) for symbol, each in zip(symbols, found, strict=True)]
+    records: list[msgspec.Raw] = []
+    for part in parts:
+        state, exchange = part.snapshot, part.mark.exchange
+        symbols, url = state.symbols, store_url_of(state)
+        found = await latest_json(part.context.store, url, state.store_keys, symbols, exchange)
+        records += [each or nothing_of(symbol, exchange) for symbol, each in zip(symbols, found, strict=True)]
     return _written({"count": len(records), "records": records})
 
 
@@ -31,13 +34,15 @@ async def latest(snapshot: Now, context: Context) -> Response:
 async def latest_of(
     snapshot: Now,
     context: Context,
+    request: Request,
     symbol: Annotated[str, Path(max_length=64, pattern=SYMBOL_PATTERN, description="In any case.")],
 ) -> Response:
     """The newest price of a symbol, and the statistics of 24 hours."""
     name = symbol_of(snapshot, symbol)
     (found,) = await latest_json(context.store, store_url_of(snapshot), snapshot.store_keys, [name])
     if found is None and name not in snapshot.symbols:
-        raise HTTPException(404, f"{name} is not collected, and the store has nothing of it.")
+        hint = elsewhere(request, snapshot, name)
+        raise HTTPException(404, f"{name} is not collected, and the store has nothing of it.{hint}")
     return _written(found or nothing_of(name))
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request
+from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, symbol_of
+from data_collector.api.context import SYMBOL_PATTERN, Context, Now, contexts_of, symbol_of
 from data_collector.api.live.events import KEEP_ALIVE, PRELUDE, Access, Focus
-from data_collector.api.live.feed import VIEWERS_MAX, TooManyViewers
+from data_collector.api.live.feed import VIEWERS_MAX, LiveFeed, Places, TooManyViewers
 from data_collector.model.status import Snapshot
-from data_collector.web.answers import Problem, Rejection
+from data_collector.web.answers import Problem, Rejection, Rejections
 from data_collector.web.openapi import INVALID, TOO_MANY, described
 
 KEEP_ALIVE_S = 10.0
@@ -21,34 +24,46 @@ KEEP_ALIVE_S = 10.0
 router = APIRouter(tags=["status"], responses={429: TOO_MANY})
 
 
+class Look(Struct, frozen=True):
+    """At an exchange, and at one series of it or none."""
+
+    feed: LiveFeed
+    snapshot: Snapshot
+    focus: Focus | None
+
+
 class EventStream(Response):
-    """Writes what the feed offers for as long as the client is there; a slow client is simply asked less often."""
+    """Writes what the feeds offer for as long as the client is there; a slow client is simply asked less often."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, context: ApiContext, snapshot: Snapshot, focus: Focus | None, access: Access) -> None:
+    def __init__(self, places: Places, looks: Sequence[Look], access: Access, rejections: Rejections) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         # Its length is not known.
         del self.headers["content-length"]
-        self._feed = context.live
-        self._rejections = context.rejections
-        self._snapshot = snapshot
-        self._focus = focus
+        self._places = places
+        self._looks = looks
         self._access = access
+        self._rejections = rejections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gone = asyncio.create_task(_gone(receive))
+        gone, woken = asyncio.create_task(_gone(receive)), asyncio.Event()
         try:
-            with self._feed.viewing(self._snapshot, self._focus, self._access) as viewer:
+            with self._places.taken(), ExitStack() as looking:
+                viewers = [
+                    looking.enter_context(look.feed.viewing(look.snapshot, look.focus, self._access, woken))
+                    for look in self._looks
+                ]
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await _send(send, PRELUDE)
-                while not viewer.is_over:
-                    waiting = asyncio.create_task(viewer.wait())
+                while not any(viewer.is_over for viewer in viewers):
+                    waiting = asyncio.create_task(woken.wait())
                     await asyncio.wait({gone, waiting}, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
                     waiting.cancel()
                     if gone.done():
                         return
-                    await _send(send, viewer.take() or KEEP_ALIVE)
+                    woken.clear()
+                    await _send(send, b"".join(viewer.take() for viewer in viewers) or KEEP_ALIVE)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TooManyViewers:
             sentence = (
@@ -82,7 +97,8 @@ async def live(
 ) -> Response:
     """What happens, as Server-Sent Events: prices, state, completeness, and candles and trades of one symbol.
 
-    A client that reads slowly gets the newest of everything and not what lies between.
+    Of several exchanges all are told, or the one that `exchange` names; each event says of which it is. A client that
+    reads slowly gets the newest of everything and not what lies between.
     """
     if (rejection := context.policy.foreign(request)) is not None:
         return context.rejections.answer(rejection)
@@ -94,7 +110,15 @@ async def live(
         raise HTTPException(404, f"{name} is not collected; /status lists what is.")
     if focus is not None and focus.interval not in snapshot.intervals:
         raise HTTPException(404, f"The interval {focus.interval} is not collected; /status lists those that are.")
-    return EventStream(context, snapshot, focus, context.policy.access(request))
+    contexts = contexts_of(request)
+    looks = [Look(context.live, snapshot, focus)]
+    if "exchange" not in request.query_params:
+        found = await asyncio.gather(*(each.collector.status() for each in contexts.of.values()))
+        looks = [
+            Look(each.live, told, focus if each is context else None)
+            for each, told in zip(contexts.of.values(), found, strict=True)
+        ]
+    return EventStream(contexts.places, looks, context.policy.access(request), context.rejections)
 
 
 async def _send(send: Send, body: bytes) -> None:

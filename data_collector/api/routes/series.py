@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from msgspec.structs import asdict, replace
 
-from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, filled_from, symbol_of
+from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, elsewhere, filled_from, symbol_of
 from data_collector.api.series.formats import (
     ARROW_STREAM,
     CSV,
@@ -108,14 +108,14 @@ async def klines(
         if form != "json" and limit is None and from_text is not None:
             context.streams.demand_place()
             found = await context.series.kline_range(place, window, copies, with_open=open)
-            _check_known(found, window.symbol, snapshot)
+            _check_known(found, window.symbol, snapshot, request)
             headers = _headers(request, snapshot, form, _about(found, None, open_time_text))
             return await _streamed(context, form, parts_of(table_of(form, names), found.pieces), headers)
         first = None if is_newest else window.from_ms
         page = await context.series.klines(
             place, window, first, limit or LIMIT, None if form == "json" else copies, with_open=open, with_origin=meta
         )
-        _check_known(page, window.symbol, snapshot)
+        _check_known(page, window.symbol, snapshot, request)
         # Open times are whole seconds, and so is the place to go on from.
         about = _about(page, None if page.end is None else open_time_text(page.end + 999), open_time_text)
         if form == "json":
@@ -151,14 +151,14 @@ async def trades(
         if form != "json" and limit is None and from_text is not None:
             context.streams.demand_place()
             found = await context.series.trade_range(place, window, first, copies)
-            _check_known(found, window.symbol, snapshot)
+            _check_known(found, window.symbol, snapshot, request)
             headers = _headers(request, snapshot, form, _about_trades(found, None, window.epoch, epochs))
             return await _streamed(context, form, parts_of(table_of(form, names), found.pieces), headers)
         is_newest = from_text is None and to is None and after is None
         page = await context.series.trades(
             place, window, None if is_newest else first, limit or LIMIT, None if form == "json" else copies
         )
-        _check_known(page, window.symbol, snapshot)
+        _check_known(page, window.symbol, snapshot, request)
         about = _about_trades(page, None if page.end is None else page.end - 1, window.epoch, epochs)
         if form == "json":
             written = partial(trade_page_json, window.symbol, page.rows, about, meta=meta)
@@ -181,11 +181,12 @@ def _form(request: Request, asked: Format | None) -> Format:
     return format_of(asked, ",".join(request.headers.getlist("accept")))
 
 
-def _check_known(found: Told, symbol: str, snapshot: Snapshot) -> None:
+def _check_known(found: Told, symbol: str, snapshot: Snapshot, request: Request) -> None:
     if found.oldest_ms is None and symbol not in snapshot.symbols:
         if found.warnings:
             raise SinkUnavailable(" ".join(found.warnings))
-        raise HTTPException(404, f"{symbol} {NOT_STORED}.", filled_from(snapshot))
+        hint = elsewhere(request, snapshot, symbol)
+        raise HTTPException(404, f"{symbol} {NOT_STORED}.{hint}", filled_from(snapshot))
 
 
 def _about(found: Told, following: str | int | None, text: Callable[[int], str]) -> About:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
-from data_collector.api.context import SYMBOL_PATTERN, Context, Now, symbol_of
+from data_collector.api.context import SYMBOL_PATTERN, Context, Now, elsewhere, symbol_of
 from data_collector.api.series.window import WrongParameter, smallest, window_of
 from data_collector.model.errors import Transient
 from data_collector.service.memory.messages import Question, Reply, SimilarPage
@@ -41,6 +41,7 @@ router = APIRouter(
 async def similar(
     snapshot: Now,
     context: Context,
+    request: Request,
     *,
     symbol: Annotated[str, Query(max_length=64, pattern=SYMBOL_PATTERN, description="In any case.")],
     interval: Annotated[str | None, Query(max_length=8, description="Default: the smallest collected.")] = None,
@@ -63,7 +64,7 @@ async def similar(
     if "kline" not in snapshot.channels:
         raise HTTPException(409, NO_CANDLES)
     if name not in snapshot.symbols:
-        raise HTTPException(404, f"{name} is not collected.")
+        raise HTTPException(404, f"{name} is not collected.{elsewhere(request, snapshot, name)}")
     try:
         wanted = interval or smallest(snapshot.intervals)
         # `at` is no beginning, but is written like one.

@@ -13,7 +13,7 @@ from data_collector.api.spread import STALE_S, SpreadPage, markets_of, reference
 from data_collector.web.answers import Problem, answered
 from data_collector.web.openapi import INVALID, TOO_MANY, described
 
-NAME = r"^[A-Za-z0-9]+$"
+NAME = r"^[^\W_]+$"
 
 router = APIRouter(
     tags=["records"], responses={422: INVALID, 429: TOO_MANY, 503: described(Problem, "The store cannot be read")}
@@ -29,7 +29,7 @@ async def spread(
         str,
         Query(
             max_length=128,
-            pattern=r"^[A-Za-z0-9]+(,[A-Za-z0-9]+)*$",
+            pattern=r"^[^\W_]+(,[^\W_]+)*$",
             description="What it is priced in. `USD,USDT` puts these side by side, which are not the same.",
         ),
     ],
@@ -41,4 +41,6 @@ async def spread(
     if not markets:
         raise HTTPException(404, f"{base.upper()} in {' or '.join(quotes)} is not collected; /status lists what is.")
     rows = await spread_of(asked[0].store, store_url_of(whole), markets, datetime.now(UTC))
-    return answered(SpreadPage(base.upper(), quotes, reference_of(rows), STALE_S, rows))
+    reference = reference_of(rows)
+    exchange, symbol = (None, None) if reference is None else (reference.exchange, reference.symbol)
+    return answered(SpreadPage(base.upper(), quotes, exchange, symbol, STALE_S, rows))

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from data_collector.api.answers import (
     ControlAnswer,
@@ -17,11 +17,14 @@ from data_collector.api.answers import (
     Live,
     Metrics,
     Ready,
+    Refused,
     RefusedPage,
     SeveralStatus,
+    SeveralValidation,
     Status,
     ValidationAnswer,
     health_of,
+    joined_memory,
     metrics_of,
     status_of,
     validation_of,
@@ -31,8 +34,10 @@ from data_collector.api.context import (
     ApiContext,
     Asked,
     Context,
-    Now,
+    Parts,
     Whole,
+    demand_here,
+    mark_of,
     meant,
     store_url_of,
     symbol_of,
@@ -42,6 +47,7 @@ from data_collector.model.keys import UNKNOWN
 from data_collector.model.status import Snapshot
 from data_collector.observe.exposition import CONTENT_TYPE, render, render_several
 from data_collector.observe.logs import get_log
+from data_collector.sinks.redis.entries import entry_id
 from data_collector.web.answers import Problem, answered, masked
 from data_collector.web.openapi import INVALID, TOO_MANY, described
 
@@ -107,13 +113,20 @@ async def status(snapshot: Whole, asked: Asked) -> Response:
         context.settings.exchange: status_of(await context.collector.status(), context.memory.status())
         for context in asked
     }
-    return answered(SeveralStatus(**asdict(status_of(snapshot)), exchanges=each))
+    whole = status_of(snapshot, joined_memory({name: status.memory for name, status in each.items()}))
+    return answered(SeveralStatus(**asdict(whole), exchanges=each))
 
 
 @router.get("/validation", tags=["status"], responses={200: described(ValidationAnswer)})
-async def validation(snapshot: Now) -> Response:
-    """The rules in force, how often each was broken, and how far real Great Expectations has checked."""
-    return answered(validation_of(snapshot))
+async def validation(snapshot: Whole, parts: Parts) -> Response:
+    """The rules in force, how often each was broken, and how far real Great Expectations has checked.
+
+    Of several exchanges: all as one, and each by itself below `exchanges`.
+    """
+    if len(parts) == 1:
+        return answered(validation_of(snapshot))
+    each = {part.context.settings.exchange: validation_of(part.snapshot) for part in parts}
+    return answered(SeveralValidation(**asdict(validation_of(snapshot)), exchanges=each))
 
 
 @router.get(
@@ -122,21 +135,32 @@ async def validation(snapshot: Now) -> Response:
     responses={200: described(RefusedPage), 422: INVALID, 503: described(Problem, "The store cannot be read")},
 )
 async def validation_errors(
-    snapshot: Now,
-    context: Context,
+    parts: Parts,
+    request: Request,
     symbol: Annotated[
         str | None, Query(max_length=64, pattern=SYMBOL_PATTERN, description="All, and `unknown`, when left out.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
 ) -> Response:
     """The newest refused records with their reasons, newest first."""
-    store_url = store_url_of(snapshot)
-    # As the exchange spells it; case does not matter in SYMBOLS either.
-    if symbol is None:
-        symbols = [*snapshot.symbols, UNKNOWN]
-    else:
-        symbols = [UNKNOWN if symbol == UNKNOWN else symbol_of(snapshot, symbol)]
-    return answered(await newest_refusals(context.store, store_url, snapshot.store_keys, symbols, limit))
+    found: list[Refused] = []
+    for part in parts:
+        snapshot = part.snapshot
+        symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [_quarantined(request, snapshot, symbol)]
+        store, keys = part.context.store, snapshot.store_keys
+        page = await newest_refusals(store, store_url_of(snapshot), keys, symbols, limit)
+        found += [replace(refused, exchange=part.mark.exchange) for refused in page.errors]
+    if len(parts) > 1:
+        found.sort(key=lambda refused: entry_id(refused.id), reverse=True)
+    return answered(RefusedPage(len(found[:limit]), found[:limit]))
+
+
+def _quarantined(request: Request, snapshot: Snapshot, text: str) -> str:
+    """As the exchange spells it (case does not matter in SYMBOLS either), or `unknown`."""
+    if text.rpartition(":")[2] == UNKNOWN:
+        symbol_of(snapshot, text)
+        return UNKNOWN
+    return demand_here(request, snapshot, text)
 
 
 @router.post(
@@ -164,7 +188,7 @@ async def control(order: ControlRequest, request: Request) -> Response:
     if snapshot.collector_running != (order.action == "start"):
         reasons = " ".join(snapshot.reasons) or "It does not say why."
         raise HTTPException(503, masked(f"The collector could not {order.action}. {reasons}"))
-    return answered(ControlAnswer("started" if order.action == "start" else "stopped"))
+    return answered(ControlAnswer("started" if order.action == "start" else "stopped", mark_of(request, snapshot)))
 
 
 def wants_prometheus(accept: str) -> bool:

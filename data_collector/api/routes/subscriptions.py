@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.security import HTTPBearer
+from msgspec import UNSET, UnsetType
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_collector.api.context import Context, Now, filled_from, meant
+from data_collector.api.context import Context, Now, filled_from, mark_of, meant
 from data_collector.model.subscriptions import Change, ChangeStatus, DesiredSubscriptions, GroupStreams, RefusalKind
 from data_collector.observe.logs import get_log
 from data_collector.web.answers import Answer, Problem, answered, masked
@@ -45,6 +46,8 @@ class SubscriptionsAnswer(Answer):
     changed: bool
     """Whether it differs from what a start begins with."""
     until: Literal["restart"]
+    exchange: str | UnsetType = UNSET
+    """Whose, where there are several."""
 
 
 router = APIRouter(
@@ -54,12 +57,21 @@ router = APIRouter(
 
 
 @router.get("/subscriptions", responses={200: described(SubscriptionsAnswer)})
-async def subscriptions(context: Context, snapshot: Now) -> Response:
+async def subscriptions(context: Context, snapshot: Now, request: Request) -> Response:
     """What is subscribed, and which streams share a connection."""
     status = await context.collector.subscriptions()
     now = status.present
     return answered(
-        SubscriptionsAnswer(now.symbols, now.intervals, now.channels, now.groups, status.busy, now.changed, now.until),
+        SubscriptionsAnswer(
+            symbols=now.symbols,
+            intervals=now.intervals,
+            channels=now.channels,
+            groups=now.groups,
+            changing=status.busy,
+            changed=now.changed,
+            until=now.until,
+            exchange=mark_of(request, snapshot),
+        ),
         headers=filled_from(snapshot),
     )
 
@@ -78,11 +90,11 @@ async def subscriptions(context: Context, snapshot: Now) -> Response:
 )
 async def subscribe(wish: SubscriptionWish, request: Request) -> Response:
     """Change what is subscribed without touching other streams; answered when it is done. Lasts until a restart."""
-    context, _ = await meant(request, wish.exchange)
+    context, snapshot = await meant(request, wish.exchange)
     _log.info("subscriptions_wanted", client=request.client.host if request.client else "local")
     given = [None if words is None else tuple(words) for words in (wish.symbols, wish.intervals, wish.channels)]
     status = await context.collector.resubscribe(DesiredSubscriptions(*given))
-    return answered(_done(status))
+    return answered(_done(status), headers=filled_from(snapshot))
 
 
 def _done(status: ChangeStatus) -> Change:

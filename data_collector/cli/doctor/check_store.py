@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Sequence
 
 from data_collector.cli.doctor.check_surroundings import check_binary
 from data_collector.cli.doctor.finding import Finding
 from data_collector.cli.surroundings.found_store import find_store
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.store_url import StoreAddress
-from data_collector.model.venue import Venue
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, expected_store_bytes
 from data_collector.settings.fields import variable_of
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.functions import load_functions
+from data_collector.venues.discovery import find_venue
 
 OLDEST = (7, 0)
 """Server-side functions came with Redis 7."""
@@ -25,10 +26,10 @@ MEMORY_WARN_SHARE = 0.8
 PROBE_SECONDS = 10
 
 
-async def check_store(settings: Settings, venue: Venue) -> list[Finding]:
-    """All findings about the store of `REDIS_URL`, or about the embedded one."""
+async def check_store(every: Sequence[Settings]) -> list[Finding]:
+    """All findings about the store of `REDIS_URL`, or about the embedded one, that these exchanges share."""
     try:
-        address = await find_store(settings=settings)
+        address = await find_store(settings=every[0])
     except Unavailable:
         return [await asyncio.to_thread(check_binary)]
     try:
@@ -37,25 +38,34 @@ async def check_store(settings: Settings, venue: Venue) -> list[Finding]:
         cure = "Start that store, correct REDIS_URL, or unset it for the embedded one."
         return [Finding("store", "fail", escaped(str(error)), cure)]
     try:
-        return await _ask(connection, address, settings, venue)
+        return await _ask(connection, address, every)
     except SinkUnavailable as error:
         return [Finding("store", "fail", escaped(str(error)), "See what the store's own log says.")]
     finally:
         connection.close()
 
 
-async def _ask(connection: StoreConnection, address: StoreAddress, settings: Settings, venue: Venue) -> list[Finding]:
-    probe, claim = venue.store_keys.own(f"doctor:{os.getpid()}"), venue.store_keys.own("source")
-    information, written, _, source = await connection.execute(
-        [("INFO",), ("SET", probe, "1", "EX", PROBE_SECONDS), ("DEL", probe), ("GET", claim)]
-    )
+async def _ask(connection: StoreConnection, address: StoreAddress, every: Sequence[Settings]) -> list[Finding]:
+    (information,) = await connection.execute([("INFO",)])
     facts = dict(line.split(":", 1) for line in str(information).splitlines() if ":" in line)
+    writing: list[Finding] = []
+    origins: list[Finding] = []
+    for settings in every:
+        keys = find_venue(settings.exchange).store_keys
+        probe = keys.own(f"doctor:{os.getpid()}")
+        written, _, source = await connection.execute(
+            [("SET", probe, "1", "EX", PROBE_SECONDS), ("DEL", probe), ("GET", keys.own("source"))]
+        )
+        writing.append(_judge_writing(written))
+        origins += _judge_source(source, settings)
+    failing = [finding for finding in writing if finding.state == "fail"]
     return [
         _judge_version(facts, address),
-        *_judge_memory(facts, expected_store_bytes(settings)),
-        _judge_writing(written),
+        *_judge_memory(facts, sum(map(expected_store_bytes, every))),
+        # A user of the store may write the keys of one exchange and not of another.
+        *(failing[:1] or writing[:1]),
         await _check_functions(connection),
-        *_judge_source(source, settings),
+        *origins,
     ]
 
 

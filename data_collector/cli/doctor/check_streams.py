@@ -10,7 +10,7 @@ from msgspec import Struct
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
-from data_collector.model.venue import Acknowledged, Codec, Event, Pulse, Refused, Venue
+from data_collector.model.venue import Acknowledged, Codec, Event, Listed, Pulse, Refused, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.settings import Settings
@@ -75,7 +75,7 @@ async def _judge(conversation: _Conversation, settings: Settings, venue: Venue) 
     (request,) = codec.requests([codec.stream_name(Key("trade", symbol))], 1, adds=True)
     asked_s = time.monotonic()
     await conversation.say(request.frame)
-    answer = await conversation.hear(Acknowledged, Refused)
+    answer = await conversation.hear(Acknowledged, Listed, Refused)
     took_ms = (time.monotonic() - asked_s) * 1000
     keepalive = codec.keepalive(2)
     if isinstance(answer, Refused):

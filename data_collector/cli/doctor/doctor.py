@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import msgspec
 import typer
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +25,7 @@ from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.escaping import escaped
 from data_collector.outgoing import UNREACHED, open_session, reason_of
+from data_collector.service.subscription_plan import check_venue, settings_of_each
 from data_collector.settings import Settings, load_settings
 from data_collector.time_limit import time_limit
 from data_collector.validation.rules.folder import RulesFolder
@@ -55,28 +58,51 @@ async def examine(exchange: str | None = None) -> list[Finding]:
     findings = [check_platform()]
     try:
         settings = load_settings(exchange=exchange)
+        if len(settings.exchanges) == 1:
+            check_venue(settings, find_venue(settings.exchange))
+        every = list(settings_of_each(settings.exchanges).values())
     except Misconfigured as error:
         return [*findings, Finding("settings", "fail", str(error), "Correct them, then run doctor again.")]
-    findings.extend(_settings_findings(settings))
+    findings.extend(_settings_findings(every, [*settings.notices, *(told for each in every for told in each.notices)]))
     if settings.use_proxy:
         findings.append(check_proxies(settings))
-    venue = find_venue(settings.exchange)
     asked, store, database, validation, folder, port = await asyncio.gather(
-        check_exchange(settings, venue),
-        check_store(settings, venue),
+        _of_each(every, _asked_exchange),
+        check_store(every),
         check_database(settings),
         check_validation(settings),
         asyncio.to_thread(check_folder, settings),
         asyncio.to_thread(check_port, settings),
     )
-    return [*findings, *asked, *store, *database, *validation, *check_memory(settings), *folder, port]
+    remembering = await _of_each(every, _remembering)
+    return [*findings, *asked, *store, *database, *validation, *remembering, *folder, port]
 
 
-def _settings_findings(settings: Settings) -> list[Finding]:
-    if settings.notices:
-        return [Finding("settings", "warn", notice, "See .env.example.") for notice in settings.notices]
-    words = [settings.exchange, f"{len(settings.symbols)} symbols", *settings.intervals, *settings.channels]
-    return [Finding("settings", "ok", ", ".join(words))]
+async def _of_each(every: Sequence[Settings], check: Callable[[Settings], Awaitable[list[Finding]]]) -> list[Finding]:
+    """Of several exchanges with the name of each."""
+    found = await asyncio.gather(*map(check, every))
+    if len(every) == 1:
+        return found[0]
+    return [
+        replace(finding, check=f"{own.exchange} {finding.check}")
+        for own, findings in zip(every, found, strict=True)
+        for finding in findings
+    ]
+
+
+async def _asked_exchange(settings: Settings) -> list[Finding]:
+    return await check_exchange(settings, find_venue(settings.exchange))
+
+
+async def _remembering(settings: Settings) -> list[Finding]:
+    return check_memory(settings)
+
+
+def _settings_findings(every: Sequence[Settings], notices: Sequence[str]) -> list[Finding]:
+    if notices:
+        return [Finding("settings", "warn", notice, "See .env.example.") for notice in dict.fromkeys(notices)]
+    words = ([each.exchange, f"{len(each.symbols)} symbols", *each.intervals, *each.channels] for each in every)
+    return [Finding("settings", "ok", ", ".join(each)) for each in words]
 
 
 async def check_validation(settings: Settings) -> list[Finding]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
 from data_collector.cli.history.backfill import GIVE_UP_S, BackfillOptions, opened_rest
 from data_collector.cli.history.backfill_screen import judgement_sentences, waiting_sentence
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
@@ -38,7 +38,7 @@ from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.live_rows import RedisRows
 from data_collector.service.loading.load import Load, opened_load
-from data_collector.settings import Settings, load_settings
+from data_collector.settings import Settings
 from data_collector.sinks.postgres.rights import rights_to_repair
 from data_collector.sinks.postgres.writing import PostgresWriter
 from data_collector.venues.discovery import find_venue
@@ -77,7 +77,7 @@ def audit(
     Exit code 0 when nothing is missing, doubled or different, 1 when something is, 69 when somebody cannot be asked.
     """
     options = BackfillOptions(symbols, intervals, begin, end, with_trades=trades)
-    settings = load_settings(exchange=exchange)
+    settings = chosen_settings(exchange, symbols)
     try:
         verdict = asyncio.run(audited(settings, options, against_exchange=against_exchange, repair=repair))
     except SinkUnavailable as error:

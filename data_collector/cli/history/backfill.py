@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import typer
 from msgspec import Struct, structs
 
-from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
 from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.cli.history.options import check_retention, moment_ms, series_of
 from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
@@ -30,7 +30,7 @@ from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.loading.load import opened_load
 from data_collector.service.loading.load_audit import LoadAudit
-from data_collector.settings import Settings, load_settings
+from data_collector.settings import Settings
 from data_collector.settings.fields import variable_of
 from data_collector.sinks.postgres.rights import rights_to_load
 from data_collector.venues.discovery import find_venue
@@ -86,7 +86,7 @@ def backfill(
     Ctrl-C, a crash or kill -9 lose nothing: the same command goes on where it was. Exit code 0 when nothing is missing
     any more but what validation refused, 1 when a series failed or the exchange did not give all, 130 after Ctrl-C.
     """
-    settings = load_settings(exchange=exchange)
+    settings = chosen_settings(exchange, symbols)
     options = BackfillOptions(symbols, intervals, begin, end, trades, source, files, give_up_after, again)
     bars = Bars() if sys.stdout.isatty() and not json else None
     tell = print_json if json else PlainLines().tell if bars is None else bars.tell

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -10,19 +13,23 @@ from urllib.parse import quote
 
 import msgspec
 import typer
+from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from data_collector import __version__
-from data_collector.cli.chosen_exchange import ExchangeOption, symbol_of
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings, symbol_of
 from data_collector.cli.history.backfill import opened_rest
+from data_collector.cli.history.backfill_screen import LINE_PAUSE_S
+from data_collector.cli.surroundings.found_exchange import exchange_of_store
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
 from data_collector.model.published import BulkFiles
 from data_collector.model.venue import Venue
 from data_collector.service.certificate.certificate import Certificate, ExchangeSource, Held
 from data_collector.service.certificate.certificate import certify as certified
-from data_collector.settings import Settings, load_settings
+from data_collector.service.certificate.day_trades import Progress as ShowShare
+from data_collector.settings import Settings
 from data_collector.venues.discovery import find_venue
 
 FOLDER = Path("certificates")
@@ -32,7 +39,8 @@ def certify(
     symbol: Annotated[str, typer.Argument(help="The exchange's own name, such as BTCUSDT.")],
     day: Annotated[str, typer.Argument(help="A UTC day that is over, such as 2024-01-31.")],
     out: Annotated[
-        Path | None, typer.Option(help=f"Where the certificate goes; default: {FOLDER}/SYMBOL-DAY.json.")
+        Path | None,
+        typer.Option(help=f"Where the certificate goes; default: {FOLDER}/SYMBOL-DAY.json."),
     ] = None,
     files_url: Annotated[
         str | None, typer.Option(help="Where daily files are published; default: where the exchange itself does.")
@@ -47,12 +55,13 @@ def certify(
     asked by trade ids. Exit code 0 when the two are equal, 1 when they differ, 69 when exchange or store cannot be
     asked.
     """
-    settings = load_settings(exchange=exchange)
+    settings = chosen_settings(exchange, symbol)
     venue = find_venue(settings.exchange)
     asked_day = _day_of(day)
-    files = None if rest else published_files(settings, venue, files_url)
-    made = asyncio.run(_made(settings, venue, symbol_of(symbol, venue), asked_day, files, limit))
-    path = FOLDER / f"{quote(made.symbol, safe='')}-{made.day}.json" if out is None else out
+    asked = Asked(symbol_of(symbol, venue), asked_day, files_url, rest, limit)
+    made = asyncio.run(_made(settings, venue, asked))
+    name = quote(f"{venue.key_prefix}{made.symbol}", safe="")
+    path = FOLDER / f"{name}-{made.day}.json" if out is None else out
     _write(path, made)
     typer.echo(_sentence(made))
     typer.echo(f"Certificate: {path}")
@@ -60,24 +69,57 @@ def certify(
         raise typer.Exit(1)
 
 
-async def _made(
-    settings: Settings, venue: Venue, symbol: str, day: date, files: BulkFiles | None, limit: int
-) -> Certificate:  # fmt: skip
+class Asked(Struct, frozen=True):
+    """What the command was asked for."""
+
+    symbol: str
+    day: date
+    files_url: str | None
+    by_rest: bool
+    differences_max: int
+
+
+async def _made(settings: Settings, venue: Venue, asked: Asked) -> Certificate:
     address = await find_store(settings=settings)
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[trades]:,}"), TimeElapsedColumn()
-    console = Console(stderr=True)
+    settings = await exchange_of_store(settings, address)
+    files = None if asked.by_rest else published_files(settings, venue, asked.files_url)
     async with opened_rest(venue, settings) as rest, opened(address) as connection:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task(f"{symbol} {day}", total=1.0, trades=0)
+        with _shown(f"{asked.symbol} {asked.day}") as progress:
             return await certified(
                 Held(connection, address.masked, venue.store_keys),
                 ExchangeSource(rest, settings.rest_url, files),
-                symbol,
-                day,
+                asked.symbol,
+                asked.day,
                 made_by=f"data-collector {__version__}",
-                differences_max=limit,
-                progress=lambda share, trades: bar.update(task, completed=share, trades=trades),
+                differences_max=asked.differences_max,
+                progress=progress,
             )
+
+
+@contextmanager
+def _shown(what: str) -> Iterator[ShowShare]:
+    """A bar on a terminal, else a line now and then."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _line_now_and_then(what)
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[trades]:,}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(what, total=1.0, trades=0)
+        yield lambda share, trades: bar.update(task, completed=share, trades=trades)
+
+
+def _line_now_and_then(what: str) -> ShowShare:
+    typer.echo(f"{what}: asking the exchange for its trades …", err=True)
+    told_s = time.monotonic()
+
+    def show(share: float, trades: int) -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s >= LINE_PAUSE_S:
+            told_s = time.monotonic()
+            typer.echo(f"{what}: {trades:,} trades of the exchange, {share:.0%} of the day", err=True)
+
+    return show
 
 
 def published_files(settings: Settings, venue: Venue, url: str | None) -> BulkFiles | None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from data_collector import __version__
-from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
 from data_collector.cli.history.fitting_bars import FittingBars
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
 from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
@@ -25,7 +25,7 @@ from data_collector.history.export import export as exported
 from data_collector.history.export_format import Decimals, Form
 from data_collector.model.errors import SinkUnavailable, Unavailable
 from data_collector.model.keys import Key
-from data_collector.settings import Settings, load_settings
+from data_collector.settings import Settings
 from data_collector.venues.discovery import find_venue
 
 EPOCH_MAX = 2**31 - 1
@@ -60,7 +60,7 @@ def export(
     The folder appears when all of it is written. Exit code 0, also where a series has gaps; 78 for symbols, intervals
     or times of which nothing is stored, 69 when PostgreSQL does not answer.
     """
-    settings = load_settings(exchange=exchange)
+    settings = chosen_settings(exchange, symbols)
     now_ms = time.time_ns() // 1_000_000
     order = ExportOrder(
         series=series_of(settings, find_venue(settings.exchange), symbols, intervals, with_trades=trades),
@@ -131,6 +131,7 @@ def _plain_lines() -> Tell:
 
 def _sentence(file: ExportedFile) -> str:
     missing = sum(hole.count for hole in file.gaps)
-    gaps = "no gap" if not file.gaps else f"{missing:,} missing in {len(file.gaps) + file.gaps_left_out:,} gaps"
+    count = len(file.gaps) + file.gaps_left_out
+    gaps = "no gap" if not count else f"{missing:,} missing in {count:,} gap" + "s" * (count != 1)
     what = "trades" if file.interval is None else f"{file.interval} candles"
     return f"{file.file}: {file.rows:,} {what} of {file.symbol} from {file.first} to {file.last}, {gaps}"

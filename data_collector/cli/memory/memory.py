@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from data_collector.cli.chosen_exchange import ExchangeOption, symbol_of
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings, symbol_of
 from data_collector.cli.memory.similar import show_similar
 from data_collector.cli.memory.vectors import keep_vectors
 from data_collector.client.adapters.pgvector import TABLE
 from data_collector.model.errors import Misconfigured
-from data_collector.settings import load_settings
 from data_collector.settings.texts import symbols as symbols_of_text
 from data_collector.venues.discovery import find_venue
 
@@ -41,7 +40,7 @@ def keep(
     if not vectors:
         typer.echo(context.get_help())
         raise typer.Exit(2)
-    settings = load_settings(exchange=exchange)
+    settings = chosen_settings(exchange, symbols)
     try:
         chosen = settings.symbols if symbols is None else symbols_of_text(symbols, find_venue(settings.exchange))
     except ValueError as error:
@@ -66,6 +65,6 @@ def similar(
     Exit code 0, also where nothing is found; 1 where the newest candles have no shape: some are missing, or they do not
     move. 69 when the store or the history does not answer.
     """
-    settings = load_settings(exchange=exchange)
+    settings = chosen_settings(exchange, symbol)
     named = symbol_of(symbol, find_venue(settings.exchange))
     show_similar(settings, named, interval, window, k, at, horizons, json=json)

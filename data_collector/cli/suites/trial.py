@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct, field
 
-from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
 from data_collector.cli.suites.gx_worker import ROWS_MAX, GreatExpectations, great_expectations, waiting
 from data_collector.cli.suites.recording import Recorded, Recording, Skipped
 from data_collector.cli.suites.suite_file import KindOption, counted, read_suite_file, refusal_lines
@@ -22,7 +22,6 @@ from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SuiteRefused
 from data_collector.model.gate import Verdict
 from data_collector.observe.escaping import escaped
-from data_collector.settings import load_settings
 from data_collector.validation.auditing.audit_worker import gx_is_installed
 from data_collector.validation.gate.compiler import READING_RULES, CompiledSuite, compile_suite
 from data_collector.validation.rules.arguments import columns_named
@@ -77,7 +76,7 @@ def try_out(
     """
     if gx and not gx_is_installed():
         raise Misconfigured("great_expectations is not installed here: try it without --gx.")
-    recording = Recording(on, find_venue(exchange or load_settings().exchange).codec)
+    recording = Recording(on, find_venue(exchange or chosen_settings(None).exchange).codec)
     try:
         suite = read_suite_file(file, kind).suite
         findings = asyncio.run(_judge(suite, recording, gx=gx, limit=limit))

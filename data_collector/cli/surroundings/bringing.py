@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from data_collector.model.errors import Unavailable
 from data_collector.model.keys import FIRST_EXCHANGE
 
@@ -21,27 +23,32 @@ AGAIN_S: Final = 2.0
 AGAIN_MAX: Final = 60
 
 
+class Past(Struct, frozen=True):
+    """What one `backfill` brings."""
+
+    back: str
+    """From how long ago on, such as `7d`."""
+    intervals: tuple[str, ...]
+
+
 class Bringing:
     """`begin` it once the collector runs, and `end` it with the collector."""
 
     def __init__(
-        self, past: str, symbols: Sequence[str], intervals: Sequence[str], folder: Path, environment: Mapping[str, str]
-    ) -> None:
-        """`past` is how far back, such as `7d`; nothing is brought where it is empty."""
+        self, pasts: Sequence[Past], symbols: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> None:  # fmt: skip
+        """One of `pasts` after the other."""
         self._told_in = folder / "past.txt"
         self._environment = environment
-        # Seconds of a week are millions.
-        wanted = [interval for interval in intervals if interval != "1s"] if past else []
-        self._arguments = [
-            "backfill", "--from", f"-{past}", "--symbols", ",".join(symbols[:SYMBOLS_MAX]),
-            "--intervals", ",".join(wanted),
-        ]  # fmt: skip
         exchange = environment.get("EXCHANGES", FIRST_EXCHANGE)
+        self._more = ["--symbols", ",".join(symbols[:SYMBOLS_MAX])]
+        self._of = "of the past"
         if exchange != FIRST_EXCHANGE:
             # For those who type it again elsewhere.
-            self._arguments += ["--exchange", exchange]
-        self._past = past
-        self._is_wanted = bool(wanted)
+            self._more += ["--exchange", exchange]
+            self._of += f" of {exchange}"
+        self._pasts = pasts
+        self._is_wanted = bool(pasts)
         self._ending = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
@@ -67,32 +74,52 @@ class Bringing:
                 self._process.terminate()
 
     def _bring(self) -> None:
-        code = Unavailable.exit_code
-        for _ in range(AGAIN_MAX):
-            code = self._run()
-            if code != Unavailable.exit_code or self._ending.wait(AGAIN_S):
-                break
-        if self._ending.is_set():
-            return
-        if code == 0:
-            print(f"Candles of the past ({self._past}) have been brought.", flush=True)
-        else:
-            again = " ".join(self._arguments)
+        self._told_in.unlink(missing_ok=True)
+        brought: list[Past] = []
+        for past in self._pasts:
+            arguments = ["backfill", "--from", f"-{past.back}", *self._more, "--intervals", ",".join(past.intervals)]
+            code = self._until_asked(arguments)
+            if self._ending.is_set():
+                return
+            if code == 0:
+                brought.append(past)
+                continue
             print(
-                f"Candles of the past ({self._past}) could not be brought (exit code {code}, {self._told_in}); "
-                f"`data-collector {again}` tries it again.",
+                f"Candles {self._of} ({_told([past])}) could not be brought (exit code {code}, {self._told_in}); "
+                f"`data-collector {' '.join(arguments)}` tries it again.",
                 flush=True,
             )
+        if brought:
+            print(f"Candles {self._of} ({_told(brought)}) have been brought.", flush=True)
 
-    def _run(self) -> int:
-        with self._told_in.open("wb") as output:
+    def _until_asked(self, arguments: Sequence[str]) -> int:
+        """The exit code, once there was a database."""
+        code = Unavailable.exit_code
+        for _ in range(AGAIN_MAX):
+            code = self._run(arguments)
+            if code != Unavailable.exit_code or self._ending.wait(AGAIN_S):
+                break
+        return code
+
+    def _run(self, arguments: Sequence[str]) -> int:
+        with self._told_in.open("ab") as output:
             with self._lock:
                 if self._ending.is_set():
                     return Unavailable.exit_code
                 # A session of its own: Ctrl-C must reach the collector first.
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-                    [sys.executable, "-m", "data_collector", *self._arguments],
+                    [sys.executable, "-m", "data_collector", *arguments],
                     start_new_session=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                     env=self._environment,
                 )  # fmt: skip
             return self._process.wait()
+
+
+def _told(pasts: Sequence[Past]) -> str:
+    """`7d`, or where they differ `1h, 15m: 7d; 1m: 12h`."""
+    found: dict[str, list[str]] = {}
+    for past in pasts:
+        found.setdefault(past.back, []).extend(past.intervals)
+    if len(found) == 1:
+        return next(iter(found))
+    return "; ".join(f"{', '.join(intervals)}: {back}" for back, intervals in found.items())

@@ -19,8 +19,8 @@ NOTHING_RUNS = (
     "`data-collector run`, or set REDIS_URL to the store to read."
 )
 OTHER_RUNS = (
-    "No store of {exchange} is running below {folder}, and one of {other} is: EXCHANGES={other} reads it (most "
-    "commands take --exchange {other}), or set REDIS_URL to the store to read."
+    "No store of {exchange} is running below {folder}, and one of {other} is: --exchange {other} "
+    "reads it, or set REDIS_URL to the store to read."
 )
 
 

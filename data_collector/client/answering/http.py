@@ -33,6 +33,9 @@ RANGES_AT_ONCE = 3
 WARNING = "x-warning"
 """What an answer lacks, because a store is away."""
 
+EXCHANGE = "x-exchange"
+"""Of which an answer is, or that are collected."""
+
 DEFAULT_API = "http://127.0.0.1:8001"
 
 
@@ -100,7 +103,7 @@ class Api:
             if not rows.startswith(names) or not rows.endswith(b"\n"):
                 raise self._stranger(request, 200)
             return replace(answer, body=rows[len(names) :])
-        if answer.status == 200 or (answer.status == 404 and NOT_STORED in _detail_of(answer)):
+        if answer.status == 200 or (answer.status == 404 and _is_of_collector(answer)):
             return answer
         raise self._refusal(request, answer)
 
@@ -213,6 +216,11 @@ def _sent(connection: http.client.HTTPConnection, target: str) -> http.client.HT
 
 def _names_of(request: ApiRequest) -> bytes:
     return f"{','.join(request.names)}\n".encode()
+
+
+def _is_of_collector(answer: ApiAnswer) -> bool:
+    """Of one that has nothing of the symbol, or collects from other exchanges, which it names."""
+    return EXCHANGE in answer.headers or NOT_STORED in _detail_of(answer)
 
 
 def _detail_of(answer: ApiAnswer) -> str:

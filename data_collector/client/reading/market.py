@@ -24,7 +24,7 @@ class Market:
         self, exchange: str, called: Called, *, with_database: bool, sides: Sides | None = None,
         source: str | None = None,
     ) -> None:  # fmt: skip
-        self.exchange = exchange
+        self.exchange = exchange = exchange.casefold()
         self.called = called
         self.keys = store_keys(exchange)
         self._with_database = with_database

@@ -26,7 +26,7 @@ class StoreCommand(Struct, frozen=True):
 class ApiRequest(Struct, frozen=True):
     """A GET of the collector's HTTP side, answered by an `ApiAnswer`: of status 200, or 404, or one of `BUSY`.
 
-    404 stands for: nothing is stored of the symbol.
+    404 stands for: nothing is stored of the symbol, or its exchange is not collected there.
     """
 
     path: str

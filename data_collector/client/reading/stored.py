@@ -151,7 +151,8 @@ class ApiStored:
 
     def gaps(self, symbol: str) -> Plan[list[Declaration]]:
         """What the collector remembers of gaps that are over, each of one reason; nothing while it does not answer."""
-        answer = yield ApiRequest("/gaps", Query(symbol=symbol, limit=GAPS_MAX), is_optional=True)
+        query = Query(symbol=symbol, limit=GAPS_MAX, exchange=self._joined.exchange)
+        answer = yield ApiRequest("/gaps", query, is_optional=True)
         assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
         if answer.status != 200:
             return []
@@ -169,14 +170,16 @@ class ApiStored:
         return last_row(rows) if rows else None
 
     def _asked(self, path: str, query: Query, names: Sequence[str]) -> Plan[ApiAnswer]:
-        answer = yield from ask_api(path, {**query, "format": "csv", "meta": 1}, names)
+        answer = yield from ask_api(path, self._of_rows(query), names)
         yield from self._joined.note(answer.headers.get("x-filled-from"), answer.headers.get("x-exchange"))
         return answer
 
+    def _of_rows(self, query: Query) -> Query:
+        return Query(**query, format="csv", meta=1, exchange=self._joined.exchange)
+
     def _piece(self, path: str, query: Query, names: Sequence[str], before: Page) -> Plan[ApiAnswer | None]:
         """None where too many read whole ranges at this moment, or there is nothing."""
-        asked = {**query, "format": "csv", "meta": 1}
-        answer = yield ApiRequest(path, asked, names, in_pieces=True, behind=before.number)
+        answer = yield ApiRequest(path, self._of_rows(query), names, in_pieces=True, behind=before.number)
         assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
         if answer.status != 200:
             return None

@@ -62,6 +62,11 @@ class Called(Struct, frozen=True):
         return self.api != "" and (self.is_api_named or self.hint != "")
 
 
+def exchange_of(keys: StoreKeys) -> str:
+    """Whose keys these are."""
+    return keys.prefix.rstrip(":") or EXCHANGE
+
+
 def known_symbols(keys: StoreKeys) -> Plan[list[str]]:
     """Those of which there is anything, in the order of the alphabet."""
     scanned = yield from _scanned(f"{keys.prefix}[lst]*:*")
@@ -75,14 +80,17 @@ def check_known(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> 
     if there:
         return
     known = yield from known_symbols(keys)
-    if not known:
-        others = {key.partition(":")[0] for key in (yield from _scanned("*:latest:*"))}
-        others |= {EXCHANGE} if (yield from _scanned("latest:*")) else set()
-        if others:
-            raise WrongStore(
-                f"The store holds nothing of {exchange}, but of {_listed(others)}: give the client exchange= one of "
-                "these, or the address of another store."
-            )
+    first, more = (yield from _scanned("latest:*")), (yield from _scanned("*:latest:*"))
+    elsewhere = [_whose(key) for key in (*first, *more)]
+    others = {whose for whose, _ in elsewhere} - {exchange}
+    if others and not known:
+        raise WrongStore(
+            f"The store holds nothing of {exchange}, but of {_listed(others)}: give the client exchange= one of "
+            "these, or the address of another store."
+        )
+    meant = [f"{whose}:{name}" for whose, name in elsewhere if name == symbol and whose != exchange]
+    if meant:
+        raise UnknownSymbol(f"The store has nothing of {symbol} at {exchange}, but of {_listed(meant)}.")
     empty = f"it is empty; {f'{called.hint}.' if called.hint else 'is the collector running on it?'}"
     told = f"it has {_listed(known)}." if known else empty
     raise UnknownSymbol(f"The store has nothing of {symbol}: {told}", is_empty=not known)
@@ -107,7 +115,7 @@ def subscribed(keys: StoreKeys, called: Called) -> Plan[Subscribed | None]:
     """None where nobody tells, or a collector that collects from elsewhere than the store's."""
     if not called.api:
         return None
-    answer = yield ApiRequest("/subscriptions", {}, is_optional=True)
+    answer = yield ApiRequest("/subscriptions", {"exchange": exchange_of(keys)}, is_optional=True)
     assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
     if answer.headers.get("x-filled-from", "") != text_of((yield from ask_store("GET", keys.own("source")))):
         return None
@@ -233,7 +241,8 @@ class Joined:
     def __init__(self, keys: StoreKeys, called: Called, sides: Sides, source: str | None = None) -> None:
         """`source` is what a position is of."""
         self._source_key = keys.own("source")
-        self._exchange = keys.prefix.rstrip(":") or EXCHANGE
+        self.exchange = exchange_of(keys)
+        """Which the HTTP side is asked about: it may collect from several."""
         self._called = called
         self._sides = sides
         self._source = source
@@ -271,10 +280,11 @@ class Joined:
 
     def note(self, told: str | None, exchange: str | None) -> Plan[None]:
         """What an answer of the HTTP side tells: from where it collects, and of which exchange. Raises `WrongStore`."""
-        if exchange not in (None, self._exchange):
+        if exchange not in (None, self.exchange):
+            names = " or ".join(map(repr, str(exchange).split(", ")))
             raise WrongStore(
                 f"The collector at {self._called.api} (DATA_COLLECTOR_API) collects {exchange}, and the client was "
-                f"asked for {self._exchange}: give it exchange={exchange!r}, or the api= of another collector."
+                f"asked for {self.exchange}: give it exchange={names}, or the api= of another collector."
             )
         if told in (None, self._told):
             return
@@ -293,7 +303,7 @@ class Joined:
         now_s = yield from ask_clock()
         if now_s < self._sides.asks_at_s:
             return
-        answer = yield ApiRequest("/subscriptions", {}, is_optional=True)
+        answer = yield ApiRequest("/subscriptions", {"exchange": self.exchange}, is_optional=True)
         assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
         told = answer.headers.get("x-filled-from")
         yield from self.note(told, answer.headers.get("x-exchange"))
@@ -353,6 +363,12 @@ def _scanned(pattern: str) -> Plan[list[str]]:
         found += [text_of(key) for key in reply[1]]
         if cursor == "0":
             return found
+
+
+def _whose(key: str) -> tuple[str, str]:
+    """The exchange and the symbol of a key `latest:`."""
+    prefix, _, symbol = key.partition("latest:")
+    return prefix.rstrip(":") or EXCHANGE, symbol
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -171,6 +171,16 @@ class Ledger:
             _add(gap.life, GapEvent(self._clock(), "withdrawn", first, last))
         self._close_filled(key)
 
+    def passed(self, key: Key, until: int) -> None:
+        """Nothing before this is awaited any more: what is still missing there never was, or was given up before."""
+        grid = grid_of(key, self._calendar)
+        stale = [
+            (first, grid.span(first, min(end, until))[0])
+            for gap in self._open.get(key, ()) for first, end in gap.missing if first < until
+        ]  # fmt: skip
+        for first, last in stale:
+            self.withdrawn(key, first, last)
+
     def forget(self, key: Key) -> None:
         """It is collected no longer, or its ids began anew: nobody waits for what is missing."""
         self._open.pop(key, None)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
-from data_collector.model.backoff import Backoff, RepeatedAnswer
+from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import is_whole, missing_range, place_ms
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
@@ -21,7 +21,8 @@ from data_collector.model.grid import KlineGrid, longest_ms
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinePage, KlinesApi, TradesApi
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.gaps.attempts import BLOCK_S, GAP_DEADLINE_S, is_block
+from data_collector.pipeline.repair.due_kline import ASK_AGAIN_S, DueKline
 from data_collector.pipeline.repair.exchange_clock import ExchangeClock
 from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.intake import Intake
@@ -34,14 +35,11 @@ BUILT_GRACE_S = 60.0
 """All trades of a kline are here, and only a later one is waited for, or the exchange's newest id."""
 
 FIRST_S = 30.0
-"""A kline of which trades are missing is the first of a series, and REST does not tell it: then the next one is."""
+"""A kline of which trades are missing is the first of a series, and REST does not tell it so long after its end, or
+answers nothing for so long: then the next one is."""
 
 LOOK_S = 0.5
 """How often series are looked at."""
-
-ASK_AGAIN_S = 5.0
-ASK_AGAIN_MAX_S = 60.0
-"""The pauses between calls that tell nothing of what is due: they double."""
 
 LOOK_BACK = 60
 """How far before what is due a later question begins: the kline right before it may not exist either."""
@@ -51,26 +49,6 @@ IDS_DECIDE_S = 60.0
 
 PAST_KLINES = 500
 """Fetched before the first closed kline of a series, so that charts are not empty."""
-
-
-class DueKline:
-    """What is known of a series' due kline."""
-
-    __slots__ = ("answered_s", "asked_past", "due_ms", "left_out", "next_s", "overdue_s", "pauses")
-
-    def __init__(self, due_ms: int, overdue_s: float, grace_s: float) -> None:
-        self.due_ms = due_ms
-        self.overdue_s = overdue_s
-        """When it was seen to be over and not closed."""
-        self.next_s = overdue_s + grace_s
-        """When REST may be asked."""
-        self.answered_s = overdue_s
-        """When REST last gave an answer that says something of it."""
-        self.asked_past = False
-        """Whether REST was asked since a later kline came."""
-        self.pauses = Backoff(ASK_AGAIN_S, ASK_AGAIN_MAX_S, jitter=False)
-        self.left_out = RepeatedAnswer()
-        """It is not told, and later ones are: then there is none."""
 
 
 class KlineRepair:
@@ -93,6 +71,8 @@ class KlineRepair:
         self._refused = ToldRefusals(clock)
         self._holes: dict[Key, DueKline] = {}
         self._blocked_until_s = 0.0
+        self._deadline_s = GAP_DEADLINE_S
+        """After the last answer."""
         self._failed_s: float | None = None
         """Since when REST has not answered."""
 
@@ -118,6 +98,7 @@ class KlineRepair:
     async def look(self) -> None:
         """Ask for what is due, once."""
         now = self._clock()
+        self._begin_without_rest(now)
         if not self.exchange_clock.event_ms and now < self._blocked_until_s:
             return
         try:
@@ -141,6 +122,8 @@ class KlineRepair:
         except (VenueUnreachable, VenueRefused) as error:
             retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
             self._blocked_until_s = now + self._backoff.next_delay_s(retry_after_s=retry_after_s)
+            if is_block(retry_after_s):
+                self._deadline_s = GAP_DEADLINE_S + BLOCK_S
             if self._failed_s is None:
                 self._failed_s = now
                 structlog.get_logger().warning("klines_unanswered", reason=str(error))
@@ -161,6 +144,15 @@ class KlineRepair:
         """A later kline has come since REST answered without the due one: now it can prove that there is none."""
         was_answered = hole.answered_s > hole.overdue_s
         return was_answered and not hole.asked_past and self._klines.series[key].first_held_ms is not None
+
+    def _begin_without_rest(self, now: float) -> None:
+        """New series begin with what has closed, where REST tells nothing of their first kline, or does not answer."""
+        for key in list(self._klines.beginning):
+            series, hole = self._klines.series[key], self._holes.get(key)
+            since_s = min(now if hole is None else hole.overdue_s, now if self._failed_s is None else self._failed_s)
+            if series.first_held_ms is not None and now - since_s >= FIRST_S:
+                series.begin_at(series.first_held_ms)
+                self._klines.release(series)
 
     def _leave_to_ids(self) -> None:
         """REST stays away: what trade ids prove to be without trades needs not wait for it."""
@@ -200,10 +192,10 @@ class KlineRepair:
             if now >= hole.next_s and series.pass_refused() is not None:
                 # No good copy of what was refused has come.
                 self._klines.release(series)
-            elif series.is_beginning and held_ms is not None and now - hole.overdue_s >= FIRST_S:
+            elif hole.asked_past and held_ms is not None and series.is_lost and now - hole.overdue_s >= FIRST_S:
                 series.begin_at(held_ms)
                 self._klines.release(series)
-            elif now - max(hole.overdue_s, hole.answered_s) >= GAP_DEADLINE_S:
+            elif now - max(hole.overdue_s, hole.answered_s) >= self._deadline_s:
                 old_ms = self._open_at(series, now_ms - int(GAP_DEADLINE_S * 1000))
                 self._pass_over(series, max(old_ms, self._after(series, series.due_ms)), "lost")
             if series.due_ms != hole.due_ms:
@@ -221,7 +213,8 @@ class KlineRepair:
         # An answer with the one before, too, proves that there is none between.
         grid = KlineGrid(self._calendar, series.key.kline_interval)
         first_ms = grid.back(due_ms, LOOK_BACK if hole.asked_past else 1)
-        ledger.opened(series.key, due_ms, last_ms)
+        if series.key not in self._klines.beginning:
+            ledger.opened(series.key, due_ms, last_ms)
         ledger.noted(series.key, "rest_asked")
         try:
             # A later one in the answer shows that REST has got so far.
@@ -298,6 +291,7 @@ class KlineRepair:
     async def _klines_of_rest(self, key: Key, first_ms: int, last_ms: int) -> KlinePage:
         page = await self._rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
         self._refused.answered(key)
+        self._deadline_s = GAP_DEADLINE_S
         if self._failed_s is not None:
             self._backoff.reset()
             structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))
@@ -315,12 +309,12 @@ class KlineRepair:
     async def _ask_less_urgent(self, now_ms: int) -> None:
         """One call for what nobody waits for."""
         klines = self._klines
-        if klines.doubtful and _is_told(klines.doubtful[0], now_ms):
-            first = klines.doubtful[0]
+        if comparable := [kline for kline in klines.doubtful if self._is_comparable(kline, now_ms)]:
+            first = comparable[0]
             within_ms = (self._rows_max - 1) * (first.close_ms + 1 - first.open_ms)
             asked = {
-                kline.open_ms: kline for kline in klines.doubtful
-                if (kline.symbol, kline.interval) == (first.symbol, first.interval) and _is_told(kline, now_ms)
+                kline.open_ms: kline for kline in comparable
+                if (kline.symbol, kline.interval) == (first.symbol, first.interval)
                 and first.open_ms <= kline.open_ms <= first.open_ms + within_ms
             }  # fmt: skip
             rows = await self._klines_if_any(first, first.open_ms, max(asked))
@@ -344,6 +338,15 @@ class KlineRepair:
             return []
         return [row for row in page.klines if self._is_whole(row, kline.open_ms)]
 
+    def _is_comparable(self, kline: Kline, now_ms: int) -> bool:
+        """Whether REST may have a closed kline by now (one that was streamed it has), and it was put: revisions follow.
+
+        A kline that waits behind one that is missing is not put yet.
+        """
+        series = self._klines.series.get(Key("kline", kline.symbol, kline.interval))
+        is_put = series is None or kline.open_ms < series.due_ms
+        return is_put and (kline.received_ns > 0 or now_ms > kline.close_ms + GRACE_S * 1000)
+
     def _is_whole(self, kline: Kline, anchor_ms: int) -> bool:
         return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms, anchor_ms)
 
@@ -366,8 +369,3 @@ class KlineRepair:
 
     def _after(self, series: KlineSeries, open_ms: int) -> int:
         return self._calendar.next_open_ms(series.key.kline_interval, open_ms)
-
-
-def _is_told(kline: Kline, now_ms: int) -> bool:
-    """Whether REST may have a closed kline by now; one that was streamed it has."""
-    return kline.received_ns > 0 or now_ms > kline.close_ms + GRACE_S * 1000

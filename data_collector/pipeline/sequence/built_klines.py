@@ -69,7 +69,7 @@ class BuiltKlines:
         self._untold: dict[str, list[Kline]] = {}
         """Those that none has followed so far."""
         self._begun_ms: dict[str, int] = {}
-        """Nothing that opened before is wanted of a symbol of which nothing is stored; else 0."""
+        """Of a series that does not know what it begins with, nothing that opened before is wanted; else 0."""
 
     def add(self, key: Key, now_ms: int) -> None:
         """They are wanted from now on; `now_ms` is the exchange's clock, 0 before it is known."""
@@ -143,9 +143,9 @@ class BuiltKlines:
             return
         if builder.has_begun:
             self._begin(builder, now_ms)
-        shortest = self._intervals[symbol][0]
+        shortest, begun_ms = self._intervals[symbol][0], self._begun_ms[symbol]
         for kline in builder.close(now_ms, self._trades[symbol].next_id):
-            if kline.open_ms < self._begun_ms[symbol]:
+            if self._klines.series[Key("kline", symbol, kline.interval)].due_ms < 0 <= kline.open_ms < begun_ms:
                 continue
             number = kline.open_ms // (kline.close_ms + 1 - kline.open_ms)
             is_sample = kline.interval == shortest and number % COMPARED_EVERY == 0
@@ -190,9 +190,10 @@ class BuiltKlines:
         return 0 if begun_ms is None or builder is None else builder.newest_ms - begun_ms
 
     def _begin(self, builder: CandleBuilder, now_ms: int) -> None:
-        """Series longer than a minute begin with the kline of the first trades; REST tells that, if it lacks some.
+        """Series begin with the kline of the first trades; REST tells that, if it lacks some.
 
-        Some exchanges begin with their newest trades, which may be days old.
+        Those of seconds, of which REST may know nothing, begin with the first whole one. Some exchanges begin with
+        their newest trades, which may be days old.
         """
         symbol, begins_ms = builder.symbol, now_ms
         new = [series for series in self._series(symbol) if series.due_ms < 0]
@@ -203,7 +204,7 @@ class BuiltKlines:
             self._begun_ms[symbol] = begins_ms // MINUTE_MS * MINUTE_MS
         for series in new:
             interval = series.key.kline_interval
-            if LENGTHS_MS.get(interval, NEVER) > MINUTE_MS:
+            if LENGTHS_MS.get(interval, NEVER) >= MINUTE_MS:
                 place_ms = builder.place(interval, begins_ms)
                 if place_ms is not None:
                     self._klines.begin_at(series, place_ms)

@@ -71,8 +71,8 @@ class KlineIntake:
         self._lost: set[Key] = set()
         self.begun: list[Kline] = []
         """First closed kline of each series that began: what lies before it may be fetched for charts."""
-        self._beginning: set[Key] = set()
-        """Series that are to begin with a certain kline."""
+        self.beginning: set[Key] = set()
+        """Series that are to begin with a certain kline: nothing of them was stored, and nothing is missing yet."""
         self.resumed: set[Key] = set()
         """Series whose due time the store told: what it lacks is missing, and not only late."""
         self.doubtful: list[Kline] = []
@@ -95,7 +95,7 @@ class KlineIntake:
         self._counted_ms.pop(key, None)
         self.resumed.discard(key)
         self._lost.discard(key)
-        self._beginning.discard(key)
+        self.beginning.discard(key)
         if self.built is not None:
             self.built.remove(key)
 
@@ -233,7 +233,7 @@ class KlineIntake:
             self._lost.discard(series.key)
             self._rewind(series, None)
         else:
-            self._beginning.add(series.key)
+            self.beginning.add(series.key)
 
     def resume(self, cursors: Mapping[Key, int]) -> None:
         """The open time that the store must get next, of series that are added while others go on."""
@@ -347,12 +347,13 @@ class KlineIntake:
     def _note_closed(self, series: KlineSeries, update: KlineUpdate) -> None:
         key, kline = series.key, update.kline
         self.ledger.healed(key, kline.open_ms, kline.open_ms, update.source, are_ordinary=self.built is not None)
+        self.ledger.passed(key, kline.open_ms)
         if kline.open_ms <= self._counted_ms[key]:
             # The store lost it, and gets it again.
             return
         self._counted_ms[key] = kline.open_ms
-        if key in self._beginning:
-            self._beginning.discard(key)
+        if key in self.beginning:
+            self.beginning.discard(key)
             self.begun.append(kline)
         self._counters.add("data_collector_klines_closed_total", source=update.source)
         for gap in update.gaps:

@@ -55,7 +55,7 @@ class KlineSeries:
     __slots__ = (
         "_calendar", "_chain_id", "_check", "_decided_ms", "_gaps", "_held", "_interval", "_later_gaps", "_newest",
         "_off_grid", "_quiet_after_ms", "_quiet_from_ms", "_quiet_until_ms", "_recent", "_refused", "_starts",
-        "_trusted_ms", "due_ms", "event_ms", "first_ms", "key", "open_ms",
+        "_trusted_ms", "due_ms", "event_ms", "first_ms", "is_lost", "key", "open_ms",
     )  # fmt: skip
 
     def __init__(self, key: Key, calendar: Calendar, check: Check) -> None:
@@ -82,6 +82,8 @@ class KlineSeries:
         """Only those that open later: the others came, and are here no more."""
         self._starts = True
         """Whether the next closed kline may begin the series in the store."""
+        self.is_lost = False
+        """Whether the store has lost all of it, and got nothing again."""
         self._newest: Kline | None = None
         """The newest open update, whose first trade id is evidence for what lies before."""
         self._held: dict[int, KlineUpdate] = {}
@@ -154,9 +156,9 @@ class KlineSeries:
         return -1 if self.due_ms < 0 else self._after(self.due_ms)
 
     def closed_around(self, time_ms: int) -> Kline | None:
-        """The closed kline of that time, while it is remembered."""
-        within = (each.kline for each in self._recent.values() if each.kline.open_ms <= time_ms <= each.kline.close_ms)
-        return next(within, None)
+        """The closed kline of that time, while it waits or is remembered."""
+        closed = (each.kline for each in (*self._recent.values(), *self._held.values()))
+        return next((kline for kline in closed if kline.open_ms <= time_ms <= kline.close_ms), None)
 
     def built_since(self, open_ms: int) -> list[Kline]:
         """Closed klines that were built and opened then or later, while they are remembered."""
@@ -213,11 +215,6 @@ class KlineSeries:
         """Nothing of it is stored yet: the kline that opens then is its first."""
         self.due_ms = open_ms
 
-    @property
-    def is_beginning(self) -> bool:
-        """Whether nothing of it is stored, and the first one is awaited."""
-        return self._starts and self.due_ms >= 0
-
     def begin_anew(self, since_ms: int) -> None:
         """The store has nothing any more: it gets what is remembered, and what is missing before, from `since_ms` on.
 
@@ -230,7 +227,7 @@ class KlineSeries:
         if not self._interval.endswith("M") and since_ms < first_ms:
             first_ms -= (first_ms - since_ms) // step_ms * step_ms
         self.rewind(first_ms)
-        self._starts = True
+        self._starts = self.is_lost = True
 
     def rewind(self, due_ms: int) -> None:
         """The store has what closed before `due_ms`, at our start or after it lost the rest.
@@ -318,7 +315,7 @@ class KlineSeries:
         passed = structs.replace(update, gaps=self._gaps, begins=self._starts)
         if update.source == "ws" and update.check == "unchecked":
             passed.check = self._check(kline, -1 if self._gaps else self._chain_id)
-        self._gaps, self._starts = [], False
+        self._gaps, self._starts, self.is_lost = [], False, False
         if kline.last_trade_id >= 0:
             self._chain_id = kline.last_trade_id
         elif kline.trades != 0:

@@ -23,6 +23,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Ticker
 from data_collector.model.store_url import parse_store_url
+from data_collector.observe.logs import name_exchange
 from data_collector.service.history_writer.forgetting import Forgetting
 from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
 from data_collector.service.history_writer.reading import BEGINNING, ReadBatch, Rows, StreamReader
@@ -328,9 +329,11 @@ async def serve_history(end: socket.socket) -> None:
     """Write what the starter orders, until it hangs up."""
     link = await open_link(end, ORDERS)
     try:
-        history = HistoryWriter(await link.receive())
+        orders = await link.receive()
     except LinkLost:
         return
+    name_exchange(orders.exchange)
+    history = HistoryWriter(orders)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(history.run()), group.create_task(_tell(link, history))]
         with contextlib.suppress(LinkLost):

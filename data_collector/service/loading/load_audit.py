@@ -32,6 +32,9 @@ NOT_LISTED: Final[Mapping[str, SymbolRules]] = {}
 TRIES: Final = 2
 """A worker that died is started again once."""
 
+COME_AGAIN_S: Final = 120.0
+"""So long a load waits for a validation service that says when to come again: collectors and other loads ask it too."""
+
 
 class LoadAudit:
     """Made for one load; `finish` it, then `close` it."""
@@ -109,7 +112,7 @@ class LoadAudit:
             if self._port is None:
                 return
             try:
-                report = await self._port.audit(batch)
+                report = await _audited(self._port, batch)
             except AuditBroken as error:
                 self._reason = str(error)
             except Transient as error:
@@ -128,3 +131,14 @@ class LoadAudit:
         for found in report.disagreements:
             self._disagreements[f"{found.kind}/{found.rule}"] += found.gate_only + found.gx_only
         self._failures |= {f"{each.kind}/{each.rule}": each.message for each in report.failures}
+
+
+async def _audited(port: AuditPort, batch: Sequence[Sealed]) -> AuditReport:
+    until_s = time.monotonic() + COME_AGAIN_S
+    while True:
+        try:
+            return await port.audit(batch)
+        except Transient as error:
+            if error.retry_after_s is None or time.monotonic() + error.retry_after_s > until_s:
+                raise
+            await asyncio.sleep(error.retry_after_s)

@@ -20,6 +20,7 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.part import Part, PartHealth, Spawn, names
 from data_collector.service.subscription_plan import resting_symbols, unknown_sentence, unknown_symbols
+from data_collector.settings import Settings
 
 POLL_S = 10.0
 STATISTICS_S = 30.0
@@ -139,10 +140,11 @@ class Exchange(Part):
 
     awaited = "the exchange's connections to close"
 
-    def __init__(self, venue: Venue, rest: ExchangeApi, symbols: Sequence[str], statistics: Statistics) -> None:
+    def __init__(self, venue: Venue, rest: ExchangeApi, settings: Settings, statistics: Statistics) -> None:
         self._venue = venue
         self._rest = rest
-        self._symbols = symbols
+        self._symbols = settings.symbols
+        self._advice = settings.offline_advice
         self._statistics = statistics
 
     async def open(self) -> None:
@@ -150,8 +152,8 @@ class Exchange(Part):
         try:
             listed = await self._rest.symbols()
         except (VenueUnreachable, VenueRefused) as error:
-            advice = "`make demo` needs no network"
-            structlog.get_logger().warning("symbols_unchecked", reason=str(error), advice=advice)
+            advice = {"advice": self._advice} if self._advice else {}
+            structlog.get_logger().warning("symbols_unchecked", reason=str(error), **advice)
             self._statistics.down_reason = str(error)
             return
         unknown = unknown_symbols(self._symbols, listed)

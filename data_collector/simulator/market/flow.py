@@ -15,6 +15,7 @@ from msgspec import Struct
 from data_collector.simulator.listing import Listing, daily_of
 from data_collector.simulator.market.factors import DAY_MINUTES, HOUR_MINUTES, STEPS, Factor
 from data_collector.simulator.market.noise import Floats, Integers, drawn, mixed_text, share
+from data_collector.simulator.market.premium import Premiums
 from data_collector.simulator.market.prints import MINUTE_US, NOTHING, Prints, aggregates_of, printed
 
 MARKET_DAILY = 0.02
@@ -69,10 +70,11 @@ class Anchor(Struct, frozen=True):
 
 
 class Factors:
-    """The factors of all assets, which pairs of the same asset share."""
+    """The factors of all assets, which pairs of the same asset share; and what an exchange adds to them, if any."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, premiums: Premiums | None = None) -> None:
         self.seed = seed
+        self.premiums = premiums
         self.market = Factor(seed, "market", MARKET_DAILY, hours_kept=MARKET_HOURS_KEPT)
         self.own = cache(self._own)
 
@@ -208,6 +210,8 @@ class Flow:
         weight = self._factors.weight(self.listing.base) - self._factors.weight(self.listing.quote)
         logarithms = weight * market + own - other + day.drift[minutes, None] * (np.arange(STEPS) / STEPS)
         logarithms += self.anchor(number).logarithm + day.opens[minutes, None]
+        if (premiums := self._factors.premiums) is not None:
+            logarithms += premiums.paths(self.listing.base, hour) - premiums.paths(self.listing.quote, hour)
         return np.asarray(np.maximum(TICKS_MIN, np.exp(logarithms) * (self.listing.start_price / self.listing.tick)))
 
 

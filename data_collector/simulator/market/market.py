@@ -22,6 +22,7 @@ from data_collector.simulator.market.factors import HOUR_MINUTES, STEPS
 from data_collector.simulator.market.flow import Anchor, Factors, Flow, Pace
 from data_collector.simulator.market.noise import drawn, mixed_text
 from data_collector.simulator.market.past import Past
+from data_collector.simulator.market.premium import Premiums
 from data_collector.simulator.market.prints import MINUTE_US, NOTHING, printed
 from data_collector.simulator.market.tape import Tape
 from data_collector.simulator.market.window import RollingWindow
@@ -292,14 +293,17 @@ class SymbolMarket:
 
 
 class Market:
-    """All symbols. One that nobody has asked for costs nothing: its past is made when it is first touched."""
+    """All symbols, as an exchange has them. One that nobody has asked for costs nothing: its past is made when it is
+    first touched."""
 
-    def __init__(self, settings: SimulatorSettings, start_ms: int) -> None:
+    def __init__(self, settings: SimulatorSettings, start_ms: int, exchange: str = "") -> None:
         self.listings = {symbol: listing_of(symbol, settings.seed) for symbol in settings.symbols}
         self.start_ms = start_ms
         self.now_ms = start_ms
         self._settings = settings
-        self._factors = Factors(settings.seed)
+        deviation_bps = settings.premium_bps
+        premiums = Premiums(settings.seed, exchange, deviation_bps) if deviation_bps else None
+        self._factors = Factors(settings.seed, premiums)
         self._symbols: dict[str, SymbolMarket] = {}
 
     def symbol(self, symbol: str) -> SymbolMarket | None:

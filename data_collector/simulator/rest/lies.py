@@ -26,12 +26,21 @@ def _altered_positions(rows: list[object], fault: RestFault) -> Collection[int]:
 def number_of(row: object) -> int | None:
     """What rows are found by: an id, or the open time of a kline; in lists it stands first, or last."""
     match row:
-        case (
-            {"id": int(number)} | {"trade_id": int(number)} | {"a": int(number)} | [int(number), *_] | [*_, int(number)]
-        ):
+        case {"id": found} | {"trade_id": found} | {"tradeId": found} | {"a": found}:
+            return _whole(found)
+        case [int(number), *_] | [*_, int(number)]:
             return number
+        case [first, *_]:
+            return _whole(first)
         case _:
             return None
+
+
+def _whole(value: object) -> int | None:
+    """Of a number, or of one that is written as text."""
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() else None
+    return value if isinstance(value, int) else None
 
 
 def lying_body(body: object, fault: RestFault) -> object:

@@ -35,7 +35,7 @@ async def check_store(
     # Claimed with the first record: a start that never got one leaves the store free.
     (claimed,) = await connection.execute([("GET", keys.own("source"))])
     if claimed is not None:
-        _check_claim(claimed, address, source)
+        _check_claim(claimed, address, source, keys)
 
 
 async def claim_store(connection: StoreConnection, address: StoreAddress, *, source: str, keys: StoreKeys) -> None:
@@ -46,17 +46,21 @@ async def claim_store(connection: StoreConnection, address: StoreAddress, *, sou
     for reply in (claimed, written if claimed is None else None):
         if isinstance(reply, ReplyError):
             _raise_refusal(address, reply)
-    _check_claim(claimed, address, source)
+    _check_claim(claimed, address, source, keys)
 
 
-def _check_claim(claimed: object, address: StoreAddress, source: str) -> None:
+def _check_claim(claimed: object, address: StoreAddress, source: str, keys: StoreKeys) -> None:
     if isinstance(claimed, ReplyError):
         _raise_refusal(address, claimed)
     if claimed != source:
         raise Misconfigured(
             f"The store at {address.place} was filled from {claimed}, and this collector reads {source}: their trades "
-            "must not mix. Use another store or database number (REDIS_URL), another data folder (VAR_DIR), or empty "
-            "this one with FLUSHDB."
+            "must not mix. Use another store or database number (REDIS_URL), another data folder (VAR_DIR), or "
+            + (
+                f"delete the keys that begin with {keys.prefix} (FLUSHDB would take those of other exchanges too)."
+                if keys.prefix
+                else "empty this one with FLUSHDB, if no other exchange is in it."
+            )
         )
 
 

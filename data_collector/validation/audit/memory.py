@@ -16,7 +16,11 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 KEYS_MAX: Final = 10_000
-"""About 2 KiB each. The key that was seen least recently is forgotten; its next batch starts with an empty memory."""
+"""Of a source; about 2 KiB each. The key that was seen least recently is forgotten; its next batch starts with an empty
+memory."""
+
+ALL_KEYS_MAX: Final = 4 * KEYS_MAX
+"""Of all sources. Beyond it the source that was seen least recently forgets first: a collector that ended stays one."""
 
 TYPICAL_OF: Final = 100
 """How many values a median is of."""
@@ -54,12 +58,13 @@ class _OfKey:
 class Memory:
     """Accepted records that came in their place: only these tell what is usual, and what came before."""
 
-    def __init__(self, keys_max: int = KEYS_MAX) -> None:
+    def __init__(self, keys_max: int = KEYS_MAX, all_keys_max: int = ALL_KEYS_MAX) -> None:
         self._keys_max = keys_max
-        self._memories: OrderedDict[tuple[str, ...], _OfKey] = OrderedDict()
+        self._all_keys_max = all_keys_max
+        self._sources: OrderedDict[str, OrderedDict[tuple[str, ...], _OfKey]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._memories)
+        return sum(map(len, self._sources.values()))
 
     def columns(self, source: str, kind: Kind, columns: Mapping[str, Column], in_place: Mask) -> dict[str, Floats]:
         """The columns `previous_*` and `typical_*` of a batch, which is then remembered.
@@ -68,9 +73,11 @@ class Memory:
         batches before.
         """
         found = {name: np.full(len(in_place), np.nan) for name in (*_PREVIOUS[kind], *_TYPICAL[kind])}
+        self._sources.setdefault(source, OrderedDict())
+        self._sources.move_to_end(source)
         for key, listed in _rows_by_key(columns).items():
             rows = np.array(listed, dtype=np.intp)
-            memory = self._memory((source, kind, *key), kind)
+            memory = self._memory(source, (kind, *key), kind)
             for name in _TYPICAL[kind]:
                 found[name][rows] = memory.typical[name]
             placed = rows[in_place[rows]]
@@ -78,15 +85,24 @@ class Memory:
                 _follow(kind, memory, columns, placed, found)
         return found
 
-    def _memory(self, key: tuple[str, ...], kind: Kind) -> _OfKey:
-        memory = self._memories.get(key)
+    def _memory(self, source: str, key: tuple[str, ...], kind: Kind) -> _OfKey:
+        memories = self._sources[source]
+        memory = memories.get(key)
         if memory is None:
-            memory = self._memories[key] = _OfKey(kind)
-            if len(self._memories) > self._keys_max:
-                self._memories.popitem(last=False)
+            memory = memories[key] = _OfKey(kind)
+            if len(memories) > self._keys_max:
+                memories.popitem(last=False)
+            elif len(self) > self._all_keys_max:
+                self._forget_of_others()
         else:
-            self._memories.move_to_end(key)
+            memories.move_to_end(key)
         return memory
+
+    def _forget_of_others(self) -> None:
+        source, memories = next(iter(self._sources.items()))
+        memories.popitem(last=False)
+        if not memories:
+            del self._sources[source]
 
 
 def _follow(

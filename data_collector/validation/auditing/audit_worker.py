@@ -21,6 +21,12 @@ COMMAND: Final = (sys.executable, "-m", "data_collector.validation.audit")
 START_S: Final = 60.0
 """Importing takes 2 s, and many times that where nothing is compiled yet and the machine is busy."""
 
+AUDIT_TIMEOUT_S: Final = 60.0
+"""A full batch takes about 2 s; a worker at the lowest priority on a busy machine much longer."""
+
+CHECK_TIMEOUT_S: Final = 20.0
+"""Loading a suite and running it over a few records takes less than a second."""
+
 GROWTH_BYTES_MAX: Final = 512 * 1024 * 1024
 """A worker that has grown so much since its first report is ended; whoever holds it starts another one."""
 

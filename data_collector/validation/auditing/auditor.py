@@ -231,15 +231,15 @@ class Auditor(AuditCounts):
         self._suspects = min(max(0, self._suspects - chunks), len(self._waiting))
         self._chunks_max *= 2
 
-    async def drain(self, timeout_s: float) -> None:
+    async def drain(self, timeout_s: float, why_not: str | None = None) -> None:
         """At a stop: what is left is audited if that takes no longer than this, and else told as not audited.
 
-        0: there is no time to start Great Expectations.
+        `why_not`: nothing is audited, as there is no time to start Great Expectations.
         """
         if self._port is None:
             return
         self._seal()
-        why = self.down_reason or (None if timeout_s else "Great Expectations was not running")
+        why = self.down_reason or why_not
         try:
             async with time_limit(timeout_s):
                 while self._waiting and why is None:

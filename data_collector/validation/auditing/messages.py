@@ -154,6 +154,8 @@ class AuditReport(Struct, tag=True):
     a whole none."""
     evaluated: dict[Kind, int] = {}
     """Such pairs that Great Expectations says it has evaluated."""
+    worker_starts: int = 0
+    """Of a worker that several collectors share: how often it has been started."""
 
 
 class Taken(Struct, tag=True):
@@ -189,7 +191,15 @@ class WorkerFault(Struct, tag=True):
     message: str
 
 
-Answer = Taken | AuditReport | ValidateReport | CheckReport | DocsReport | WorkerFault
+class NoAnswer(Struct, tag=True):
+    """Of a worker that several collectors share: nobody answers this request."""
+
+    message: str
+    is_suspect: bool
+    """Whether the worker had the request when it failed, so that the request may be why."""
+
+
+Answer = Taken | AuditReport | ValidateReport | CheckReport | DocsReport | WorkerFault | NoAnswer
 
 encode: Final = msgspec.msgpack.Encoder().encode
 request_decoder: Final = msgspec.msgpack.Decoder(Request)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final, Protocol
 
 import aiohttp
 import msgspec
 
 from data_collector.model.errors import Transient
 from data_collector.outgoing import UNREACHED, open_session, reason_of
-from data_collector.validation.auditing.audit_worker import AuditWorker
-from data_collector.validation.auditing.chunks import AuditBroken, Sealed
+from data_collector.validation.auditing.audit_worker import AUDIT_TIMEOUT_S, CHECK_TIMEOUT_S, AuditWorker
+from data_collector.validation.auditing.chunks import AuditBroken, AuditPort, Sealed
 from data_collector.validation.auditing.messages import (
     Answer,
     Audit,
@@ -22,14 +22,12 @@ from data_collector.validation.auditing.messages import (
     AuditUpload,
     CheckReport,
     CheckSuite,
+    Taken,
     WorkerFault,
     answer_decoder,
     encode,
 )
 from data_collector.validation.rules.columns import Kind
-
-AUDIT_TIMEOUT_S: Final = 60.0
-"""A full batch takes about 2 s; a worker at the lowest priority on a busy machine much longer."""
 
 BATCH_BYTES_MAX: Final = 48 * 1024 * 1024
 """About 250,000 trades, which take 150 MiB more of the worker while it looks at them."""
@@ -40,9 +38,6 @@ PART_BYTES_MAX: Final = 2 * 1024 * 1024
 SERVICE_BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """A service takes at most 16 MiB at once, from any collector."""
 
-CHECK_TIMEOUT_S: Final = 20.0
-"""Loading a suite and running it over a few records takes less than a second."""
-
 SERVICE_TIMEOUT_S: Final = 10.0
 SERVICE_AUDIT_TIMEOUT_S: Final = 90.0
 """Longer than the service itself waits for its worker."""
@@ -52,6 +47,21 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 """What decoding a body may raise that somebody else wrote."""
 
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
+
+
+class WorkerPort(AuditPort, Protocol):
+    """A worker process beside the collector, of its own or shared with others."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the worker runs, and need not be started first."""
+
+    @property
+    def starts(self) -> int:
+        """How often it has been started."""
+
+    async def check(self, kind: Kind, document: bytes) -> list[str]:
+        """What Great Expectations has against a suite. Raises `Transient` when it cannot be asked."""
 
 
 class EmbeddedPort:
@@ -76,14 +86,7 @@ class EmbeddedPort:
         """See `AuditPort`. Raises `AuditBroken`, and `Transient` when no worker can be started."""
         async with self._auditing:
             await self._ready()
-            *before, last = _parts(chunks)
-            for number, part in enumerate(before):
-                await self._ask(AuditPart(part, is_first=number == 0))
-            suites = {chunk.digest: chunk.document for chunk in chunks}
-            answer = await self._ask(Audit(self._source, suites, last, chunks_before=len(chunks) - len(last)))
-            if not isinstance(answer, AuditReport):
-                raise AuditBroken(f"The audit worker refused: {_reason_of(answer)}")
-            return answer
+            return await audited(self._ask, self._source, chunks)
 
     async def _ask(self, request: AuditPart | Audit) -> Answer:
         try:
@@ -92,16 +95,14 @@ class EmbeddedPort:
             raise AuditBroken(f"The audit worker failed: {error}") from error
 
     async def check(self, kind: Kind, document: bytes) -> list[str]:
-        """What Great Expectations has against a suite. Raises `Transient` when it cannot be asked."""
+        """See `WorkerPort`."""
         await self._ready()
         try:
             answer = await self._worker.ask(CheckSuite(kind, document), timeout_s=CHECK_TIMEOUT_S)
         except Transient as error:
             # It was up: what it could not survive must not become the suite in force.
-            return [f"Great Expectations could not try it: {error}"]
-        if not isinstance(answer, CheckReport):
-            return [f"Great Expectations could not try it: {_reason_of(answer)}"]
-        return answer.faults
+            return untried(str(error))
+        return answer.faults if isinstance(answer, CheckReport) else untried(reason_of_answer(answer))
 
     async def close(self) -> None:
         """End the worker."""
@@ -119,10 +120,11 @@ class ServicePort:
 
     batch_bytes_max = SERVICE_BATCH_BYTES_MAX
 
-    def __init__(self, url: str, *, use_proxy: bool) -> None:
+    def __init__(self, url: str, *, use_proxy: bool, source: str | None = None) -> None:
+        """`source` is what Data Docs call those whose records are audited; nobody else may have the same."""
         self._url = url
         self._use_proxy = use_proxy
-        self._source = uuid.uuid4().hex
+        self._source = source or uuid.uuid4().hex
         self._session: aiohttp.ClientSession | None = None
 
     async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
@@ -140,7 +142,7 @@ class ServicePort:
         except UNREADABLE as error:
             raise Transient(f"{self._url}/audit answered with something else ({error})") from error
         if not isinstance(report, AuditReport):
-            raise AuditBroken(f"{self._url}/audit answered: {_reason_of(report)}")
+            raise AuditBroken(f"{self._url}/audit answered: {reason_of_answer(report)}")
         return report
 
     async def get(self, path: str) -> bytes:
@@ -181,6 +183,37 @@ class ServicePort:
             raise Transient(f"{self._url} cannot be reached ({reason_of(error)})") from error
 
 
+async def audited(
+    ask: Callable[[AuditPart | Audit], Awaitable[Answer]], source: str, chunks: Sequence[Sealed]
+) -> AuditReport:  # fmt: skip
+    """What a worker says of chunks that it gets in parts. Raises `AuditBroken` when it refuses them."""
+    for request in _requests(source, chunks):
+        answer = await ask(request)
+        if not isinstance(answer, Taken):
+            break
+    if not isinstance(answer, AuditReport):
+        raise AuditBroken(f"The audit worker refused: {reason_of_answer(answer)}")
+    return answer
+
+
+def untried(reason: str) -> list[str]:
+    """Against a suite that Great Expectations was asked about in vain."""
+    return [f"Great Expectations could not try it: {reason}"]
+
+
+def reason_of_answer(answer: Answer) -> str:
+    """Why it is not the one that was asked for."""
+    return answer.message if isinstance(answer, WorkerFault) else type(answer).__name__
+
+
+def _requests(source: str, chunks: Sequence[Sealed]) -> Iterator[AuditPart | Audit]:
+    *before, last = _parts(chunks)
+    for number, part in enumerate(before):
+        yield AuditPart(part, is_first=number == 0)
+    suites = {chunk.digest: chunk.document for chunk in chunks}
+    yield Audit(source, suites, last, chunks_before=len(chunks) - len(last))
+
+
 def _parts(chunks: Sequence[Sealed]) -> list[list[msgspec.Raw]]:
     """At least one, and each of one chunk at least."""
     parts: list[list[msgspec.Raw]] = [[]]
@@ -199,10 +232,6 @@ def _seconds(text: str) -> float | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 6):
         return None
     return min(float(text), RETRY_AFTER_S_MAX)
-
-
-def _reason_of(answer: object) -> str:
-    return answer.message if isinstance(answer, WorkerFault) else type(answer).__name__
 
 
 def _sentence(answer: bytes) -> str:

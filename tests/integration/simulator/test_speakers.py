@@ -82,6 +82,33 @@ async def test_both_tell_the_same_trades_each_with_its_own_name(begin: Begin, se
     assert {trade.symbol for trade in simulator.tape("BTCUSD")} == {"BTCUSD"}
 
 
+async def test_each_exchange_has_its_own_prices_and_tells_them_with_its_own_delay(
+    begin: Begin, session: aiohttp.ClientSession
+) -> None:
+    simulator = await begin(premium_bps=3.0, delay_ms=200, trades_per_s=20.0)
+    first = await connect(session, simulator, "/ws/btcusd@trade")
+    second = await dial(session, simulator)
+    await subscribe(second, "trade", SYMBOL, snapshot=False)
+    since_ms = simulator.market.now_ms
+
+    simulator.advance(10_000)
+
+    ours = (await trades(second, 100))[:100]
+    theirs = [await first.json() for _ in range(100)]
+    assert [trade.trade_id for trade in ours] == [each["t"] for each in theirs]
+    tapes = {name: simulator.tape(SYMBOL, ours[0].trade_id, exchange=name) for name in simulator.sides}
+    assert ours == [told(trade) for trade in tapes["kraken"][:100]]
+    assert [each["p"] for each in theirs] == [trade.price for trade in tapes["binance"][:100]]
+    assert [trade.price for trade in tapes["kraken"][:100]] != [trade.price for trade in tapes["binance"][:100]]
+    behind_ms = {name: since_ms + 10_000 - side.market.now_ms for name, side in simulator.sides.items()}
+    assert behind_ms == {"binance": 100, "kraken": 200}
+    for name, place in simulator.addresses.items():
+        asked = f"{place.rest_url}/simulator/tape?symbol=BTCUSD&from_id={ours[0].trade_id}"
+        async with session.get(asked) as answer:
+            rows = await answer.json()
+        assert [row["price"] for row in rows] == [trade.price for trade in tapes[name]]
+
+
 async def test_each_symbol_is_answered_by_itself(begin: Begin, session: aiohttp.ClientSession) -> None:
     simulator = await begin()
     client = await dial(session, simulator)

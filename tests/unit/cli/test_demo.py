@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec import structs
 
-from data_collector.cli.demo import GENERATION, DemoMarket, _market, past_of
-from data_collector.cli.surroundings.bringing import Bringing
+from data_collector.cli.demo import GENERATION, DemoMarket, _market, bring_up, kept_exchanges, pasts_of, share_market
+from data_collector.cli.surroundings.bringing import Bringing, Past
 from data_collector.model.errors import Misconfigured
 from data_collector.model.venue import Reach
+from data_collector.settings import load_settings
+from data_collector.simulator import Simulator, SimulatorSettings
+from data_collector.venues.binance.speaker import SPEAKER
 from data_collector.venues.binance.venue import VENUE
 from tests.integration.waiting import until
 
@@ -23,6 +27,15 @@ def test_kept_market_is_read_back(tmp_path: Path) -> None:
     (tmp_path / "market.json").write_bytes(msgspec.json.encode(KEPT))
 
     assert _market(tmp_path) == KEPT
+
+
+@pytest.mark.parametrize("exchanges", [(), ("binance", "kraken")])
+def test_kept_demo_is_of_the_exchanges_that_it_was_of(tmp_path: Path, exchanges: tuple[str, ...]) -> None:
+    """It went on with the first one alone, without a word."""
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "market.json").write_bytes(msgspec.json.encode(structs.replace(KEPT, exchanges=exchanges)))
+
+    assert kept_exchanges(load_settings({"VAR_DIR": str(tmp_path)}, None)) == (exchanges or ("binance",))
 
 
 def test_market_that_an_earlier_version_made_is_refused(tmp_path: Path) -> None:
@@ -36,27 +49,94 @@ def test_market_that_an_earlier_version_made_is_refused(tmp_path: Path) -> None:
 def test_past_that_cannot_be_brought_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """There is no database."""
     environment = {**os.environ, "VAR_DIR": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": ""}
-    past = Bringing("7d", ["BTCUSDT"], ["1s", "1m"], tmp_path, environment)
+    past = Bringing([Past("7d", ("1m",))], ["BTCUSDT"], tmp_path, environment)
 
     past.begin()
     until(lambda: not past.is_going_on, "its end")
 
     told = capsys.readouterr().out
-    assert "could not be brought (exit code 78" in told
+    assert "Candles of the past (7d) could not be brought (exit code 78" in told
     assert "`data-collector backfill --from -7d --symbols BTCUSDT --intervals 1m` tries it again." in told
 
 
-@pytest.mark.parametrize(("past", "intervals"), [("", ["1m"]), ("7d", ["1s"])])
-def test_past_of_no_days_or_of_seconds_alone_is_not_brought(past: str, intervals: list[str], tmp_path: Path) -> None:
-    bringing = Bringing(past, ["BTCUSDT"], intervals, tmp_path, {})
+def test_no_past_is_not_brought(tmp_path: Path) -> None:
+    bringing = Bringing([], ["BTCUSDT"], tmp_path, {})
 
     bringing.begin()
 
     assert not bringing.is_going_on
 
 
-@pytest.mark.parametrize(("days", "kept", "past"), [(7, None, "7d"), (0, None, ""), (7, 720, "720m"), (0, 720, "")])
-def test_past_reaches_no_further_than_the_exchange_keeps_candles(days: int, kept: int | None, past: str) -> None:
+@pytest.mark.parametrize(
+    ("days", "kept", "intervals", "pasts"),
+    [
+        (7, None, "1s,1m,5m,1h,1M", [Past("7d", ("1M", "1h", "5m")), Past("7d", ("1m",))]),
+        (7, 720, "1m,5m,15m,1h", [Past("7d", ("1h", "15m")), Past("60h", ("5m",)), Past("12h", ("1m",))]),
+        (7, 721, "1m", [Past("721m", ("1m",))]),
+        (0, 720, "1m,1h", []),
+        (7, None, "1s", []),
+    ],
+)
+def test_past_reaches_as_far_as_the_exchange_keeps_candles_of_each_interval(
+    days: int, kept: int | None, intervals: str, pasts: list[Past]
+) -> None:
+    """What is cheap comes first, and of seconds nothing."""
     venue = structs.replace(VENUE, reach=Reach(klines_kept=kept))
 
-    assert past_of(days, venue) == past
+    assert pasts_of(days, venue, intervals.split(",")) == pasts
+
+
+def test_past_of_another_exchange_is_told_with_its_name_and_how_far_it_reaches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = {**os.environ, "VAR_DIR": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": "", "EXCHANGES": "kraken"}
+    past = Bringing([Past("7d", ("1h", "15m")), Past("12h", ("1m",))], ["BTC/USD"], tmp_path, environment)
+
+    past.begin()
+    until(lambda: not past.is_going_on, "its end")
+
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(" could not")[0] for line in told] == [
+        f"Candles of the past of kraken ({back})" for back in ("7d", "12h")
+    ]
+    assert "backfill --from -12h --symbols BTC/USD --exchange kraken --intervals 1m` tries it again." in told[1]
+
+
+def test_demo_is_no_advice_for_who_runs_one() -> None:
+    """Its exchange has an address that was given."""
+    assert load_settings({}, None).offline_advice == "`make demo` needs no network"
+    assert load_settings({"BINANCE_WS_URL": "ws://127.0.0.1:19443"}, None).offline_advice == ""
+    kraken = {"EXCHANGES": "kraken", "KRAKEN_REST_URL": "http://127.0.0.1:19080"}
+    assert load_settings(kraken, None).offline_advice == ""
+
+
+async def test_market_is_brought_to_the_present_and_not_beyond_it() -> None:
+    """It has run for some seconds when it is found, and was ahead of every clock by as much."""
+    start_ms = int(time.time() * 1000) - 60_000
+    simulator = Simulator(SimulatorSettings(driven=True, start_ms=start_ms, symbols=("BTCUSDT",)), [SPEAKER])
+    await simulator.start()
+    simulator.advance(5_000)
+    before_ms = int(time.time() * 1000)
+
+    await bring_up(simulator.rest_url)
+    present_ms = simulator.market.now_ms
+    await simulator.stop()
+
+    assert before_ms <= present_ms <= int(time.time() * 1000)
+
+
+def test_exchange_that_had_a_demo_by_itself_is_not_kept_among_others(tmp_path: Path) -> None:
+    """Its spool is of its own market, which began at another time; and what several leave is none to be kept alone."""
+    first, other = tmp_path / "demo", tmp_path / "demo-kraken"
+    for folder in (first, other):
+        folder.mkdir()
+        (folder / "market.json").write_bytes(msgspec.json.encode(KEPT))
+
+    with pytest.raises(Misconfigured, match="demo-kraken is of a demo by itself, of another market; leave out --keep"):
+        share_market([first, other], keep=True)
+    share_market([first, other], keep=False)
+
+    share_market([first, other], keep=True)
+    assert _market(first) == KEPT
+    with pytest.raises(Misconfigured, match="no earlier demo"):
+        _market(other)

@@ -68,6 +68,11 @@ def test_address_of_the_database_is_shown_to_be_copied(capsys: pytest.CaptureFix
 
 
 def test_the_screen_of_several_exchanges_names_the_others(capsys: pytest.CaptureFixture[str]) -> None:
-    told = shown(Screen(load_settings({"EXCHANGES": "kraken,binance"}, None), ending="Ctrl-C ends it."), capsys)
+    screen = Screen(load_settings({"EXCHANGES": "kraken,binance"}, None), ending="Ctrl-C ends it.")
 
+    screen.show(URL, Snapshot(symbols=["kraken:BTC/USD", "BTCUSDT"]))
+
+    told = capsys.readouterr().out
     assert "https://api.kraken.com  (kraken), and binance: what follows is kraken's\n" in told
+    assert "  Collecting     kraken:BTC/USD, BTCUSDT  (" in told
+    assert f"  curl '{URL}/spread?base=BTC&quote=USD,USDT'\n" in told

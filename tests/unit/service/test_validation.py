@@ -47,3 +47,13 @@ async def test_stop_starts_no_great_expectations_for_the_last_messages(tmp_path:
     assert [(line["event"], line["rows"], line["reason"]) for line in told] == [
         ("stopped_without_audit", 1, "Great Expectations was not running")
     ]
+
+
+def test_great_expectations_that_many_share_is_told_whose_records_it_gets(tmp_path: Path) -> None:
+    """Data Docs showed the audits of three exchanges as those of three random numbers."""
+    settings = load_settings({"VALIDATION_SERVICE_URL": "http://127.0.0.1:9"}, None, exchange="kraken")
+
+    service = Validation(settings, tmp_path, Counters(), lambda _: None)._service
+
+    assert service is not None
+    assert service._source.startswith("kraken-")

@@ -1,5 +1,7 @@
 // Candles as the chart wants them, read from /klines.
 
+import { routeOf } from "/assets/routes.js";
+
 const UNITS_MS = { s: 1000, m: 60000, h: 3600000, d: 86400000, w: 604800000, M: 31 * 86400000 };
 
 /** How long a candle of `1m`, `4h`, `1M` lasts, at most. */
@@ -9,14 +11,9 @@ export function intervalMs(interval) {
 
 /** The `count` candles before `to` (ms), or the newest ones with the open one when it is null. */
 export async function fetchCandles({ symbol, interval, to = null, now, count, signal }) {
-  const query = new URLSearchParams({ interval, limit: "5000" });
-  query.set("from", String(Math.max(0, Math.floor((to ?? now) - count * intervalMs(interval)))));
-  if (to === null) {
-    query.set("open", "1");
-  } else {
-    query.set("to", String(to));
-  }
-  const answer = await fetch(`/klines/${encodeURIComponent(symbol)}?${query}`, {
+  const from = Math.max(0, Math.floor((to ?? now) - count * intervalMs(interval)));
+  const query = { interval, limit: 5000, from, ...(to === null ? { open: 1 } : { to }) };
+  const answer = await fetch(routeOf(`/klines/${encodeURIComponent(symbol)}`, query), {
     signal, headers: { Accept: "application/json" },
   });
   const page = await answer.json();

@@ -2,6 +2,7 @@
 
 import { Grid, textColumn } from "/assets/grid.js";
 import { byId, clock, counted, element, percentDown, resize, setText, span, whole } from "/assets/text.js";
+import { routeOf } from "/assets/routes.js";
 import { tally } from "/assets/verdicts.js";
 
 const STATES = { open: "healing", healed: "healed" };
@@ -81,7 +82,7 @@ function writeGap(entry, gap) {
   entry.dataset.tone = TONES[gap.state] ?? (reasons.includes("lost") ? "bad" : "warn");
   const noun = gap.channel === "kline" ? `${gap.interval} candle` : "trade";
   setText(what, `${gap.symbol}: ${counted(gap.count, noun)}`);
-  what.href = `/gaps/${encodeURIComponent(gap.id)}`;
+  what.href = routeOf(`/gaps/${encodeURIComponent(gap.id)}`);
   setText(when, whenOf(gap));
 }
 

@@ -1,15 +1,17 @@
-// Stops and starts collecting, where this page may. A token is kept in this module's memory and nowhere else.
+// Stops and starts collecting, where this page may; of several exchanges the one that is shown. A token is kept in this
+// module's memory and nowhere else.
 
 import { byId, setText } from "/assets/text.js";
 
 const WORDS = {
-  stop: { button: "Stop collecting…", question: "Stop collecting?", act: "Stop", consequence: "What the exchange sends meanwhile is fetched after a start, as far back as CATCH_UP_SECONDS allows." },
-  start: { button: "Start collecting…", question: "Start collecting?", act: "Start", consequence: "Collecting goes on where the store ends." },
+  stop: { button: "Stop collecting", act: "Stop", consequence: "What the exchange sends meanwhile is fetched after a start, as far back as CATCH_UP_SECONDS allows." },
+  start: { button: "Start collecting", act: "Start", consequence: "Collecting goes on where the store ends." },
 };
 
 export class Control {
   #leave = "closed";
   #action = null;
+  #exchange = null;
   #asked = null;
   #token = "";
 
@@ -32,6 +34,13 @@ export class Control {
     this.#draw();
   }
 
+  /** Takes the exchange that is shown; null where there is one only. */
+  setExchange(name) {
+    this.#exchange = name;
+    this.#action = null;
+    this.#draw();
+  }
+
   /** Says whether it is collecting. */
   setRunning(isRunning) {
     this.#action = isRunning ? "stop" : "start";
@@ -42,15 +51,19 @@ export class Control {
     const button = byId("control");
     button.hidden = this.#leave === "closed" || this.#action === null;
     if (this.#action !== null) {
-      setText(button, WORDS[this.#action].button);
+      setText(button, `${this.#words(this.#action)}…`);
     }
   }
 
+  #words(action) {
+    return this.#exchange === null ? WORDS[action].button : `${WORDS[action].button} ${this.#exchange}`;
+  }
+
   #ask() {
-    this.#asked = this.#action;
-    const words = WORDS[this.#asked];
-    setText(byId("control-question"), words.question);
-    setText(byId("control-consequence"), words.consequence);
+    this.#asked = this.#exchange === null ? { action: this.#action } : { action: this.#action, exchange: this.#exchange };
+    const words = WORDS[this.#action];
+    setText(byId("control-question"), `${this.#words(this.#action)}?`);
+    setText(byId("control-consequence"), words.consequence + (this.#exchange === null ? "" : " The other exchanges go on as they are."));
     setText(byId("control-do"), words.act);
     byId("control-token-row").hidden = this.#leave !== "token" || this.#token !== "";
     byId("control-refusal").hidden = true;
@@ -66,7 +79,7 @@ export class Control {
       if (this.#leave === "token") {
         headers.Authorization = `Bearer ${token}`;
       }
-      const answer = await fetch("/control", { method: "POST", headers, body: JSON.stringify({ action: this.#asked }) });
+      const answer = await fetch("/control", { method: "POST", headers, body: JSON.stringify(this.#asked) });
       if (answer.ok) {
         this.#token = this.#leave === "token" ? token : "";
         byId("control-dialog").close();

@@ -35,7 +35,7 @@ export class Feed {
     addEventListener("pageshow", (event) => event.persisted && this.#open());
   }
 
-  /** Opens the feed with this chart ({symbol, interval}), or without one. */
+  /** Opens the feed with this chart ({exchange, symbol, interval}; the exchange may be null), or without one. */
   open(focus) {
     this.#focus = focus;
     this.#open();
@@ -68,7 +68,12 @@ export class Feed {
   }
 
   #address() {
-    return this.#focus === null ? "/live" : `/live?${new URLSearchParams(this.#focus)}`;
+    if (this.#focus === null) {
+      return "/live";
+    }
+    const { exchange, symbol, interval } = this.#focus;
+    // The symbol names the exchange, and not a parameter: the connection tells of all.
+    return `/live?${new URLSearchParams({ symbol: exchange === null ? symbol : `${exchange}:${symbol}`, interval })}`;
   }
 
   #hear(name, text) {

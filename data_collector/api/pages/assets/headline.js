@@ -1,48 +1,61 @@
-// The bar of three answers, and what an operator must know below it.
+// The bar of three answers, and what an operator must know below it; of several exchanges of all of them.
 
 import { byId, element, resize, setText } from "/assets/text.js";
-import { completeVerdict, liveVerdict, tally, unheard, validVerdict } from "/assets/verdicts.js";
+import { completeVerdict, liveVerdict, markOf, tally, unheard, validVerdict, worstOf } from "/assets/verdicts.js";
 
 const PHASES = { connecting: "Connecting…", live: "Connected", lost: "Connection lost" };
+const QUESTIONS = ["live", "complete", "valid"];
 
 export class Headline {
   #told = {};
-  #sums = null;
 
-  /** Takes the rows of a `completeness` event. */
-  takeCompleteness(rows) {
-    this.#sums = tally(rows);
-  }
-
-  /** Writes all of it. `newest`: the newest refusal ({at, sentence}), or null; `now`: by the service's clock. */
-  draw(connection, state, newest, now) {
+  /**
+   * Writes all of it. `exchanges`: of each, the one that is shown first, {name, state, completeness, newest}: the
+   * newest events or null, and the newest refusal ({at, sentence}) or null. `now`: by the service's clock. Returns by name
+   * what is not well with each.
+   */
+  draw(connection, exchanges, note, now) {
     document.body.dataset.connection = connection.phase;
     setText(byId("connection"), PHASES[connection.phase]);
     const isLost = connection.phase === "lost";
-    if (!isLost) {
-      this.#told = { complete: completeVerdict(state, this.#sums), valid: validVerdict(state, newest, now) };
-    }
-    // The age of a lost connection is told by this device's clock, for nobody tells the service's.
-    const answers = {
+    const each = exchanges.map(({ name, state, completeness, newest }) => [name, {
+      // The age of a lost connection is told by this device's clock, for nobody tells the service's.
       live: liveVerdict(connection, state, Date.now()),
-      complete: isLost ? unheard(this.#told.complete ?? { answer: "…" }) : this.#told.complete,
-      valid: isLost ? unheard(this.#told.valid ?? { answer: "…" }) : this.#told.valid,
-    };
+      complete: completeVerdict(state, completeness === null ? null : tally(completeness.rows)),
+      valid: validVerdict(state, newest, now),
+    }]);
+    const answers = isLost ? this.#unheard(each[0][1].live) : answersOf(each);
+    this.#told = isLost ? this.#told : answers;
     for (const [id, verdict] of Object.entries(answers)) {
       show(byId(id), verdict);
     }
     // A screen reader is told the words, and only when one of them has changed: figures change each second.
-    setText(byId("spoken"), `Live: ${answers.live.answer}. Complete: ${answers.complete.answer}. Valid: ${answers.valid.answer}.`);
+    setText(byId("spoken"), QUESTIONS.map((id) => `${begun(id)}: ${answers[id].answer}${placed(answers[id])}.`).join(" "));
     document.title = `${isLost ? "Not live" : titleOf(answers)} · Data Collector`;
-    this.#drawReasons(isLost ? [] : (state?.health.reasons ?? []));
+    drawReasons(isLost ? [] : [...(note === "" ? [] : [note]), ...exchanges.flatMap(reasonsOf)]);
+    return Object.fromEntries(each.map(([name, verdicts]) => [name, isLost ? { tone: "unknown", text: "" } : markOf(verdicts)]));
   }
 
-  #drawReasons(reasons) {
-    const list = byId("reasons");
-    list.hidden = reasons.length === 0;
-    resize(list, reasons.length, () => element("li"));
-    reasons.forEach((reason, i) => setText(list.children[i], reason));
+  #unheard(live) {
+    const before = (id) => unheard(this.#told[id] ?? { answer: "…" });
+    return { live, complete: before("complete"), valid: before("valid") };
   }
+}
+
+function answersOf(each) {
+  return Object.fromEntries(QUESTIONS.map((id) => [id, worstOf(each.map(([name, verdicts]) => [name, verdicts[id]]))]));
+}
+
+function reasonsOf({ name, state }) {
+  const reasons = state?.health.reasons ?? [];
+  return name === null ? reasons : reasons.map((reason) => `${name}: ${reason}`);
+}
+
+function drawReasons(reasons) {
+  const list = byId("reasons");
+  list.hidden = reasons.length === 0;
+  resize(list, reasons.length, () => element("li"));
+  reasons.forEach((reason, i) => setText(list.children[i], reason));
 }
 
 function show(card, { answer, tone, figure, reason }) {
@@ -52,10 +65,19 @@ function show(card, { answer, tone, figure, reason }) {
   setText(card.querySelector(".reason"), reason);
 }
 
+function begun(word) {
+  return word.charAt(0).toUpperCase() + word.slice(1);
+}
+
+// Of which of several exchanges a word that is no good one is.
+function placed({ exchange, tone }) {
+  return exchange === undefined || tone === "good" ? "" : `, ${exchange}`;
+}
+
 function titleOf({ live, complete, valid }) {
   const tones = [live.tone, complete.tone, valid.tone];
   if (live.tone === "bad") {
-    return "Not live";
+    return live.exchange === undefined ? "Not live" : `${live.exchange} not live`;
   }
   return tones.includes("bad") ? "Live, with faults" : live.answer === "…" ? "Connecting" : "Live";
 }

@@ -4,12 +4,16 @@ import { ChartPanel } from "/assets/chart.js";
 import { intervalMs } from "/assets/candles.js";
 import { CompletenessPanel } from "/assets/completeness.js";
 import { Control } from "/assets/control.js";
+import { Exchanges } from "/assets/exchanges.js";
 import { Feed } from "/assets/feed.js";
 import { nextFrame } from "/assets/frame.js";
 import { Headline } from "/assets/headline.js";
 import { MomentsPanel } from "/assets/moments.js";
 import { Market } from "/assets/market.js";
+import { isSameInDollars, isSameMarket } from "/assets/pair.js";
 import { drawPipeline } from "/assets/pipeline.js";
+import { routeOf, setExchange } from "/assets/routes.js";
+import { SpreadPanel } from "/assets/spread.js";
 import { SymbolsPanel } from "/assets/symbols.js";
 import { Tape } from "/assets/tape.js";
 import { byId, decimalsOf, element, setText, withDecimals } from "/assets/text.js";
@@ -19,85 +23,154 @@ const TICK_MS = 1000;
 
 const market = new Market();
 const headline = new Headline();
-const symbols = new SymbolsPanel(market, (symbol) => choose({ symbol, interval: focus?.interval }));
-const completeness = new CompletenessPanel((symbol) => choose({ symbol, interval: focus?.interval }));
+const exchanges = new Exchanges(showExchange);
+const chooseSymbol = (symbol) => choose({ ...focus, symbol });
+const symbols = new SymbolsPanel(market, chooseSymbol);
+const completeness = new CompletenessPanel(chooseSymbol);
 const validation = new ValidationPanel();
 const chart = new ChartPanel(market);
 const tape = new Tape();
+const spread = new SpreadPanel(showMarket);
 const moments = new MomentsPanel();
 const control = new Control();
 const quoted = element("span", "muted");
 quoted.id = "chart-quote";
 byId("chart-price").after(quoted);
 
-let hello = null;
-let state = null;
+let version = null;
+/** The exchange of which the panels are; undefined before they are of any. */
+let drawn;
 let focus = focusOfAddress();
 
 const takers = {
   hello: takeHello,
-  prices: (event) => symbols.drawPrices(market.take(event)),
+  prices: ofShown((event) => symbols.drawPrices(market.take(event))),
   state: takeState,
-  completeness: ({ rows }) => {
-    headline.takeCompleteness(rows);
-    completeness.take(rows);
-  },
-  candle: (event) => {
+  completeness: takeCompleteness,
+  candle: ofShown((event) => {
     chart.take(event);
     moments.take(event);
-  },
-  tape: (event) => tape.take(event),
-  quote: takeQuote,
+  }),
+  tape: ofShown((event) => tape.take(event)),
+  quote: ofShown(takeQuote),
 };
 
 const feed = new Feed(takers, () => nextFrame(drawHeadline));
 
+function ofShown(take) {
+  return (event) => exchanges.isShown(event) && take(event);
+}
+
 function takeHello(event) {
-  if (hello !== null && hello.version !== event.version) {
+  if (version !== null && version !== event.version) {
     // The service was updated, and this page with it.
     location.reload();
     return;
   }
-  const isNew = hello === null;
-  hello = event;
-  byId("exchange").hidden = !event.exchange;
-  setText(byId("exchange"), event.exchange ?? "");
-  byId("environment").hidden = false;
-  setText(byId("environment"), event.environment);
-  setText(byId("version"), `Data Collector ${event.version}.`);
-  control.setLeave(event.control);
-  symbols.setHello(event);
-  drawIntervals();
-  const allowed = allowedFocus();
-  if (allowed !== null && (!isSame(allowed, focus) || !isSame(allowed, feed.focus))) {
-    choose(allowed);
-  } else if (isNew && focus !== null) {
-    show();
-  } else {
-    chart.refresh();
+  version = event.version;
+  if (exchanges.take("hello", event)) {
+    const isNew = drawn !== exchanges.shown;
+    if (isNew) {
+      begin();
+    }
+    describe(event);
+    const allowed = allowedFocus(event);
+    if (allowed !== null && (!isSame(allowed, focus) || !isSame(allowed, feed.focus))) {
+      choose(allowed);
+    } else if (isNew && focus !== null) {
+      show();
+    } else {
+      chart.refresh();
+    }
   }
 }
 
-function isSame(one, other) {
-  return one.symbol === other?.symbol && one.interval === other?.interval;
+function describe({ exchange, environment, control: leave, ...hello }) {
+  byId("exchange").hidden = exchanges.isSeveral || !exchange;
+  setText(byId("exchange"), exchange ?? "");
+  byId("environment").hidden = false;
+  setText(byId("environment"), environment);
+  setText(byId("version"), `Data Collector ${hello.version}.`);
+  control.setLeave(leave);
+  symbols.setHello(hello);
+  drawIntervals();
 }
 
-// A reader of this page may come with the name of a symbol that is no longer collected.
-function allowedFocus() {
+// The panels begin with what is known of the exchange that is shown from now on; nothing of another one stays.
+function begin() {
+  drawn = exchanges.shown;
+  setExchange(drawn);
+  control.setExchange(drawn);
+  validation.show(drawn);
+  symbols.begin();
+  const { state, completeness: told } = exchanges.now;
+  completeness.take(told?.rows ?? []);
+  if (state !== null) {
+    control.setRunning(state.health.collector_running);
+    nextFrame(drawState);
+  }
+  for (const link of document.querySelectorAll("[data-of-one-exchange]")) {
+    link.href = routeOf(link.pathname);
+  }
+}
+
+// The reader wants another exchange.
+function showExchange() {
+  begin();
+  const { hello } = exchanges.now;
+  const allowed = hello && allowedFocus(hello);
+  if (allowed === null) {
+    // There is nothing to show of it yet, and nothing of the one before may stay.
+    location.assign(`?${new URLSearchParams({ exchange: exchanges.shown })}`);
+    return;
+  }
+  describe(hello);
+  choose(allowed);
+}
+
+// A market of the spread.
+function showMarket(exchange, symbol) {
+  focus = { ...focus, symbol };
+  exchanges.choose(exchange);
+}
+
+function isSame(one, other) {
+  return one.exchange === other?.exchange && one.symbol === other?.symbol && one.interval === other?.interval;
+}
+
+// A reader of this page may come with the name of a symbol that is no longer collected, or that another exchange writes
+// in its own way.
+function allowedFocus(hello) {
   if (hello.symbols.length === 0 || hello.intervals.length === 0) {
     return null;
   }
   const shortest = [...hello.intervals].sort((a, b) => intervalMs(a) - intervalMs(b)).find((i) => intervalMs(i) >= 60000);
+  const alike = focus && (hello.symbols.find((symbol) => isSameMarket(symbol, focus.symbol)) ?? hello.symbols.find((symbol) => isSameInDollars(symbol, focus.symbol, knownSymbols())));
   return {
-    symbol: hello.symbols.includes(focus?.symbol) ? focus.symbol : hello.symbols[0],
+    exchange: exchanges.shown,
+    symbol: hello.symbols.includes(focus?.symbol) ? focus.symbol : (alike ?? hello.symbols[0]),
     interval: hello.intervals.includes(focus?.interval) ? focus.interval : (shortest ?? hello.intervals[0]),
   };
 }
 
+function knownSymbols() {
+  return exchanges.names.flatMap((name) => exchanges.of(name).hello?.symbols ?? []);
+}
+
 function takeState(event) {
-  state = event;
-  control.setRunning(event.health.collector_running);
-  nextFrame(drawState);
+  if (exchanges.take("state", event)) {
+    control.setRunning(event.health.collector_running);
+    nextFrame(drawState);
+  } else {
+    nextFrame(drawHeadline);
+  }
+}
+
+function takeCompleteness(event) {
+  if (exchanges.take("completeness", event)) {
+    completeness.take(event.rows);
+  }
+  nextFrame(drawHeadline);
 }
 
 function takeQuote({ symbol, bid, ask }) {
@@ -109,19 +182,28 @@ function takeQuote({ symbol, bid, ask }) {
 }
 
 function drawState() {
-  validation.take(state);
-  completeness.takeGaps(state.gaps);
-  drawPipeline(state);
+  const { state } = exchanges.now;
+  if (state !== null) {
+    completeness.takeGaps(state.gaps);
+    drawPipeline(state);
+  }
   drawHeadline();
 }
 
 function drawHeadline() {
-  headline.draw(feed.connection, state, validation.newest, market.now());
+  const told = exchanges.names.map((name) => ({ name, ...exchanges.of(name), newest: validation.newestOf(name) }));
+  for (const { name, state } of told) {
+    if (state !== null) {
+      validation.take(name, state);
+    }
+  }
+  exchanges.draw(headline.draw(feed.connection, told, exchanges.note, market.now()));
 }
 
 function choose(wanted) {
-  focus = wanted;
-  history.replaceState(null, "", `#${encodeURIComponent(focus.symbol)}/${focus.interval}`);
+  focus = { ...wanted, exchange: exchanges.shown };
+  const query = focus.exchange === null ? "" : `?${new URLSearchParams({ exchange: focus.exchange })}`;
+  history.replaceState(null, "", `${location.pathname}${query}#${encodeURIComponent(focus.symbol)}/${focus.interval}`);
   show();
   feed.open(focus);
 }
@@ -129,22 +211,23 @@ function choose(wanted) {
 function show() {
   setText(quoted, "");
   chart.show(focus.symbol, focus.interval);
-  tape.show(focus.symbol);
+  tape.show(focus.symbol, focus.exchange);
   moments.show(focus.symbol, focus.interval);
+  spread.show(focus.symbol, exchanges.isSeveral ? exchanges.names : [], knownSymbols());
   symbols.select(focus.symbol);
   drawIntervals();
 }
 
 function drawIntervals() {
   const group = byId("intervals");
-  const names = hello.intervals;
+  const names = exchanges.now.hello.intervals;
   // The buttons stay while their names do, so that the focus does.
   if ([...group.children].map((button) => button.value).join() !== names.join()) {
     group.replaceChildren(...names.map((name) => {
       const button = element("button", "", name);
       button.type = "button";
       button.value = name;
-      button.addEventListener("click", () => choose({ symbol: focus.symbol, interval: name }));
+      button.addEventListener("click", () => choose({ ...focus, interval: name }));
       return button;
     }));
   }
@@ -157,7 +240,7 @@ function drawIntervals() {
 function focusOfAddress() {
   try {
     const [symbol, interval] = location.hash.slice(1).split("/").map(decodeURIComponent);
-    return symbol && interval ? { symbol, interval } : null;
+    return symbol && interval ? { exchange: exchanges.shown, symbol, interval } : null;
   } catch {
     return null;
   }
@@ -165,6 +248,7 @@ function focusOfAddress() {
 
 addEventListener("hashchange", () => {
   const wanted = focusOfAddress();
+  const { hello } = exchanges.now;
   if (wanted !== null && hello?.symbols.includes(wanted.symbol) && hello.intervals.includes(wanted.interval)) {
     choose(wanted);
   }

@@ -23,6 +23,12 @@ export class Market {
     }
   }
 
+  /** Forgets all: another exchange is shown. */
+  clear() {
+    this.#isWhole = true;
+    this.rows.clear();
+  }
+
   /** Takes a `prices` event. True when a symbol came that was not there. */
   take({ at, rows }) {
     this.#offset = at - Date.now();

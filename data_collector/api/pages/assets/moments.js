@@ -4,6 +4,7 @@ import { intervalMs } from "/assets/candles.js";
 import { drawFan, percentOf, signed } from "/assets/fan.js";
 import { nextFrame } from "/assets/frame.js";
 import { beyondLuck, FEW } from "/assets/luck.js";
+import { routeOf } from "/assets/routes.js";
 import { byId, counted, element, minute, resize, setText, span } from "/assets/text.js";
 
 const HITS = 12;
@@ -130,8 +131,7 @@ export class MomentsPanel {
   async #fetch(k, signal) {
     const window = Number(this.#window.value);
     const horizons = HORIZONS.map((share) => Math.round(share * window)).join();
-    const query = new URLSearchParams({ ...this.#focus, window, k, horizons });
-    const answer = await fetch(`/similar?${query}`, { signal, headers: { Accept: "application/json" } });
+    const answer = await fetch(routeOf("/similar", { ...this.#focus, window, k, horizons }), { signal, headers: { Accept: "application/json" } });
     return { answer, page: await answer.json() };
   }
 

@@ -30,8 +30,14 @@ export class Sparklines {
     const chosen = sorted.find((interval) => intervalMs(interval) >= 60000) ?? sorted.at(-1) ?? null;
     if (chosen !== this.#interval) {
       this.#interval = chosen;
-      this.#series.clear();
+      this.begin();
     }
+  }
+
+  /** Forgets all lines; what is under way comes too late for those that follow. */
+  begin() {
+    this.#series = new Map();
+    this.#queue = [];
   }
 
   get interval() {
@@ -94,21 +100,18 @@ export class Sparklines {
   }
 
   async #fetch(symbol) {
-    const interval = this.#interval;
+    const [interval, series] = [this.#interval, this.#series];
     this.#underWay += 1;
-    this.#series.set(symbol, { isUnderWay: true });
+    series.set(symbol, { isUnderWay: true });
     try {
       const { candles } = await fetchCandles({ symbol, interval, now: this.#market.now(), count: POINTS });
       const slot = this.#slot();
       const closes = candles.filter(({ isClosed }) => isClosed).map(({ close }) => close);
-      this.#series.set(symbol, { slot, closes, at: Date.now(), isThin: closes.length < POINTS / 2 });
+      series.set(symbol, { slot, closes, at: Date.now(), isThin: closes.length < POINTS / 2 });
     } catch {
-      this.#series.set(symbol, { at: Date.now(), isThin: true });
+      series.set(symbol, { at: Date.now(), isThin: true });
     }
     this.#underWay -= 1;
-    if (interval !== this.#interval) {
-      this.#series.delete(symbol);
-    }
     this.#onLoaded();
     this.#fetchNext();
   }

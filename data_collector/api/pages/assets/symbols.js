@@ -33,6 +33,12 @@ export class SymbolsPanel {
     });
   }
 
+  /** Forgets all: another exchange is shown. */
+  begin() {
+    this.#market.clear();
+    this.#sparklines.begin();
+  }
+
   /** Takes what `hello` says. */
   setHello({ symbols, intervals }) {
     this.#market.setSymbols(symbols);

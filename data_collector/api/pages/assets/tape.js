@@ -7,15 +7,17 @@ const ROWS = 40;
 
 export class Tape {
   #symbol = null;
+  #exchange = null;
   #trades = [];
   #leftOut = 0;
   #priceDecimals = 2;
   #quantityDecimals = 0;
 
-  /** Begins anew with another symbol. */
-  show(symbol) {
-    if (symbol !== this.#symbol) {
+  /** Begins anew with another symbol, or with that of another exchange. */
+  show(symbol, exchange) {
+    if (symbol !== this.#symbol || exchange !== this.#exchange) {
       this.#symbol = symbol;
+      this.#exchange = exchange;
       this.#trades = [];
       this.#leftOut = 0;
       this.#priceDecimals = 2;

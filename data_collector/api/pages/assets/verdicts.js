@@ -11,6 +11,9 @@ const RECENT_MS = 10 * 60 * 1000;
 const FAILING_PERCENT = 99;
 const NAMES_MOST = 3;
 
+/** The worst comes last. */
+const TONES = ["good", "unknown", "warn", "bad"];
+
 const WAITING = { answer: "…", tone: "unknown", figure: "", reason: "Waiting for the service." };
 
 /** Whether messages come. */
@@ -125,6 +128,34 @@ export function validVerdict(state, newest, now) {
 export function unheard(before) {
   const reason = before.answer === "…" ? "" : `When last heard of: ${before.answer.toLowerCase()}${before.figure ? `, ${before.figure}` : ""}.`;
   return { answer: "Unknown", tone: "unknown", figure: "", reason };
+}
+
+/**
+ * Of several exchanges the worst, behind it what is said of the others: nothing is green above a "no" of one of them.
+ * `verdicts`: [name, verdict] of each, the one that is shown first; the name of the only one is null.
+ */
+export function worstOf(verdicts) {
+  if (verdicts.length === 1) {
+    return verdicts[0][1];
+  }
+  const [exchange, worst] = verdicts.reduce((one, other) => (isWorse(other[1], one[1]) ? other : one));
+  const others = verdicts.filter(([name]) => name !== exchange).map(([name, { answer }]) => ` ${name}: ${inWords(answer)}.`);
+  return { ...worst, exchange, reason: `${exchange}: ${worst.reason}${others.join("")}` };
+}
+
+/** What is not well with an exchange, in a word or two, and its tone; the text is empty where all is well. */
+export function markOf(verdicts) {
+  const [question, worst] = Object.entries(verdicts).reduce((one, other) => (isWorse(other[1], one[1]) ? other : one));
+  const text = worst.tone === "good" ? "" : worst.tone === "bad" ? `not ${question}` : inWords(worst.answer);
+  return { tone: worst.tone, text };
+}
+
+function isWorse(one, other) {
+  return TONES.indexOf(one.tone) > TONES.indexOf(other.tone);
+}
+
+function inWords(answer) {
+  return answer === "…" ? "not told yet" : answer.toLowerCase();
 }
 
 function audited(audit) {

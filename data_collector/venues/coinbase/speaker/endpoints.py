@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,7 +11,7 @@ from data_collector.model.calendar import LENGTHS_MS
 from data_collector.simulator.amounts import amount_text, cut_text, price_text
 from data_collector.simulator.control.faults import RestFault
 from data_collector.simulator.listing import Listing
-from data_collector.simulator.market.candles import Candle
+from data_collector.simulator.market.candles import Candle, CandleSeries
 from data_collector.simulator.market.market import Market
 from data_collector.simulator.rest.lies import lying_body
 from data_collector.venues.coinbase.speaker.frames import product_of, products_of, size_text, time_text, trade_row
@@ -60,6 +60,17 @@ class Answerer:
             case _:
                 raise CoinbaseError(404, "Route not found")
         return (body if fault is None else lying_body(body, fault)), {}
+
+    def ahead(self, path: str, query: Query) -> Iterator[None]:
+        """Make what `answer` will need of the past, a piece at a time. Raises `CoinbaseError`."""
+        *_, product, detail = ("", *path.strip("/").split("/"))
+        if (listing := self._products.get(product)) is None:
+            return
+        if detail in {"ticker", "stats"}:
+            yield from self._market.listed(listing.symbol).ticker_ahead()
+        elif detail == "candles":
+            series, first_ms, last_ms = self._series(listing, query)
+            yield from series.ahead(first_ms, last_ms, CANDLES_MAX, newest=True)
 
     def _detail(self, product: str, detail: str, query: Query, fault: RestFault | None) -> Answered:
         listing = self._products.get(product)
@@ -127,6 +138,15 @@ class Answerer:
 
     def _candles(self, listing: Listing, query: Query, fault: RestFault | None) -> Answered:
         """Of a time, the newest first, and none for a time without trades; the running one too."""
+        series, first_ms, last_ms = self._series(listing, query)
+        most = CANDLES_MAX
+        if fault is not None and fault.kind == "newest":
+            most = fault.span
+        found = series.between(first_ms, last_ms, most, newest=True, exists=_is_traded)
+        return [_candle_row(candle, listing) for candle in reversed(found)], {}
+
+    def _series(self, listing: Listing, query: Query) -> tuple[CandleSeries, int, int]:
+        """And between which moments candles are wanted."""
         granularity = _number(query, "granularity", 60)
         interval = INTERVALS.get(granularity)
         if interval is None:
@@ -137,15 +157,8 @@ class Answerer:
             start_s, end_s = _second(query["start"]), _second(query["end"])
         if (end_s - start_s) / granularity > CANDLES_MAX:
             raise CoinbaseError(400, TOO_WIDE.format(most=CANDLES_MAX))
-        most = CANDLES_MAX
-        if fault is not None and fault.kind == "newest":
-            most = fault.span
-        found = (
-            self._market.listed(listing.symbol)
-            .series(interval)
-            .between(start_s * 1000, min(end_s * 1000, self._market.now_ms), most, newest=True, exists=_is_traded)
-        )
-        return [_candle_row(candle, listing) for candle in reversed(found)], {}
+        series = self._market.listed(listing.symbol).series(interval)
+        return series, start_s * 1000, min(end_s * 1000, self._market.now_ms)
 
 
 def _is_traded(candle: Candle) -> bool:

@@ -42,9 +42,10 @@ class CoinbaseRestSpeaker:
             return _error(429, WORDS[429])
         if not request.headers.get("User-Agent"):
             return _error(400, "User-Agent header is required.")
-        # Much of the past may have to be made: let others have their turns before.
-        await asyncio.sleep(0)
         try:
+            # Much of the past may have to be made: let others have their turns between.
+            for _ in self._answerer.ahead(request.path, request.query):
+                await asyncio.sleep(0)
             body, headers = self._answerer.answer(request.path, request.query, fault)
         except CoinbaseError as error:
             return _error(error.status, str(error))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS
 from data_collector.simulator.amounts import SCALE, amount_text, price_text, rounded_quotient
 from data_collector.simulator.control.faults import RestFault
-from data_collector.simulator.market.candles import Candle
+from data_collector.simulator.market.candles import Candle, CandleSeries
 from data_collector.simulator.market.market import Market, SymbolMarket
 from data_collector.simulator.market.noise import mixed
 from data_collector.simulator.market.tape import Tape, Totals
@@ -55,6 +55,15 @@ class Answerer:
             raise KrakenError("EGeneral:Unknown method")
         result = self._methods[method](query, fault)
         return lying_body(result, fault) if fault is not None and method not in PER_PAIR else result
+
+    def ahead(self, method: str, query: Query) -> Iterator[None]:
+        """Make what `answer` will need of the past, a piece at a time. Raises `KrakenError`."""
+        if method == "Ticker":
+            for pair in self._asked(query):
+                yield from self._market.listed(pair.market).ticker_ahead()
+        elif method == "OHLC":
+            pair, series, first_ms = self._series(query)
+            yield from series.ahead(first_ms, self._market.now_ms, CANDLES_MAX + 1, newest=True)
 
     def time(self, query: Query, fault: RestFault | None) -> object:
         """The market's time, in whole seconds."""
@@ -125,19 +134,22 @@ class Answerer:
 
     def candles(self, query: Query, fault: RestFault | None) -> object:
         """The newest ones, quiet ones and the running one too, whatever `since` is."""
-        pair = self._pair(query)
-        interval = INTERVALS.get(_number(query, "interval", 1))
-        if interval is None:
-            raise KrakenError("EGeneral:Invalid arguments:interval")
-        market, now_ms = self._market.listed(pair.market), self._market.now_ms
-        first_ms = now_ms - (CANDLES_MAX + 2) * LENGTHS_MS[interval]
-        found = market.series(interval, WEEKS_FROM.get(interval, 0)).between(
-            first_ms, now_ms, CANDLES_MAX + 1, newest=True, exists=market.has_candle
-        )
+        pair, series, first_ms = self._series(query)
+        exists = self._market.listed(pair.market).has_candle
+        found = series.between(first_ms, self._market.now_ms, CANDLES_MAX + 1, newest=True, exists=exists)
         since_s = _number(query, "since", -1)
         rows: list[object] = [_candle_row(each, pair) for each in found if each.open_ms // 1000 > since_s]
         closed = [each.open_ms // 1000 for each in found[:-1]]
         return self._paged(query, pair, rows, fault) | {"last": closed[-1] if closed else 0}
+
+    def _series(self, query: Query) -> tuple[Pair, CandleSeries, int]:
+        """And from when on candles are given."""
+        pair = self._pair(query)
+        interval = INTERVALS.get(_number(query, "interval", 1))
+        if interval is None:
+            raise KrakenError("EGeneral:Invalid arguments:interval")
+        first_ms = self._market.now_ms - (CANDLES_MAX + 2) * LENGTHS_MS[interval]
+        return pair, self._market.listed(pair.market).series(interval, WEEKS_FROM.get(interval, 0)), first_ms
 
     def trades(self, query: Query, fault: RestFault | None) -> object:
         """Those after a moment, which is not included, or the newest ones."""

@@ -53,9 +53,10 @@ class KrakenRestSpeaker:
         refusal = self._limited(method, request.query) if self._settings.enforce_limits else None
         if refusal is not None:
             return _json({"error": [refusal]})
-        # Much of the past may have to be made: let others have their turns before.
-        await asyncio.sleep(0)
         try:
+            # Much of the past may have to be made: let others have their turns between.
+            for _ in self._answerer.ahead(method, request.query):
+                await asyncio.sleep(0)
             return _json({"error": [], "result": self._answerer.answer(method, request.query, fault)})
         except KrakenError as error:
             return _json({"error": [str(error)]})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S, PROGRESS_PAUSE_S, RETRY_CAP_S, Attempts
+import pytest
+
+from data_collector.pipeline.gaps.attempts import BLOCK_S, GAP_DEADLINE_S, PROGRESS_PAUSE_S, RETRY_CAP_S, Attempts
 
 
 def test_pauses_double_up_to_a_cap_and_begin_anew_with_progress() -> None:
@@ -53,3 +55,33 @@ def test_it_is_over_after_so_long_without_progress() -> None:
     attempts.succeed(GAP_DEADLINE_S)
 
     assert not attempts.is_over(GAP_DEADLINE_S + 1)
+
+
+@pytest.mark.parametrize("before_s", [0.0, 300.0, GAP_DEADLINE_S - 1])
+def test_block_that_the_exchange_names_is_outlasted(before_s: float) -> None:
+    """A lockout of a quarter of an hour, whenever it begins: what was missed is asked for again when it ends."""
+    attempts = Attempts(0.0)
+    attempts.fail(before_s, BLOCK_S)
+
+    assert not attempts.is_hopeless
+    assert not attempts.is_over(before_s + BLOCK_S)
+    attempts.fail(before_s + BLOCK_S, BLOCK_S)
+    assert attempts.is_hopeless == (before_s + 2 * BLOCK_S >= GAP_DEADLINE_S + BLOCK_S + RETRY_CAP_S)
+    attempts.succeed(before_s + BLOCK_S)
+    assert attempts.is_over(before_s + BLOCK_S + GAP_DEADLINE_S)
+
+
+@pytest.mark.parametrize("retry_after_s", [60.0, None])
+def test_limits_that_follow_each_other_are_not_outlasted(retry_after_s: float | None) -> None:
+    attempts = Attempts(0.0)
+    for minute in range(10):
+        attempts.fail(minute * 60.0, retry_after_s)
+
+    assert attempts.is_over(GAP_DEADLINE_S)
+
+
+def test_longer_ban_is_hopeless_at_once() -> None:
+    attempts = Attempts(0.0)
+    attempts.fail(0.0, 2 * BLOCK_S)
+
+    assert attempts.is_hopeless

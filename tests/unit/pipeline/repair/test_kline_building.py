@@ -8,7 +8,7 @@ from data_collector.model.gate import Gate, Verdict
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Record
 from data_collector.pipeline.repair.kline_building import KlineBuilding
-from data_collector.pipeline.repair.kline_repair import BUILT_GRACE_S, FIRST_S, GRACE_S
+from data_collector.pipeline.repair.kline_repair import BUILT_GRACE_S, GRACE_S
 from data_collector.pipeline.sequence.built_klines import BuiltKlines
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.judging import shipped_gate
@@ -33,9 +33,9 @@ class RefusingGate:
 
 
 class BuiltScene(RepairScene):
-    """The first trade comes ten seconds before noon."""
+    """The first trade comes ten seconds before noon; the minute that runs then, which REST tells, is stored."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_first_told: bool = True) -> None:
         super().__init__(are_built=True)
         built = self.intake.klines.built
         assert built is not None
@@ -45,6 +45,11 @@ class BuiltScene(RepairScene):
         self.send(ticker(NOON_MS - MINUTE_MS, last_id=FIRST_ID))
         self.trade(-10)
         self.wait(ARBITRATION_S)
+        if is_first_told:
+            minutes = self.intake.klines.series[Key("kline", SYMBOL, "1m")]
+            self.intake.klines.begin_at(minutes, NOON_MS - MINUTE_MS)
+            self.intake.klines.take_told(minutes, kline(-1, received_ns=0, first_trade_id=-1, last_trade_id=-1))
+            self.take()
 
     def trade(self, second: float, *, ids: int = 1, **changes: object) -> None:
         """The next one, so many seconds after noon; with more `ids` some before it do not come."""
@@ -104,26 +109,6 @@ def test_longer_kline_that_lacks_a_trade_is_not_taken_for_one_without_any(scene:
     scene.built.beat(SYMBOL, NOON_MS + 7_271_000, with_open=False)
 
     assert [(each.open_ms, each.trades) for each in scene.closed() if each.interval == "1h"] == []
-    assert hours.due_ms == NOON_MS + 60 * MINUTE_MS
-
-
-def test_interval_that_is_added_again_has_no_quiet_kline_that_was_traded_in(scene: BuiltScene) -> None:
-    """Its kline runs when it is added: what was traded in it before is not known."""
-    key = Key("kline", SYMBOL, "1h")
-    scene.trade(5)
-    scene.intake.klines.remove(key)
-    scene.trade(3_605)
-    scene.beat(3_700)
-    scene.intake.klines.add(key)
-    scene.intake.klines.begin({key: NOON_MS})
-    hours = scene.intake.klines.series[key]
-    scene.intake.klines.take_told(hours, kline(0, interval="1h", trades=1))
-    assert hours.due_ms == NOON_MS + 60 * MINUTE_MS
-    for second in (7_205, 7_270):
-        scene.trade(second)
-
-    scene.built.beat(SYMBOL, NOON_MS + 7_271_000, with_open=False)
-
     assert hours.due_ms == NOON_MS + 60 * MINUTE_MS
 
 
@@ -235,25 +220,6 @@ async def test_newest_id_is_asked_for_where_no_trade_follows(scene: BuiltScene) 
     assert scene.beat(131) == [(1, "built")]
 
 
-async def test_kline_that_ran_when_its_interval_was_added_again_is_told_by_rest(scene: BuiltScene) -> None:
-    """Its first trades were summed up for nobody: it is not given, and no kline without a trade either."""
-    key = Key("kline", SYMBOL, "1h")
-    before = kline(-60, interval="1h", received_ns=0, first_trade_id=-1, last_trade_id=-1)
-    scene.intake.klines.remove(key)
-    for second in range(5, 1_800, 10):
-        scene.trade(second)
-    scene.intake.klines.add(key)
-    scene.intake.klines.resume({key: before.open_ms})
-    scene.intake.klines.take_told(scene.intake.klines.series[key], before)
-    for second in range(1_805, 3_700, 10):
-        scene.trade(second)
-    scene.built.beat(SYMBOL, NOON_MS + 3_700_000, with_open=True)
-
-    hours = [each for each in scene.closed() if each.interval == "1h"]
-    assert [(each.open_ms, each.trades) for each in hours] == [(before.open_ms, before.trades)]
-    assert not scene.built.makes(scene.intake.klines.series[key])
-
-
 async def test_kline_that_a_rule_refuses_is_no_quiet_one(scene: BuiltScene) -> None:
     """Its place is explained, and not filled with zeros."""
     scene.trade(5)
@@ -272,33 +238,6 @@ async def test_kline_that_a_rule_refuses_is_no_quiet_one(scene: BuiltScene) -> N
     assert [(gap.first, gap.reason, gap.rules) for each in updates for gap in each.gaps] == [
         (NOON_MS + MINUTE_MS, "refused", ("some_rule",))
     ]
-
-
-async def test_first_kline_of_a_long_series_is_what_rest_tells_of_it(scene: BuiltScene) -> None:
-    scene.beat(-5)
-    scene.trade(5)
-    scene.trade(3_605)
-    scene.beat(3_606)
-    scene.market.has(-60, interval="1h")
-    scene.market.has(0, interval="1h")
-    scene.market.now_ms = NOON_MS + 3_606_000
-    await scene.pass_s(GRACE_S + 1)
-    assert scene.stored("1h") == [(-60, "rest"), (0, "built")]
-
-
-async def test_long_series_begins_with_the_next_kline_where_rest_tells_nothing(scene: BuiltScene) -> None:
-    scene.beat(-5)
-    scene.market.away = True
-    scene.trade(5)
-    scene.trade(3_605)
-    scene.beat(3_606)
-    await scene.pass_s(GRACE_S + 1)
-    assert scene.stored("1h") == []
-
-    await scene.pass_s(FIRST_S)
-
-    assert scene.stored("1h") == [(0, "built")]
-    assert scene.gaps() == []
 
 
 def test_ids_that_begin_anew_leave_their_minute_to_rest(scene: BuiltScene) -> None:
@@ -322,39 +261,9 @@ def test_trades_that_passed_unseen_leave_their_minute_to_rest(scene: BuiltScene)
     for second in (65, 125, 185):
         scene.trade(second)
 
-    assert scene.beat(190) == [(2, "built")]
-
-
-def test_interval_that_is_added_begins_with_the_running_kline(scene: BuiltScene) -> None:
-    scene.trade(5)
-    scene.beat(6)
-    scene.intake.klines.add(Key("kline", SYMBOL, "5m"))
-    scene.trade(65)
-    scene.beat(66)
-    scene.stored("5m")
-    series = scene.intake.klines.series[Key("kline", SYMBOL, "5m")]
-    assert series.due_ms == NOON_MS
-    assert not scene.built.makes(series)
-
-    scene.intake.klines.remove(Key("kline", SYMBOL, "5m"))
-    scene.trade(125)
-    assert scene.beat(130) == [(1, "built")]
-
-
-async def test_series_that_never_closes_although_trades_come_is_told(scene: BuiltScene) -> None:
-    """A trade is lost in every minute, and REST does not say where klines open."""
-    scene.beat(-5)
-    for second in range(5, 245, 30):
-        scene.trade(second, ids=2)
-        scene.intake.trades.pass_over(scene.sequence, scene.next_id - 2, "lost")
-        scene.intake.trades.release(scene.sequence)
-        scene.beat(second + 1)
-        assert scene.repair.unclosed == ([Key("kline", SYMBOL, "1m")] if second > 180 else [])
-
-    for second in (250, 310, 370):
-        scene.trade(second)
-        scene.beat(second + 1)
-    assert scene.repair.unclosed == []
+    assert scene.beat(190) == []
+    series = scene.intake.klines.series[Key("kline", SYMBOL, "1m")]
+    assert (series.due_ms, series.first_held_ms) == (NOON_MS, NOON_MS + 2 * MINUTE_MS)
 
 
 async def test_minutes_that_an_old_newest_id_closed_are_compared_when_no_trade_follows(scene: BuiltScene) -> None:
@@ -398,3 +307,27 @@ async def test_minute_whose_last_trade_may_be_told_early_is_compared(
 
     doubtful = [(each.open_ms - NOON_MS) // MINUTE_MS for each in scene.intake.klines.doubtful]
     assert doubtful == [0, *compared]
+
+
+async def test_minute_that_waits_is_compared_when_its_turn_has_come(scene: BuiltScene) -> None:
+    """A trade of it is told when it is over, and the one before it, of which a trade is lost, is still missing."""
+    scene.trade(5, ids=2)
+    scene.intake.trades.pass_over(scene.sequence, scene.next_id - 2, "lost")
+    scene.intake.trades.release(scene.sequence)
+    for second in (65, 125, 185):
+        scene.trade(second)
+    assert scene.beat(190) == []
+    scene.trade(70)
+    scene.trade(191)
+    assert scene.beat(192) == []
+    scene.market.has(1, trades=2)
+    scene.market.now_ms = scene.intake.tally.other_event_ms = NOON_MS + 200_000
+    for _ in range(2):
+        await scene.pass_s(GRACE_S + 1)
+    assert (scene.stored(), scene.take_side()) == ([], [])
+
+    scene.market.has(0)
+    await scene.pass_s(60)
+    assert scene.stored() == [(0, "rest"), (1, "built"), (2, "built")]
+    await scene.repair.look()
+    assert [(entry.kind, fields(entry)["why"]) for entry in scene.take_side()] == [("late", "revision")]

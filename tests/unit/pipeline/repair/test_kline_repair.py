@@ -17,7 +17,8 @@ from data_collector.model.sink import Behind
 from data_collector.model.venue import KlinePage, SymbolRules, TradePage, TradePlace
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
-from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S, KlineRepair
+from data_collector.pipeline.repair.due_kline import ASK_AGAIN_S
+from data_collector.pipeline.repair.kline_repair import GRACE_S, KlineRepair
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 from tests.unit.pipeline.intake_scene import Scene
 
@@ -40,6 +41,7 @@ class Market:
         self.oldest_ms = 0
         """It serves nothing that opened earlier."""
         self.away = False
+        self.wait_s: float | None = None  # it says to be away for so long
         self.banned = False
         self.refused: dict[str, VenueRefused] = {}
         """Intervals that it will never tell."""
@@ -57,7 +59,7 @@ class Market:
     ) -> KlinePage:
         self.asked.append((interval, (first_ms - NOON_MS) // MINUTE_MS, (last_ms - NOON_MS) // MINUTE_MS))
         if self.away:
-            raise VenueUnreachable("The exchange is away.")
+            raise VenueUnreachable("The exchange is away.", retry_after_s=self.wait_s)
         if interval in self.refused:
             raise self.refused[interval]
         assert symbol == SYMBOL
@@ -65,8 +67,7 @@ class Market:
             row
             for (of, open_ms), row in sorted(self.rows.items())
             if of == interval and max(first_ms, self.oldest_ms) <= open_ms <= last_ms
-        ]
-        klines = klines[: self.rows_max]
+        ][: self.rows_max]
         if not klines:
             return KlinePage([], first_ms, first_ms - 1)
         tells_quiet = self.tape is None
@@ -375,9 +376,8 @@ async def test_months_are_counted_by_the_calendar() -> None:
     scene = RepairScene(catch_up_s=90 * 86_400)
     january, february, march = 1_704_067_200_000, 1_706_745_600_000, 1_709_251_200_000
     month = kline(interval="1M", open_ms=february, close_ms=march - 1)
-    scene.market.rows["1M", february] = structs.replace(
-        month, event_ms=march, first_trade_id=-1, last_trade_id=-1, received_ns=0
-    )
+    unseen = structs.replace(month, event_ms=march, first_trade_id=-1, last_trade_id=-1, received_ns=0)
+    scene.market.rows["1M", february] = unseen
     scene.market.now_ms = march + 86_400_000
     scene.intake.klines.begin({Key("kline", SYMBOL, "1M"): february})
 

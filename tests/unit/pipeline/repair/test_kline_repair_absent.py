@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from data_collector.model.gaps import Gap
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
-from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S
+from data_collector.pipeline.repair.due_kline import ASK_AGAIN_S
+from data_collector.pipeline.repair.kline_repair import GRACE_S
 from tests.market import kline
 from tests.unit.pipeline.repair.test_kline_repair import RepairScene, at, begun, clock
 

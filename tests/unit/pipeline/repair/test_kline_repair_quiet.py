@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from data_collector.model.records import Trade
-from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S
+from data_collector.pipeline.repair.due_kline import ASK_AGAIN_S
+from data_collector.pipeline.repair.kline_repair import GRACE_S
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL
 from tests.unit.pipeline.repair.test_kline_repair import RepairScene, at, begun, clock
 

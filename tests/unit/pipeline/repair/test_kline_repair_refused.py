@@ -11,7 +11,9 @@ from data_collector.model.errors import VenueRefused
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
-from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S
+from data_collector.pipeline.gaps.attempts import BLOCK_S
+from data_collector.pipeline.repair.due_kline import ASK_AGAIN_S
+from data_collector.pipeline.repair.kline_repair import GRACE_S
 from data_collector.pipeline.repair.told_refusals import REFUSED_TOLD_S
 from tests.market import SYMBOL, kline
 from tests.unit.pipeline.intake_scene import fields, rules
@@ -207,3 +209,19 @@ async def test_klines_for_which_there_is_no_room_are_counted_when_it_is_their_tu
     assert scene.counts == (judged + 7, validated + 5, errors + 2)
     noted = [record.open_ms for record, *_ in scene.notebook.others if isinstance(record, Kline)]
     assert sorted(noted) == [at(minute) for minute in (2, 3, 4, 5, 6, 6, 7)]
+
+
+async def test_lockout_that_is_longer_than_the_deadline_costs_nothing() -> None:
+    """The exchange tells when it ends."""
+    scene = RepairScene()
+    await begun(scene)
+    clock(scene, 2)
+    scene.market.away, scene.market.wait_s = True, BLOCK_S
+    for _ in range(int(BLOCK_S / 10)):
+        await scene.pass_s(10)
+    assert len(scene.asked) == 1
+    scene.market.away = False
+    scene.market.has(1)
+    await scene.pass_s(10)
+
+    assert (scene.stored(), scene.gaps()) == ([(1, "rest")], [])

@@ -10,7 +10,7 @@ from msgspec import structs
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.sink import TradeRun
 from data_collector.model.venue import TradePage, TradesRefused
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.gaps.attempts import BLOCK_S, GAP_DEADLINE_S
 from data_collector.pipeline.repair.refill import AHEAD_MS
 from data_collector.pipeline.repair.told_refusals import REFUSED_TOLD_S
 from tests.market import NOON_MS, SYMBOL, trade
@@ -142,6 +142,21 @@ def test_exchange_that_asks_for_a_wait_beyond_the_deadline_is_not_waited_for() -
     scene.look()
 
     assert gaps(scene.take()) == [(11, 12, "lost")]
+
+
+def test_lockout_of_a_quarter_of_an_hour_is_outlasted() -> None:
+    """It is longer than the deadline, and the exchange tells when it ends: what was missed can be had then."""
+    scene = RepairScene(VenueUnreachable("Temporary lockout.", retry_after_s=BLOCK_S), [10, 11, 12, 13])
+    scene.send(trade(13), trade(14))
+    scene.look()
+    scene.look(GAP_DEADLINE_S + 60)
+    assert scene.take().trades == []
+
+    scene.look(BLOCK_S - GAP_DEADLINE_S)
+
+    batch = scene.take()
+    assert gaps(batch) == []
+    assert runs(batch) == [(11, 4)]
 
 
 def test_what_the_exchange_keeps_no_more_is_lost_after_some_answers() -> None:

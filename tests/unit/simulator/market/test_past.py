@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import random
 import zipfile
-from collections.abc import Sequence
 from functools import cache
 
 import pytest
@@ -14,10 +13,10 @@ from data_collector.model.calendar import DAY_MS, HOUR_MS, MINUTE_MS
 from data_collector.model.records import Kline, Trade
 from data_collector.simulator import settings
 from data_collector.simulator.market.candles import INTERVALS, kline_record, open_of
-from data_collector.simulator.market.market import Market, SymbolMarket
+from data_collector.simulator.market.market import Market
 from data_collector.simulator.market.tape import Tape
 from data_collector.venues.binance.speaker.published import PublishedFiles
-from tests.unit.simulator.market.made_of_trades import kline_of
+from tests.unit.simulator.market.made_of_trades import candles, made_of, symbol_of, traded
 
 START_MS = 1_700_000_030_000
 SYMBOLS = ("BTCUSDT", "ETHBTC", "TRXUSDT")
@@ -28,51 +27,14 @@ def market_of(**changes: object) -> Market:
     return Market(settings.SimulatorSettings(start_ms=START_MS, **chosen), START_MS)  # type: ignore[arg-type]
 
 
-def symbol_of(market: Market, symbol: str = "BTCUSDT") -> SymbolMarket:
-    found = market.symbol(symbol)
-    assert found is not None
-    return found
-
-
 def all_of(tape: Tape) -> list[Trade]:
     return tape.trades(0, len(tape))
-
-
-def traded(symbol: SymbolMarket, first_ms: int, end_ms: int) -> list[Trade]:
-    """As REST gives them, page by page."""
-    found: list[Trade] = []
-    tape = symbol.tape_of_time(first_ms * 1000, 1_000)
-    next_id = tape.id_at(tape.position_of_time(first_ms * 1000))
-    while not found or found[-1].time_ms < end_ms:
-        tape = symbol.tape_of_id(next_id, 1_000)
-        start = tape.position_of_id(next_id)
-        page = tape.trades(start, start + 1_000)
-        if not page:
-            break
-        found += page
-        next_id = page[-1].trade_id + 1
-    return [trade for trade in found if trade.time_ms < end_ms]
-
-
-def candles(symbol: SymbolMarket, interval: str, first_ms: int, end_ms: int) -> list[Kline]:
-    found = symbol.series(interval).between(first_ms, end_ms - 1, 10**6, newest=False, exists=symbol.has_candle)
-    return [
-        kline_record(symbol.listing.symbol, interval, each, event_ms=0, is_closed=True)
-        for each in found if each.totals.count
-    ]  # fmt: skip
 
 
 @pytest.fixture
 def short_tape(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is kept, so that soon most of it has to be made again."""
     monkeypatch.setattr(settings, "TAPE_TRADES_MAX", 2_000)
-
-
-def made_of(trades: Sequence[Trade], interval: str) -> list[Kline]:
-    by_open: dict[int, list[Trade]] = {}
-    for trade in trades:
-        by_open.setdefault(open_of(interval, trade.time_ms), []).append(trade)
-    return [kline_of(each, interval, open_ms, 0) for open_ms, each in by_open.items()]
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
@@ -92,8 +54,9 @@ def test_candles_of_any_stretch_of_weeks_are_those_of_its_trades(symbol: str, in
         assert candles(asked, interval, first_ms, end_ms) == made_of(trades, interval)
 
 
-def test_day_of_weeks_ago_has_its_file() -> None:
-    market = market_of(trades_per_s=0.2)
+@pytest.mark.parametrize("premium_bps", [0.0, 3.0])
+def test_day_of_weeks_ago_has_its_file(premium_bps: float) -> None:
+    market = market_of(trades_per_s=0.2, premium_bps=premium_bps)
     asked = symbol_of(market)
     day_ms = open_of("1d", START_MS - 9 * DAY_MS)
 

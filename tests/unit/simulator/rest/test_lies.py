@@ -38,6 +38,14 @@ def test_missing_within_a_range_is_missing_on_every_page() -> None:
     assert lying_body([[11, "1.0"], [12, "1.0"]], fault) == [[11, "1.0"]]
 
 
+def test_rows_are_found_by_numbers_that_are_written_as_text_too() -> None:
+    fault = RestFault(kind="missing", within=(12, 13))
+
+    assert lying_body([{"tradeId": "11"}, {"tradeId": "12"}], fault) == [{"tradeId": "11"}]
+    assert lying_body([["11", "1.0"], ["12", "1.0"]], fault) == [["11", "1.0"]]
+    assert lying_body([["12", "1.0", 11], ["9", "1.0", 12]], fault) == [["12", "1.0", 11]]
+
+
 def test_alter_changes_one_row_or_all_and_kline_rows_by_their_columns() -> None:
     assert ids(lying_body(ROWS, RestFault(kind="alter", row=-1, add={"id": 5}))) == [10, 11, 12, 13, 14, 20]
     assert ids(lying_body(ROWS, RestFault(kind="alter", set={"id": 1}))) == [1] * 6
