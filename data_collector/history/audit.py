@@ -16,6 +16,7 @@ from data_collector.history.comparison import (
     SeriesAudit,
     by_id,
     by_open,
+    check_of_live,
     compare,
     is_empty,
     same_kline,
@@ -169,7 +170,7 @@ class DatabaseAudit:
 
     async def _klines_against_live(self, found: SeriesAudit, grid: KlineGrid, span: Reach, live: LiveRows) -> Check:
         key = found.series
-        check = _check_of_live(key.label, live)
+        check = check_of_live(key.label, live)
         theirs = {number: row for number, row in live.klines.items() if span[0] <= number < span[1]}
         if not theirs:
             check.note = "it keeps none of this time"
@@ -349,7 +350,7 @@ class DatabaseAudit:
 
     async def _trades_against_live(self, found: SeriesAudit, ids: Reach | None, live: LiveRows, epoch: int) -> Check:
         series = found.series
-        check = _check_of_live(series.label, live)
+        check = check_of_live(series.label, live)
         if live.epoch > epoch:
             check.missing = len(live.trades)
             check.example(f"nothing of epoch {live.epoch} is there, which `trades:` is in")
@@ -393,10 +394,3 @@ async def _exchanges_trades(
     rows = (await rest.trades(symbol, from_id, near=TradePlace.of(near[0]) if near else None)).trades
     doubts.settle(faults_of_trades(rows))
     return rows
-
-
-def _check_of_live(label: str, live: LiveRows) -> Check:
-    check = Check(label, "live store", doubled=live.doubled, unknown=live.foreign)
-    if live.foreign:
-        check.example(f"entries of the live store that no collector has written: {live.foreign:,}")
-    return check

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Browser, Route, expect
@@ -319,17 +318,6 @@ def test_faults_are_said_with_their_reasons(browser: Browser) -> None:
 
         page.expect_text("#complete .answer", "Repairing")
         page.expect_text("#healing", "1 gap, 7 records")
-
-
-def test_refusal_of_no_time_is_left_out_and_hides_no_other(browser: Browser) -> None:
-    """An entry of somebody else in `quarantine:`, with `at: "whenever"`, made "Not all" a "Yes … NaN d ago"."""
-    recent = {**REFUSAL, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
-    script = Script(refused=[{**REFUSAL, "at": "whenever"}, recent])
-    with scripted(script) as service, opened(browser, service.url) as page:
-        page.expect_text("#valid .reason", "ago: The price must be above zero. (BTCUSDT)")
-        page.expect_text("#refusals", "price_positive")
-        assert page.text("#valid .answer") == "Not all"
-        assert "NaN" not in page.text("#valid")
 
 
 def test_phone_has_one_column_and_nothing_beside_it(browser: Browser, service: ScriptedService) -> None:

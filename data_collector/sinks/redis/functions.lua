@@ -15,6 +15,10 @@ local GAPS_LOOKED_AT = 1000
 -- By so much another collector may be ahead of ours.
 local AHEAD_MS = 60000
 
+-- What another collector can have stored of tickers and trades before ours.
+local TICKERS_AHEAD_MS = 3600000
+local IDS_AHEAD = 1000000
+
 -- Side entries of one writer that may wait.
 local NUMBERS_MAX = 100000
 
@@ -441,6 +445,12 @@ local function put_ticker(keys, args)
   local known, id = redis.call('HMGET', keys[1], 'event_ms', 'trade_id', 'timestamp', 'last_id'), tonumber(args[2])
   if known[1] and not number_of(known[1]) or known[2] and not number_of(known[2]) then
     error({err = 'WRONGTYPE ' .. keys[1] .. ' holds no time or no id'})
+  end
+  -- Nothing would be newer before that: the price would stand still, and all would seem well.
+  local is_anew = id and known[4] and id < (tonumber(known[4]) or -1)
+  if known[1] and tonumber(known[1]) > tonumber(args[1]) + TICKERS_AHEAD_MS
+      or id and id >= 0 and not is_anew and known[2] and tonumber(known[2]) > id + IDS_AHEAD then
+    error({err = 'WRONGTYPE ' .. keys[1] .. ' holds a time or an id that has not come'})
   end
   if known[1] and tonumber(args[1]) <= tonumber(known[1]) then return 0 end
   redis.call('HSET', keys[1], 'event_ms', args[1], 'warnings', args[5])
