@@ -191,7 +191,9 @@ class MarketMemory:
             place = self._series.place(snapshot)
             if place.store_url is not None and snapshot.folder is not None and place.database_awaited is None:
                 known_s = time.monotonic() if known_s is None else known_s
-                if self._starts or snapshot.ready or time.monotonic() - known_s > START_LATEST_S:
+                # The tables of a database that is new are made when it is there.
+                is_ready = snapshot.ready and snapshot.history.state != "down"
+                if self._starts or is_ready or time.monotonic() - known_s > START_LATEST_S:
                     break
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(LOOK_S)

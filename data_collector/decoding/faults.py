@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 
 import msgspec
@@ -17,6 +17,12 @@ KIND_CHARACTERS_MAX = 64
 def unknown(kind: str) -> UnknownEvent:
     """A kind that is not read."""
     return UnknownEvent(kind[:KIND_CHARACTERS_MAX])
+
+
+def wrong_shape(kind: object, error: Exception, symbols: Collection[str | None]) -> BadFrame:
+    """A message of a kind that is read, and that cannot be; of a symbol, where it is about one alone."""
+    symbol = next(iter(symbols)) if len(symbols) == 1 else None
+    return BadFrame(f"A {kind} message is not of the documented shape: {error}", reason="wrong_shape", symbol=symbol)
 
 
 @contextmanager

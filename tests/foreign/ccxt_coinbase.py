@@ -6,9 +6,8 @@ import asyncio
 
 import ccxt.pro  # type: ignore[import-not-found]
 
+from tests.foreign.ccxt_unified import PAIR, collect
 from tests.foreign.collected import INTERVAL, Collected
-
-PAIR = "BTC/USDT"
 
 LOOK_S = 0.5
 """How often candles are asked for."""
@@ -24,24 +23,7 @@ async def main() -> None:
     exchange = ccxt.pro.coinbaseexchange({"newUpdates": True})
     exchange.has["fetchCurrencies"] = False
     exchange.urls["api"] |= {"public": collected.rest_url, "ws": collected.ws_url}
-    await exchange.load_markets()
-    ticker, *_ = await asyncio.gather(
-        exchange.watch_ticker(PAIR), take_trades(exchange, collected), take_klines(exchange, collected)
-    )
-    assert ticker["last"] > 0
-    await ask(exchange, collected)
-    await exchange.close()
-    collected.write()
-
-
-async def take_trades(exchange: ccxt.pro.coinbaseexchange, collected: Collected) -> None:
-    """Trades by watchTrades; `side` is the taker's, which it makes of the maker's."""
-    while not collected.enough:
-        for trade in await exchange.watch_trades(PAIR):
-            collected.trade(
-                number=int(trade["id"]), price=trade["price"], quantity=trade["amount"], time_ms=trade["timestamp"],
-                taker_sold=trade["side"] == "sell",
-            )  # fmt: skip
+    await collect(exchange, collected, take_klines, ask)
 
 
 async def take_klines(exchange: ccxt.pro.coinbaseexchange, collected: Collected) -> None:

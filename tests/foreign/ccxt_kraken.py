@@ -6,9 +6,8 @@ import asyncio
 
 import ccxt.pro  # type: ignore[import-not-found]
 
+from tests.foreign.ccxt_unified import PAIR, collect
 from tests.foreign.collected import INTERVAL, Collected
-
-PAIR = "BTC/USDT"
 
 
 async def main() -> None:
@@ -18,24 +17,7 @@ async def main() -> None:
     exchange = ccxt.pro.kraken({"options": {"fetchCurrencies": False}, "newUpdates": True})
     exchange.urls["api"]["public"] = collected.rest_url
     exchange.urls["api"]["ws"]["publicV2"] = f"{collected.ws_url}/v2"
-    await exchange.load_markets()
-    ticker, *_ = await asyncio.gather(
-        exchange.watch_ticker(PAIR), take_trades(exchange, collected), take_klines(exchange, collected)
-    )
-    assert ticker["last"] > 0
-    await ask(exchange, collected)
-    await exchange.close()
-    collected.write()
-
-
-async def take_trades(exchange: ccxt.pro.kraken, collected: Collected) -> None:
-    """Trades by watchTrades."""
-    while not collected.enough:
-        for trade in await exchange.watch_trades(PAIR):
-            collected.trade(
-                number=int(trade["id"]), price=trade["price"], quantity=trade["amount"], time_ms=trade["timestamp"],
-                taker_sold=trade["side"] == "sell",
-            )  # fmt: skip
+    await collect(exchange, collected, take_klines, ask)
 
 
 async def take_klines(exchange: ccxt.pro.kraken, collected: Collected) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar, assert_never
 
 import msgspec
 
-from data_collector.decoding.faults import told_as_bad_frames, unknown
+from data_collector.decoding.faults import told_as_bad_frames, unknown, wrong_shape
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
@@ -123,8 +123,7 @@ class BinanceCodec:
         try:
             return _record(self._message(payload), received_ns)
         except msgspec.ValidationError as error:
-            message = f"A {outline.e} message is not of the documented shape: {error}"
-            raise BadFrame(message, reason="wrong_shape", symbol=outline.s) from error
+            raise wrong_shape(outline.e, error, {outline.s}) from error
 
     def _decode_array(self, frame: bytes | memoryview | msgspec.Raw, received_ns: int) -> list[Record]:
         records: list[Record] = []

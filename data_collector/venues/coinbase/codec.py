@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from data_collector.decoding.faults import told_as_bad_frames, unknown
+from data_collector.decoding.faults import told_as_bad_frames, unknown, wrong_shape
 from data_collector.decoding.texts import microseconds
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
@@ -85,8 +85,7 @@ class CoinbaseCodec:
                     return Refused(None, words, passes=_PASSING.search(words) is not None)
                 case kind if kind not in _RECORDS:
                     return unknown(kind)
-            message = f"A {outline.type} message is not of the documented shape: {error}"
-            raise BadFrame(message, reason="wrong_shape", symbol=outline.product_id) from error
+            raise wrong_shape(outline.type, error, {outline.product_id}) from error
 
 
 def _channels(streams: Sequence[str]) -> list[messages.Subscribed]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from data_collector.decoding.book import Books, Offer
-from data_collector.decoding.faults import told_as_bad_frames, unknown
+from data_collector.decoding.book import Books
+from data_collector.decoding.faults import told_as_bad_frames, unknown, wrong_shape
 from data_collector.decoding.texts import microseconds, plain_digits
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
@@ -81,17 +81,16 @@ class KrakenCodec:
             items = self._items(outline.data) if outline.channel in _KNOWN else []
             if outline.channel not in _RECORDS:
                 return _event(outline, items)
-            symbols = {item.symbol for item in items}
-            symbol = symbols.pop() if len(symbols) == 1 else None
-            message = f"A {outline.channel} message is not of the documented shape: {error}"
-            raise BadFrame(message, reason="wrong_shape", symbol=symbol) from error
+            raise wrong_shape(outline.channel, error, {item.symbol for item in items}) from error
 
     def _quote(self, message: messages.BookMessage, received_ns: int) -> Quote | Pulse:
         body = message.data[0]
         if message.type == "snapshot":
             self._books.begin(body.symbol)
         time_us = microseconds(body.timestamp) if body.timestamp else received_ns // 1000
-        bids, asks = _offers(body.bids), _offers(body.asks)
+        bids, asks = (
+            [(plain_digits(one.price), plain_digits(one.qty)) for one in side] for side in (body.bids, body.asks)
+        )
         changed = self._books.change(body.symbol, bids, asks, time_us=time_us, checksum=body.checksum)
         if changed is None:
             return Pulse()
@@ -119,10 +118,6 @@ def _event(outline: messages.Outline, items: Sequence[messages.About]) -> Event:
     if kind is None:
         raise BadFrame("The frame is neither data nor a reply.", reason="wrong_shape")
     return unknown(kind)
-
-
-def _offers(levels: Sequence[messages.Level]) -> list[Offer]:
-    return [(plain_digits(level.price), plain_digits(level.qty)) for level in levels]
 
 
 def _trade(body: messages.TradeBody, received_ns: int) -> Trade:

@@ -211,12 +211,9 @@ def _trade(symbol: str, price: str, quantity: str, time_s: float, side: str, _: 
 
 
 def _klines(
-    symbol: str,
-    interval: str,
-    span: tuple[int, int],
-    names: Collection[str],
+    symbol: str, interval: str, span: tuple[int, int], names: Collection[str],
     result: Mapping[str, list[KlineRow] | int],
-) -> KlinePage:
+) -> KlinePage:  # fmt: skip
     """Rows come of any age; `last` is the newest that is final, and after it one runs."""
     asked, last_s, step_ms = f"klines of {symbol} {interval}", result.get("last"), LENGTHS_MS[interval]
     rows = pages.only_rows(asked, names, result)

@@ -10,6 +10,13 @@ from data_collector.venues.kraken.codec import KrakenCodec
 PAUSE_S = 1.05
 """One call a second is allowed to an address; two that were sent so may arrive a little closer."""
 
+LIMITS = StreamLimits(
+    # Neither of the first two is documented.
+    streams_per_connection=300, control_messages_per_s=4, connection_attempts=140, connection_attempts_window_s=600.0,
+    # A heartbeat comes every second; no age is documented.
+    ping_interval_s=10.0, max_age_s=86_400.0, keepalive_s=30.0,
+)  # fmt: skip
+
 VENUE = Venue(
     name="kraken",
     key_prefix="kraken:",
@@ -18,17 +25,7 @@ VENUE = Venue(
     # Its weeks open on Thursdays, and ours on Mondays.
     intervals=("1m", "5m", "15m", "30m", "1h", "4h", "1d"),
     channels=tuple(CHANNELS),
-    limits=StreamLimits(
-        # Neither of the first two is documented.
-        streams_per_connection=300,
-        control_messages_per_s=4,
-        connection_attempts=140,
-        connection_attempts_window_s=600.0,
-        # A heartbeat comes every second; no age is documented.
-        ping_interval_s=10.0,
-        max_age_s=86_400.0,
-        keepalive_s=30.0,
-    ),
+    limits=LIMITS,
     stream_path="/v2",
     codec=KrakenCodec(),
     calendar=UtcCalendar(),
