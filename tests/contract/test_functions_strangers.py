@@ -266,3 +266,23 @@ async def test_databases_of_one_server_are_told_apart(
 
     assert reader.ids() == list(range(10, 18))
     assert not filled.broken_keys
+
+
+@pytest.mark.parametrize("left", [0, 1])
+@pytest.mark.parametrize("entry", ["*", f"{LAST_MS + 1}-14", f"{LAST_MS}-44"])
+async def test_entry_that_was_trimmed_again_is_no_tail(
+    filled: RedisSink, reader: Reader, entry: str, left: int
+) -> None:
+    """`XADD trades:BTCUSDT …` and `XTRIM trades:BTCUSDT MAXLEN 0`: nothing but the tail tells of it."""
+    planted = str(reader.client.xadd(TRADES, {"data": "mine"}, id=entry))
+    reader.client.xtrim(TRADES, maxlen=left, approximate=False)
+
+    await assert_blocked(filled, reader, planted)
+    await assert_goes_on_when_deleted(filled, reader)
+
+
+async def test_stream_that_somebody_trimmed_to_nothing_goes_on(filled: RedisSink, reader: Reader) -> None:
+    reader.client.xtrim(TRADES, maxlen=0, approximate=False)
+
+    assert await filled.write(trades(15, 16)) == []
+    assert reader.ids() == [15, 16]

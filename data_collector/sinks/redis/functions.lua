@@ -146,18 +146,22 @@ end
 -- The id of an entry of somebody else at the end of a stream of trades, or moved there; nil without one. Looked at is
 -- what stands behind the entry that we wrote last, or without that the newest ones: they read as our trades, ids rise
 -- by one but for what `gaps:` declares, and are the caller's trades where it has them too.
-local function stranger_in(stream, gaps, facts, last, epoch, written, first, records)
+local function stranger_in(stream, gaps, facts, last, epoch, memory, first, records)
   local ms, due = id_of(last)
   if not ms then return last end
   local known_ms, known, from = nil, nil, '-'
   local first_entry = field_of(facts, 'first-entry')
   local oldest_ms, oldest = id_of(first_entry and first_entry[1])
-  if written then known_ms, known = id_of(written) end
-  if known and oldest and (known_ms > oldest_ms or known_ms == oldest_ms and known >= oldest)
-      and (known_ms < ms or known_ms == ms and known <= due) then
-    from = '(' .. written
-  else
+  if memory.id and memory.epoch == epoch then known_ms, known = id_of(memory.id) end
+  if known and not (known_ms < ms or known_ms == ms and known <= due) then
+    -- An older copy of the stream.
     known = nil
+  elseif known and oldest and (known_ms < oldest_ms or known_ms == oldest_ms and known < oldest) then
+    -- Trimmed since, and so far that what was between is gone.
+    if oldest <= known then return first_entry[1] end
+    known = nil
+  elseif known then
+    from = '(' .. memory.id
   end
   local holes, entries = {}, redis.call('XREVRANGE', stream, '+', from, 'COUNT', TRADES_LOOKED_AT)
   for _, entry in ipairs(entries) do
@@ -174,7 +178,7 @@ local function stranger_in(stream, gaps, facts, last, epoch, written, first, rec
     due = id - 1
   end
   if known and #entries < TRADES_LOOKED_AT then
-    if due < known then return last end
+    if due < known or due == known and not entries[1] then return last end
     if due > known then holes[#holes + 1] = {known + 1, due} end
   end
   for _, hole in ipairs(holes) do
@@ -215,7 +219,7 @@ local function end_of_trades(stream, gaps, key, memory, first, args)
       for i = 15, #args, 2 do records[(i - 15) / 2] = args[i] end
     end
     local stranger = memory.last == last and memory.stranger
-        or stranger_in(stream, gaps, facts, last, epoch, memory.id, first, records)
+        or stranger_in(stream, gaps, facts, last, epoch, memory, first, records)
     -- Who begins an epoch sets its key.
     if not stranger and not found and memory.id and epoch > memory.epoch then stranger = newest[1] end
     if stranger then
