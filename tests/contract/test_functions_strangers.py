@@ -286,3 +286,16 @@ async def test_stream_that_somebody_trimmed_to_nothing_goes_on(filled: RedisSink
 
     assert await filled.write(trades(15, 16)) == []
     assert reader.ids() == [15, 16]
+
+
+async def test_epoch_of_a_stream_that_was_trimmed_to_nothing_is_not_begun_by_its_key_alone(
+    filled: RedisSink, reader: Reader
+) -> None:
+    reader.client.set(f"collector:epoch:{SYMBOL}", "1")
+    reader.client.xadd(TRADES, {"data": "mine"}, id=f"{LAST_MS + 1}-14")
+    reader.client.xtrim(TRADES, maxlen=0, approximate=False)
+
+    assert await filled.write(trades(15, 16)) == [Behind(KEY, 15, blocked=True)]
+    assert list(filled.broken_keys) == [f"{PREFIX}collector:epoch:{SYMBOL}"]
+    reader.client.delete(f"collector:epoch:{SYMBOL}")
+    await assert_blocked(filled, reader, f"{LAST_MS + 1}-14")

@@ -199,16 +199,16 @@ local function end_of_trades(stream, gaps, key, memory, first, args)
   end
   local epoch = found and epoch_number(found)
   if found and not epoch then error({err = 'WRONGTYPE ' .. key .. ' holds no number'}) end
+  local newest = facts and field_of(facts, 'last-entry')
+  -- What begins an epoch sets its key with the first entry, and we know those that were there.
+  if not newest and found and epoch > (memory.epoch or epoch) then
+    local words = 'WRONGTYPE %s says %d, and %s was in epoch %d'
+    error({err = string.format(words, key, epoch, stream, memory.epoch)})
+  end
   if not facts then
     memory.id = nil
-    -- What begins an epoch sets its key with the first entry, and we know those that were there.
-    if epoch and epoch > (memory.epoch or epoch) then
-      local words = 'WRONGTYPE %s says %d, and %s was in epoch %d'
-      error({err = string.format(words, key, epoch, stream, memory.epoch)})
-    end
     return nil, 0, epoch, found and true
   end
-  local newest = field_of(facts, 'last-entry')
   local of = newest and epoch_number(field_of(newest[2], 'epoch') or '0')
   if not epoch then epoch = of or 0 end
   local ms, tail = id_of(last)
@@ -226,12 +226,12 @@ local function end_of_trades(stream, gaps, key, memory, first, args)
       memory.stranger, memory.last = stranger, last
       return tail, ms, epoch, found and true, stranger
     end
-    -- Who has none to compare with believes nothing that stands behind what we wrote.
-    if first or not memory.id then memory.id, memory.epoch = last, epoch end
   end
   if of and of < epoch then
     error({err = string.format('WRONGTYPE %s says %d, and %s is in epoch %d', key, epoch, stream, of)})
   end
+  -- Who has no trades to compare with believes nothing that stands behind what we wrote.
+  if first or not memory.id then memory.id, memory.epoch = last, epoch end
   return tail, ms, epoch, found and true, nil, facts, last
 end
 

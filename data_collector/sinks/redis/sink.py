@@ -221,8 +221,10 @@ class RedisSink:
             self._fail(call, reply)
             return None
         subject = call.subject
-        if self.broken_keys and not (isinstance(subject, TradeRun) and _is_refused(reply)):
-            self.broken_keys.forget(used_keys(call))
+        if self.broken_keys:
+            is_refused = isinstance(subject, TradeRun) and _is_refused(reply)
+            # What is refused was not found to be ours, but for the epoch, which is looked at first.
+            self.broken_keys.forget(call.command[7:8] if is_refused else used_keys(call))
         match subject:
             case TradeRun():
                 return self._settle_trades(call, subject, reply)
