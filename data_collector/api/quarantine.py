@@ -39,7 +39,7 @@ def _entry(entry: StreamEntry) -> Refused:
 def _reasons(text: str) -> list[Reason]:
     try:
         return msgspec.json.decode(text, type=list[Reason])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         # Written by something else than this version; it is shown rather than lost.
         return [Reason("unreadable", text[:1024])]
 

@@ -96,7 +96,11 @@ async def _print_lines(connection: StoreConnection, followed: Followed) -> None:
         others = ", ".join(sorted(followed.other_intervals)) or "none of any interval"
         typer.echo(f"No {followed.interval} candle yet; the stream has {others}.", err=True)
     _print(followed.label, list(followed.klines.values()), list(followed.trades))
+    told = 0
     while True:
+        if followed.strangers > told:
+            told = followed.strangers
+            typer.echo(f"{strangers_line(followed)}.", err=True)
         news = await follow_once(connection, followed)
         _print(followed.label, news.klines, news.trades)
 
@@ -108,6 +112,11 @@ def _print(symbol: str, klines: list[Kline], trades: list[Trade]) -> None:
         print(trade_line(symbol, trade))
     # A pipe would keep the lines back otherwise.
     sys.stdout.flush()
+
+
+def strangers_line(followed: Followed) -> str:
+    """How many entries were left out."""
+    return f"Left out: {followed.strangers:,} entries that no collector has written"
 
 
 def kline_line(symbol: str, kline: Kline) -> str:
@@ -138,7 +147,10 @@ def screen(followed: Followed) -> RenderableType:
     parts: list[RenderableType] = [_headline(followed), _candle_table(followed)]
     if followed.with_trades:
         parts.append(_trade_table(followed))
-    parts.append(Text(f"from the store at {followed.place}; Ctrl-C ends", style="dim"))
+    foot = f"from the store at {followed.place}; Ctrl-C ends"
+    if followed.strangers:
+        foot = f"{strangers_line(followed)}; {foot}"
+    parts.append(Text(foot, style="dim"))
     return Group(*parts)
 
 

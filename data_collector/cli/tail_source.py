@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.errors import SinkUnavailable, Unavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.escaping import escaped
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entries_of
-from data_collector.sinks.redis.stored_records import NO_RECORD, stored_kline, stored_trade
+from data_collector.sinks.redis.entries import StreamEntry, entries_of, kline_of, trade_of
 
 BLOCK_MS = 1000
 """How long one read waits for news; the statistics are read again after it."""
@@ -53,6 +52,8 @@ class Followed:
     trades: deque[Trade] = field(default_factory=lambda: deque(maxlen=ROWS_SHOWN))
     other_intervals: set[str] = field(default_factory=set)
     """Intervals that were met and are not shown."""
+    strangers: int = 0
+    """Entries that no collector has written, and that were left out."""
     prefix: str = ""
     """The exchange's, where those of several are shown."""
 
@@ -115,14 +116,14 @@ def _take(followed: Followed, name: str, entries: list[StreamEntry]) -> News:
     news = News([], [])
     for entry in entries:
         followed.positions[name] = entry.id
-        text = entry.fields.get("data", "")
-        try:
-            if followed.keys.kind_of(name) == "trades":
-                news.trades.append(stored_trade(text))
-            else:
-                news.klines.append(stored_kline(text, _CALENDAR))
-        except NO_RECORD as error:
-            raise Misconfigured(f"Entry {entry.id} of {name} is no record of a collector: {error}") from error
+        if followed.keys.kind_of(name) == "trades":
+            trade = trade_of(entry)
+            news.trades.extend([] if trade is None else [trade])
+            followed.strangers += trade is None
+        else:
+            kline = kline_of(entry, _CALENDAR)
+            news.klines.extend([] if kline is None else [kline])
+            followed.strangers += kline is None
     followed.trades.extend(news.trades)
     followed.other_intervals |= {kline.interval for kline in news.klines} - {followed.interval}
     news = News([kline for kline in news.klines if kline.interval == followed.interval], news.trades)

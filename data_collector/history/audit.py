@@ -16,6 +16,7 @@ from data_collector.history.comparison import (
     SeriesAudit,
     by_id,
     by_open,
+    check_of_live,
     compare,
     is_empty,
     same_kline,
@@ -169,7 +170,7 @@ class DatabaseAudit:
 
     async def _klines_against_live(self, found: SeriesAudit, grid: KlineGrid, span: Reach, live: LiveRows) -> Check:
         key = found.series
-        check = Check(key.label, "live store", doubled=live.doubled)
+        check = check_of_live(key.label, live)
         theirs = {number: row for number, row in live.klines.items() if span[0] <= number < span[1]}
         if not theirs:
             check.note = "it keeps none of this time"
@@ -349,7 +350,7 @@ class DatabaseAudit:
 
     async def _trades_against_live(self, found: SeriesAudit, ids: Reach | None, live: LiveRows, epoch: int) -> Check:
         series = found.series
-        check = Check(series.label, "live store", doubled=live.doubled)
+        check = check_of_live(series.label, live)
         if live.epoch > epoch:
             check.missing = len(live.trades)
             check.example(f"nothing of epoch {live.epoch} is there, which `trades:` is in")

@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from data_collector.history.ports import LiveRows
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import UNEXPLAINED, Grid, IdGrid, crossing, disjoint, explained, joined, without
 from data_collector.model.keys import Key
@@ -64,6 +65,14 @@ class Check(Struct):
         """Keep a few."""
         if len(self.examples) < EXAMPLES_MAX:
             self.examples.append(text)
+
+
+def check_of_live(label: str, live: LiveRows) -> Check:
+    """Against the live store, with what can be told before rows are compared."""
+    check = Check(label, "live store", doubled=live.doubled, unknown=live.foreign)
+    if live.foreign:
+        check.example(f"entries of the live store that no collector has written: {live.foreign:,}")
+    return check
 
 
 class RefusedRows:

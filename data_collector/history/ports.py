@@ -88,6 +88,8 @@ class LiveRows(Struct):
     doubled: int = 0
     epoch: int = 0
     """Of the trades."""
+    foreign: int = 0
+    """Entries that are no records: somebody else wrote them, and they were passed over."""
 
 
 class LiveStore(Protocol):

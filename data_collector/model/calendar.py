@@ -20,6 +20,9 @@ class Calendar(Protocol):
 LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999, where Python's datetime ends."""
 
+TIMES_END_MS = 7_258_118_400_000
+"""The year 2200: no record is of a time from then on, so that all that is computed of one stays within the calendar."""
+
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS

@@ -258,6 +258,8 @@ class Snapshot(Struct, kw_only=True):
     database_url: str | None = None
     """Of the embedded PostgreSQL, for the one screen of a demo; a given one stays with who gave it."""
     gaps: GapsStatus = field(default_factory=GapsStatus)
+    foreign: dict[str, str] = field(default_factory=dict)
+    """Keys of the store that somebody else uses or wrote into, and the reason with its cure."""
     connections: list[ConnectionStatus] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     histograms: list[Histogram] = field(default_factory=list)

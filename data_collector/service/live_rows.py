@@ -8,13 +8,12 @@ import msgspec
 
 from data_collector.history.ports import LiveRows
 from data_collector.model.calendar import Calendar
-from data_collector.model.errors import Unavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, pages_of
-from data_collector.sinks.redis.stored_records import NO_RECORD, epoch_or_first, stored_kline, stored_trade
+from data_collector.sinks.redis.entries import kline_of, pages_of, trade_of
+from data_collector.sinks.redis.stored_records import epoch_or_first, kline_or_none
 
 PAGE_ENTRIES = 2000
 
@@ -30,31 +29,33 @@ class RedisRows:
     async def closed_klines(self, symbol: str, interval: str) -> LiveRows:
         """All closed ones of `stream:`; where `kline:` has a revision, that one."""
         kept: dict[int, Kline] = {}
-        doubled = 0
+        doubled = foreign = 0
         async for entries in pages_of(self._connection, self._keys.key("stream", symbol), symbol, PAGE_ENTRIES):
-            read = [
-                _kline_of(entry.fields.get("data", ""), self._calendar, f"Entry {entry.id} of stream:{entry.symbol}")
-                for entry in entries
-            ]
-            page = [kline for kline in read if kline.is_closed and kline.interval == interval]
+            read = [kline_of(entry, self._calendar) for entry in entries]
+            ours = [kline for kline in read if kline is not None]
+            foreign += len(read) - len(ours)
+            page = [kline for kline in ours if kline.is_closed and kline.interval == interval]
             for kline in await self._revised(symbol, page):
                 doubled += kline.open_ms in kept
                 kept[kline.open_ms] = kline
-        return LiveRows(klines=kept, doubled=doubled)
+        return LiveRows(klines=kept, doubled=doubled, foreign=foreign)
 
     async def kept_trades(self, symbol: str) -> LiveRows:
         """All of `trades:` that is of the newest epoch."""
         kept: dict[int, Trade] = {}
-        doubled = newest = 0
+        doubled = newest = foreign = 0
         async for entries in pages_of(self._connection, self._keys.key("trades", symbol), symbol, PAGE_ENTRIES):
             for entry in entries:
                 trade, epoch = trade_of(entry), epoch_or_first(entry.fields)
+                if trade is None:
+                    foreign += 1
+                    continue
                 if epoch > newest:
                     doubled, newest = 0, epoch
                     kept.clear()
                 doubled += trade.trade_id in kept
                 kept[trade.trade_id] = trade
-        return LiveRows(trades=kept, doubled=doubled, epoch=newest)
+        return LiveRows(trades=kept, doubled=doubled, epoch=newest, foreign=foreign)
 
     async def _revised(self, symbol: str, klines: Sequence[Kline]) -> list[Kline]:
         """Each, or what its key says, if that is closed too and not expired."""
@@ -64,22 +65,7 @@ class RedisRows:
         (reply,) = await self._connection.execute([("MGET", *keys)])
         texts = msgspec.convert(reply, list[str | None])
         newest: list[Kline] = []
-        for kline, key, text in zip(klines, keys, texts, strict=True):
-            revised = None if text is None else _kline_of(text, self._calendar, key)
+        for kline, text in zip(klines, texts, strict=True):
+            revised = None if text is None else kline_or_none(text, self._calendar)
             newest.append(kline if revised is None or not revised.is_closed else revised)
         return newest
-
-
-def _kline_of(text: str, calendar: Calendar, place: str) -> Kline:
-    try:
-        return stored_kline(text, calendar)
-    except NO_RECORD as error:
-        raise Unavailable(f"{place} is no kline record.") from error
-
-
-def trade_of(entry: StreamEntry) -> Trade:
-    """Of an entry of `trades:`. Raises `Unavailable` for one that is no trade."""
-    try:
-        return stored_trade(entry.fields.get("data", ""))
-    except NO_RECORD as error:
-        raise Unavailable(f"Entry {entry.id} of trades:{entry.symbol} is no trade record.") from error

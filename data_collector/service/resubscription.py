@@ -342,6 +342,7 @@ class Resubscription:
             if symbol not in self.current.symbols:
                 intake.forget(symbol)
                 self._outlet.remove(symbol)
+                sink.broken_keys.forget_symbol(symbol)
 
 
 async def _nothing() -> None:

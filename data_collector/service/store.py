@@ -129,7 +129,7 @@ class StoreHome(Part):
         address, settings, venue = self.address, self._settings, self._venue
         assert address is not None, "the store is open"
         limits = StoreLimits(settings.trades_maxlen, settings.stream_maxlen, settings.kline_ttl_s)
-        calls = CallBuilder(venue.store_keys, limits, venue.calendar, writer=uuid.uuid4().hex)
+        calls = CallBuilder(venue.store_keys, limits, venue.calendar, uuid.uuid4().hex, address.database)
         expected = expected_store_bytes(settings)
         structlog.get_logger().info("store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols))
         return RedisSink(

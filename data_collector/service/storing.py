@@ -53,7 +53,8 @@ class Storing(Part):
             spool_refuses = not self._keeps_on_disk or self._counters.value("data_collector_spool_full") > 0
             is_losing, kept = kept_where(self._outlet, spool_refuses=spool_refuses)
             reasons.append(f"{down_reason} {kept}")
-        reasons += [f"{key} is not ours: {error}" for key, error in self.sink.broken_keys.items()]
+        snapshot.foreign = dict(self.sink.broken_keys)
+        reasons += [f"{key} is not ours: {error}" for key, error in snapshot.foreign.items()]
         reasons += [
             f"trades:{symbol} holds id {tail} already and the exchange sends {trade_id}: was the store filled from "
             "another market? Empty it or choose another"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.scripted_service import Script, scripted
+from tests.browser.test_dashboard import REFUSAL
 from tests.browser.watched_page import Watched, opened
 
 pytestmark = pytest.mark.slow
@@ -116,3 +118,14 @@ def test_base_and_quote_are_seen_in_every_way_of_writing(page: Watched) -> None:
     assert found == [
         "BTC USD", "BTC USD", "BTC USDT", "BTC FDUSD", "ETH BTC", "DOT USD", "DOT USD", "BTC PLN", "", "",
     ]  # fmt: skip
+
+
+def test_refusal_of_no_time_is_left_out_and_hides_no_other(browser: Browser) -> None:
+    """An entry of somebody else in `quarantine:`, with `at: "whenever"`, made "Not all" a "Yes … NaN d ago"."""
+    recent = {**REFUSAL, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    script = Script(refused=[{**REFUSAL, "at": "whenever"}, recent])
+    with scripted(script) as service, opened(browser, service.url) as page:
+        page.expect_text("#valid .reason", "ago: The price must be above zero. (BTCUSDT)")
+        page.expect_text("#refusals", "price_positive")
+        assert page.text("#valid .answer") == "Not all"
+        assert "NaN" not in page.text("#valid")

@@ -41,8 +41,7 @@ READERS = (
     "test_client_async.py", "test_client_collected.py", "test_client_feeds.py", "test_client_frames.py",
     "test_client_history.py", "test_client_memory.py", "test_client_seam.py", "test_client_stretches.py",
     "test_http_gaps.py", "test_http_latest.py", "test_http_series_grid.py", "test_http_series_streamed.py",
-    "test_http_several.py",
-    "test_planted.py",
+    "test_http_several.py", "test_planted.py", "test_strangers_read.py",
 )  # fmt: skip
 """What these hold is decided before a record is stored, or after it was read."""
 

@@ -51,7 +51,7 @@ def redis_sink(
     source: str = SOURCE,
 ) -> RedisSink:
     """A sink as the service makes it; `writer` names the process."""
-    calls = CallBuilder(StoreKeys(prefix), store_limits or limits(), UtcCalendar(), writer)
+    calls = CallBuilder(StoreKeys(prefix), store_limits or limits(), UtcCalendar(), writer, address.database)
     return RedisSink(address, calls, counters or Counters(), source=source)
 
 

@@ -121,5 +121,5 @@ async def test_price_of_a_ticker_whose_ids_began_anew_is_the_latest(sink: RedisS
 async def test_number_that_is_none_stops_its_symbol_alone(sink: RedisSink, reader: Reader) -> None:
     reader.client.set(EPOCH, "soon")
 
-    assert await sink.write(trades(1_000, 1_001)) == []
+    assert await sink.write(trades(1_000, 1_001)) == [Behind(KEY, 1_000, blocked=True)]
     assert list(sink.broken_keys) == [EPOCH]

@@ -371,7 +371,8 @@ def test_ten_thousand_declared_ranges_are_counted(service: HttpService, store: r
         gap = Gap(number, number, 1, "refused", ("price_positive",))
         content = gap_json(TRADES, gap, AT)
         pipeline.xadd(f"gaps:{SYMBOL}", {"data": content})
-        pipeline.xadd(f"trades:{SYMBOL}", {"data": "{}"}, id=f"{NOON_MS}-{number + 1}")
+        record = f'{{"trade_id":{number + 1},'
+        pipeline.xadd(f"trades:{SYMBOL}", {"data": record}, id=f"{NOON_MS}-{number + 1}")
     pipeline.execute()
 
     found = series(service)

@@ -185,6 +185,24 @@ def test_store_that_cannot_be_read_leaves_the_state(service: HttpService, tmp_pa
             assert viewer.first("state")["health"]
 
 
+def test_key_of_another_type_keeps_nobody_elses_prices_nor_counts_back(
+    service: HttpService, store: redis.Redis
+) -> None:
+    """`SET trades:BTCUSDT mine`: the last counts stood there as if they were new, and prices came once a second."""
+    store.set(f"trades:{SYMBOL}", "mine")
+    record = trade_json(trade(7, symbol="ETHUSDT"), json.dumps("ETHUSDT"))
+    store.xadd("trades:ETHUSDT", {"data": record}, id=f"{NOON_MS}-7")
+    put_price(store, "1")
+    with ExitStack() as stack:
+        foreign = stack.enter_context(looking_on(service, f"symbol={SYMBOL}&interval=1m"))
+        other = stack.enter_context(looking_on(service, "symbol=ETHUSDT&interval=1m"))
+        counted = {row[0]: row[1:3] for row in rows(foreign.first("completeness"))}
+        seen = other.first("tape")
+
+    assert counted == {SYMBOL: [0.0, False], "ETHUSDT": [100.0, True]}
+    assert [row[0] for row in rows(seen)] == [7]
+
+
 def test_unknown_symbol_or_interval_is_refused(service: HttpService) -> None:
     for query, said in (("symbol=XRPUSDT", "XRPUSDT is not collected"), (f"symbol={SYMBOL}&interval=3d", "3d")):
         answer = service.get(f"/live?{query}")

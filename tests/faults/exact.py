@@ -31,3 +31,13 @@ def first_ids(scene: Scene) -> dict[str, int]:
 def tails(scene: Scene) -> dict[str, int]:
     """Where they end."""
     return {symbol: scene.store.tail_id(symbol) for symbol in scene.symbols}
+
+
+async def told(scene: Scene, words: str) -> None:
+    """Health says so, while trades go on."""
+
+    def is_told() -> bool:
+        scene.simulator.advance(200)
+        return any(words in reason for reason in scene.status.reasons)
+
+    await until_async(is_told, f"{words} in {scene.status.reasons}")

@@ -16,7 +16,7 @@ from data_collector.model.errors import Misconfigured
 from data_collector.simulator import Simulator
 from data_collector.sinks.redis.functions import DIGEST
 from data_collector.venues.binance.speaker import SPEAKER
-from tests.faults.exact import assert_alive_and_exact, first_ids, tails
+from tests.faults.exact import assert_alive_and_exact, first_ids, tails, told
 from tests.faults.servers import StoreServer, serving
 from tests.integration.scene import DRIVEN, NO_HOLES, Scene, playing
 from tests.integration.store_reader import Store
@@ -24,16 +24,6 @@ from tests.integration.waiting import until_async
 from tests.proxy import Proxy
 
 Ask = Callable[[Store], object]
-
-
-async def told(scene: Scene, words: str) -> None:
-    """Health says so, while trades go on."""
-
-    def is_told() -> bool:
-        scene.simulator.advance(200)
-        return any(words in reason for reason in scene.status.reasons)
-
-    await until_async(is_told, f"{words} in {scene.status.reasons}")
 
 
 @pytest.mark.parametrize(

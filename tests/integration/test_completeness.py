@@ -27,8 +27,8 @@ async def counted(scene: Scene) -> tuple[dict[str, SeriesCount], dict[str, Serie
     """Trades by symbol, and klines of the first symbol by interval."""
     connection = await StoreConnection.connect(parse_store_url(scene.store.url))
     try:
-        trades = await trade_counts(connection, StoreKeys(), list(scene.symbols), FormerEntries())
-        klines = await kline_counts(connection, StoreKeys(), scene.symbols[0], UtcCalendar())
+        trades = await trade_counts(connection, StoreKeys(), list(scene.symbols), FormerEntries(), {})
+        klines = await kline_counts(connection, StoreKeys(), scene.symbols[0], UtcCalendar(), {})
     finally:
         connection.close()
     return trades, klines
@@ -99,7 +99,7 @@ class Lives:
             self._id += 1
             self._ms += 1
             epoch = ("epoch", str(self._epoch)) if self._epoch else ()
-            self._store.ask("XADD", self.key, f"{self._ms}-{self._id}", "data", "{}", *epoch)
+            self._store.ask("XADD", self.key, f"{self._ms}-{self._id}", "data", f'{{"trade_id":{self._id},', *epoch)
 
     def skip(self, count: int) -> None:
         """Ids that are declared."""
@@ -129,7 +129,7 @@ class Lives:
 
 async def counted_life(connection: StoreConnection, former: FormerEntries) -> tuple[int, int, int, int] | None:
     """As `Lives.counted_in_full`."""
-    count = (await trade_counts(connection, StoreKeys(), [Lives.symbol], former))[Lives.symbol]
+    count = (await trade_counts(connection, StoreKeys(), [Lives.symbol], former, {}))[Lives.symbol]
     if count.first is None or count.last is None:
         return None
     return count.first, count.last, count.held, count.epoch

@@ -12,9 +12,9 @@ from msgspec import structs
 
 from data_collector.model.store_url import parse_store_url
 from data_collector.model.wire import TICKER_FIELDS, ticker_fields, trade_time_text
-from data_collector.service.history_writer import reading as history_reading
+from data_collector.service.history_writer import sampling as history_sampling
 from data_collector.service.history_writer.messages import Orders
-from data_collector.service.history_writer.reading import TickerSampler
+from data_collector.service.history_writer.sampling import TickerSampler
 from data_collector.sinks.postgres import forgetting
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.redis.connection import StoreConnection
@@ -98,8 +98,8 @@ async def test_while_postgresql_refuses_health_tells_and_afterwards_the_newest_t
 async def test_symbols_take_turns_and_only_what_moved_on_is_read_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_reading, "SYMBOLS_PER_ROUND", 2)
-    monkeypatch.setattr(history_reading, "ROUND_S", 0.0)
+    monkeypatch.setattr(history_sampling, "SYMBOLS_PER_ROUND", 2)
+    monkeypatch.setattr(history_sampling, "ROUND_S", 0.0)
     symbols = ("AUSDT", "BUSDT", "CUSDT", "DUSDT", "EUSDT")
     for symbol in symbols[:4]:
         put(store, symbol)
@@ -128,7 +128,7 @@ async def test_symbols_take_turns_and_only_what_moved_on_is_read_again(
 
 
 async def test_what_was_read_and_not_written_is_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_reading, "ROUND_S", 0.0)
+    monkeypatch.setattr(history_sampling, "ROUND_S", 0.0)
     put(store, "BTCUSDT")
     connection = await StoreConnection.connect(parse_store_url(store.url))
     sampler = TickerSampler(connection, orders_for(store, "BTCUSDT"))
@@ -153,7 +153,7 @@ async def test_what_was_read_and_not_written_is_read_again(store: Store, monkeyp
 async def test_a_hash_that_holds_no_ticker_is_passed_over(
     store: Store, monkeypatch: pytest.MonkeyPatch, field: str, text: str
 ) -> None:
-    monkeypatch.setattr(history_reading, "ROUND_S", 0.0)
+    monkeypatch.setattr(history_sampling, "ROUND_S", 0.0)
     for symbol in ("AUSDT", "CUSDT"):
         put(store, symbol)
     store.ask("HSET", "latest:AUSDT", field, text)
@@ -186,7 +186,7 @@ async def test_day_without_a_trade_has_null_for_its_prices(
     store: Store, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Zeros and -1 on the wire; `latest:` has left the prices out."""
-    monkeypatch.setattr(history_reading, "ROUND_S", 0.0)
+    monkeypatch.setattr(history_sampling, "ROUND_S", 0.0)
     untraded = untraded_ticker(bid_price="0.00000000", bid_qty="0.00000000")
     fields = dict(zip(ticker_fields(untraded)[::2], ticker_fields(untraded)[1::2], strict=True))
     there = [text for field in fields.items() if field[1] for text in field]
@@ -208,7 +208,7 @@ async def test_day_without_a_trade_has_null_for_its_prices(
 async def test_what_an_exchange_does_not_tell_is_null(
     store: Store, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_reading, "ROUND_S", 0.0)
+    monkeypatch.setattr(history_sampling, "ROUND_S", 0.0)
     fields = dict(zip(ticker_fields(sparse_ticker())[::2], ticker_fields(sparse_ticker())[1::2], strict=True))
     there = [text for field in fields.items() if field[1] for text in field]
     store.ask("HSET", "latest:BTCUSDT", "event_ms", NOON_MS, *there)

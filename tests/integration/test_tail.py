@@ -82,9 +82,8 @@ async def test_symbol_of_another_exchange_is_read_from_its_own_keys(tmp_path: Pa
 
 
 def of_kraken(*commands: Command) -> list[Command]:
-    return [
-        (command[0], f"kraken:{str(command[1]).replace('BTCUSDT', 'BTC/USD')}", *command[2:]) for command in commands
-    ]
+    renamed = ([str(word).replace("BTCUSDT", "BTC/USD") for word in command] for command in commands)
+    return [(name, f"kraken:{key}", *rest) for name, key, *rest in renamed]
 
 
 async def test_symbols_of_two_exchanges_are_followed_in_one_call(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ PLANTS: dict[str, Callable[[], None]] = {
         Change(
             r"(?=  local position = 1\d \+ skip \* 2\n)",
             "  if skip > 0 then\n"
-            "    redis.call('XSETID', keys[1], string.format('%d-%d', ms, first + count - 1))\n"
+            "    memory.id = string.format('%d-%d', ms, first + count - 1)\n"
+            "    redis.call('XSETID', keys[1], memory.id)\n"
             "    return {'OK', first + count - 1, 0, bridged, unpack(foreign)}\n"
             "  end\n",
         )

@@ -7,24 +7,31 @@ it, so no id can be both. If the two counts add up, nothing is missing without b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
-import msgspec
 from msgspec import Struct, field
 
 from data_collector.api.completeness.former_entries import FormerEntries, NewestLife, facts_of
-from data_collector.model.calendar import Calendar
+from data_collector.model.calendar import INTERVALS, Calendar
+from data_collector.model.errors import SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid
 from data_collector.model.keys import StoreKeys
+from data_collector.model.records import Kline
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, declared_pages, pages_of
+from data_collector.sinks.redis.entries import StreamEntry, declared_pages, entry_id, kline_of, pages_of, reads_as_trade
+from data_collector.sinks.redis.not_ours import state_name
+from data_collector.sinks.redis.stored_records import CLOSED
 
 PERCENT_UNIT = 1_000_000
 """Percentages have six decimals."""
 
 KLINE_PAGE_ENTRIES = 2000
+
+STRANGERS_PER_PAGE = 100
+STRANGERS_MAX = 10_000
+"""Of more, the others count as if they were trades; nothing is proven then anyway."""
 
 
 class SeriesCount(Struct):
@@ -43,6 +50,8 @@ class SeriesCount(Struct):
     """Reason to records that `gaps:` declares, of those from first to last."""
     strange: int = 0
     """Entries of `gaps:` that are of an epoch which nobody has begun: they do not count."""
+    doubt: str | None = None
+    """Why nothing is proven, whatever the counts: somebody else has written there."""
 
     @property
     def unexplained(self) -> int:
@@ -51,7 +60,7 @@ class SeriesCount(Struct):
 
     @property
     def is_proven(self) -> bool:
-        return self.first is not None and self.unexplained == 0
+        return self.first is not None and self.unexplained == 0 and self.doubt is None
 
     @property
     def existing(self) -> int:
@@ -62,36 +71,33 @@ class SeriesCount(Struct):
     def percentage(self) -> float | None:
         """100 x held / existing, rounded down: 100.0 is said of nothing that lacks a single record."""
         if self.existing <= 0:
-            return None
+            return None if self.doubt is None else 0.0
         return min(100 * PERCENT_UNIT, 100 * PERCENT_UNIT * self.held // self.existing) / PERCENT_UNIT
 
     def explanation(self, unit: str) -> str:
         """Why this is a proof, or which count differs."""
+        counts = self._counts(unit)
+        return counts if self.doubt is None else f"{counts} That proves nothing: {self.doubt}."
+
+    def _counts(self, unit: str) -> str:
         if self.first is None:
             return f"No {unit} is stored yet."
         declared = sum(self.declared.values())
         counts = f"{self.held:,} held + {declared:,} declared in gaps:"
         if self.strange:
             counts = f"{counts} (not counted: {self.strange:,} there of an epoch that nobody has begun)"
-        if self.is_proven:
+        if self.unexplained == 0:
             return f"{counts} = {self.expected:,} {unit}s from first to last."
         if self.unexplained > 0:
             return f"{counts} are {self.unexplained:,} fewer than the {self.expected:,} {unit}s from first to last."
         return f"{counts} are {-self.unexplained:,} more than the {self.expected:,} {unit}s from first to last."
 
 
-class _Closed(Struct):
-    """What is needed of a kline record."""
-
-    interval: str
-    timestamp: str
-    is_closed: bool
-
-
 async def trade_counts(
-    connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str], former: FormerEntries
-) -> dict[str, SeriesCount]:
-    """By symbol. Raises `SinkUnavailable`."""
+    connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str], former: FormerEntries,
+    foreign: Mapping[str, str],
+) -> dict[str, SeriesCount]:  # fmt: skip
+    """By symbol; `foreign` are keys that are known to be somebody else's, and why. Raises `SinkUnavailable`."""
     streams = [keys.key("trades", symbol) for symbol in symbols]
     replies = await connection.execute([("XINFO", "STREAM", stream) for stream in streams])
     counts: dict[str, SeriesCount] = {}
@@ -99,16 +105,37 @@ async def trade_counts(
         facts = facts_of(reply, stream)
         newest = None if facts is None else await former.newest_life(connection, stream, facts)
         count = counts[symbol] = SeriesCount() if newest is None else _count_of(newest)
+        count.doubt = next((foreign[key] for key in (stream, keys.epoch(symbol)) if key in foreign), None)
+        if facts is not None and facts.is_foreign:
+            await _leave_out_strangers(connection, stream, symbol, count)
         if count.first is not None and count.expected != count.held:
             count.declared = await _declared_trades(connection, keys.key("gaps", symbol), symbol, count)
     return counts
 
 
+async def trade_counts_apart(
+    connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str], former: FormerEntries,
+    foreign: Mapping[str, str],
+) -> dict[str, SeriesCount]:  # fmt: skip
+    """As `trade_counts`, and of a stream that cannot be read nothing is proven. Raises `SinkUnavailable`."""
+    with suppress(SinkUnavailable):
+        return await trade_counts(connection, keys, symbols, former, foreign)
+    counts: dict[str, SeriesCount] = {}
+    for symbol in symbols:
+        try:
+            counts |= await trade_counts(connection, keys, [symbol], former, foreign)
+        except SinkUnavailable as error:
+            if not connection.is_open:
+                raise
+            counts[symbol] = SeriesCount(doubt=str(error))
+    return counts
+
+
 async def kline_counts(
-    connection: StoreConnection, keys: StoreKeys, symbol: str, calendar: Calendar
+    connection: StoreConnection, keys: StoreKeys, symbol: str, calendar: Calendar, foreign: Mapping[str, str]
 ) -> dict[str, SeriesCount]:
     """By interval, of what `stream:` holds: it is read as a whole, so ask for one symbol. Raises `SinkUnavailable`."""
-    opens = await _closed_opens(connection, keys.key("stream", symbol), symbol)
+    opens = await _closed_opens(connection, keys, symbol, calendar)
     gaps = [
         declared async for page in declared_pages(connection, keys.key("gaps", symbol), symbol) for declared in page
     ]
@@ -119,6 +146,9 @@ async def kline_counts(
         end = grid.following(last)
         count = SeriesCount(first, last, grid.span(first, end)[1], len(found))
         count.declared = _declared(grid, (each.gap for each in gaps if each.key.interval == interval), first, end)
+        cursors = keys.cursors(symbol)
+        states = (keys.key("stream", symbol), cursors, state_name(cursors, interval))
+        count.doubt = next((foreign[key] for key in states if key in foreign), None)
         counts[interval] = count
     return counts
 
@@ -126,6 +156,20 @@ async def kline_counts(
 def _count_of(newest: NewestLife) -> SeriesCount:
     facts, first, last = newest.facts, newest.first, newest.facts.last.number
     return SeriesCount(first, last, last - first + 1, facts.length - newest.former, facts.last_epoch)
+
+
+async def _leave_out_strangers(connection: StoreConnection, key: str, symbol: str, count: SeriesCount) -> None:
+    """Entries of somebody else at the end of a stream are no trades, and nothing of ours is stored behind them."""
+    count.doubt = count.doubt or f"entries of somebody else stand in {key}"
+    left = STRANGERS_MAX
+    async for entries in pages_of(connection, key, symbol, STRANGERS_PER_PAGE, start="+", end="-"):
+        for entry in entries:
+            if reads_as_trade(entry) or not left:
+                count.last = entry_id(entry.id).number
+                count.expected = 0 if count.first is None else max(0, count.last - count.first + 1)
+                return
+            count.held -= 1
+            left -= 1
 
 
 async def _declared_trades(connection: StoreConnection, key: str, symbol: str, count: SeriesCount) -> dict[str, int]:
@@ -156,24 +200,23 @@ def _declared(grid: Grid, gaps: Iterable[Gap], first: int, end: int) -> dict[str
     return counts
 
 
-async def _closed_opens(connection: StoreConnection, key: str, symbol: str) -> dict[str, set[int]]:
+async def _closed_opens(
+    connection: StoreConnection, keys: StoreKeys, symbol: str, calendar: Calendar
+) -> dict[str, set[int]]:
     """Interval to the open times of closed klines in a `stream:`."""
     opens: dict[str, set[int]] = {}
+    key = keys.key("stream", symbol)
     async for entries in pages_of(connection, key, symbol, KLINE_PAGE_ENTRIES, start="+", end="-"):
         for entry in entries:
-            kline = _kline_of(entry)
-            if kline is not None and kline.is_closed:
-                open_ms = round(datetime.fromisoformat(kline.timestamp).timestamp() * 1000)
-                opens.setdefault(kline.interval, set()).add(open_ms)
+            kline = _closed_kline(entry, calendar)
+            if kline is not None:
+                opens.setdefault(kline.interval, set()).add(kline.open_ms)
     return opens
 
 
-_decode_closed = msgspec.json.Decoder(_Closed).decode
-
-
-def _kline_of(entry: StreamEntry) -> _Closed | None:
-    """None for an entry that nobody of ours has written."""
-    try:
-        return _decode_closed(entry.fields.get("data", ""))
-    except msgspec.DecodeError:
+def _closed_kline(entry: StreamEntry, calendar: Calendar) -> Kline | None:
+    """None for one that is open, and for an entry that nobody of ours has written."""
+    kline = kline_of(entry, calendar) if CLOSED in entry.fields.get("data", "") else None
+    if kline is None or kline.interval not in INTERVALS:
         return None
+    return kline if calendar.is_open_time(kline.interval, kline.open_ms) else None

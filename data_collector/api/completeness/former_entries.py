@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from data_collector.model.errors import SinkUnavailable
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import EntryId, StreamEntry, entries_of, entry_id, epoch_of_entry
+from data_collector.sinks.redis.entries import EntryId, StreamEntry, entries_of, entry_id, reads_as_trade
 from data_collector.sinks.redis.stored_records import epoch_or_first
 
 PAGE_ENTRIES = 2000
@@ -41,6 +41,8 @@ class StreamFacts(Struct, frozen=True):
     """Entries that were there once, trimmed or deleted."""
     first_epoch: int
     last_epoch: int
+    is_foreign: bool = False
+    """Whether an entry of somebody else is the first or the newest one."""
 
 
 def facts_of(reply: object, key: str) -> StreamFacts | None:
@@ -54,9 +56,11 @@ def facts_of(reply: object, key: str) -> StreamFacts | None:
     first, length = told["first-entry"], int(told["length"])
     if not first:
         return None
+    oldest, newest = entries_of([first, told["last-entry"]], "", key)
     return StreamFacts(
         entry_id(first[0]), entry_id(told["last-generated-id"]), length, int(told["entries-added"]) - length,
-        epoch_of_entry(first), epoch_of_entry(told["last-entry"]),
+        epoch_or_first(oldest.fields), epoch_or_first(newest.fields),
+        is_foreign=not (reads_as_trade(oldest) and reads_as_trade(newest)),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from data_collector import __version__
 from data_collector.api.collector import Collector
-from data_collector.api.completeness.completeness import trade_counts
+from data_collector.api.completeness.completeness import trade_counts_apart
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.completeness.gap_answers import GapAnswer
 from data_collector.api.completeness.gap_lives import newest_gaps
@@ -30,6 +30,7 @@ from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import GapTotals, Sample, Snapshot
 from data_collector.observe.logs import get_log
 from data_collector.settings import Settings
+from data_collector.sinks.redis.connection import StoreConnection
 
 VIEWERS_MAX = 50
 """Half of the connections that the server takes, so that health and metrics are always answered."""
@@ -163,12 +164,21 @@ class LiveFeed:
                         for viewer in self._viewers:
                             viewer.offer_prices(_now_ms(), rows)
                         for focus, reader in self._readers(snapshot).items():
-                            await reader.read(connection)
-                            reader.offer([viewer for viewer in self._viewers if viewer.focus == focus])
+                            await self._look(focus, reader, connection)
                 except SinkUnavailable:
                     # `state` says so, with the reason.
                     await asyncio.sleep(STATE_EVERY_S)
             await asyncio.sleep(max(MARKET_EVERY_S, len(snapshot.symbols) / SYMBOLS_PER_S))
+
+    async def _look(self, focus: Focus, reader: FocusReader, connection: StoreConnection) -> None:
+        try:
+            await reader.read(connection)
+        except SinkUnavailable:
+            if not connection.is_open:
+                raise
+            # Somebody else uses one of its keys, which is told: the others go on.
+            return
+        reader.offer([viewer for viewer in self._viewers if viewer.focus == focus])
 
     async def _follow_state(self) -> None:
         while True:
@@ -196,7 +206,8 @@ class LiveFeed:
         for start in range(0, len(snapshot.symbols), TALLIES_PER_TURN):
             symbols = snapshot.symbols[start : start + TALLIES_PER_TURN]
             async with self._count_store.turn(store_url) as connection:
-                counts = await trade_counts(connection, snapshot.store_keys, symbols, self._former)
+                asked = snapshot.store_keys, symbols, self._former, snapshot.foreign
+                counts = await trade_counts_apart(connection, *asked)
             for symbol, count in counts.items():
                 came = sum(healed[symbol].healed.values()) if symbol in healed else 0
                 rows.append(

@@ -21,8 +21,7 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.redis.connection import Command, StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entries_of
-from data_collector.sinks.redis.stored_records import kline_or_none, trade_or_none
+from data_collector.sinks.redis.entries import StreamEntry, entries_of, kline_of, trade_of
 
 SYMBOLS_PER_BATCH = 250
 """Asked for in one batch, so that neither store nor event loop is held for more than some milliseconds."""
@@ -101,7 +100,7 @@ class FocusReader:
         quote = self._quote_of(of_quote)
         self._quote, self._quote_is_new = quote, quote != self._quote
         self._candles = self._candles_of(stream)
-        self._trades = [_tape_trade(trade) for entry in trades if (trade := trade_or_none(_data(entry))) is not None]
+        self._trades = [_tape_trade(trade) for entry in trades if (trade := trade_of(entry)) is not None]
         self._left_out = self._between(len(trades) == TAPE_TRADES_MAX)
         self._recent_candles |= {candle.time: candle for candle in self._candles}
         while len(self._recent_candles) > CANDLES_MAX:
@@ -130,7 +129,7 @@ class FocusReader:
         """The newest state of each candle; only those of the focus's own interval, oldest first."""
         newest: dict[int, CandleState] = {}
         for entry in entries:
-            kline = kline_or_none(_data(entry), self._calendar)
+            kline = kline_of(entry, self._calendar)
             if kline is not None and kline.interval == self._focus.interval:
                 newest[kline.open_ms] = self._candle(kline)
         return [newest[open_ms] for open_ms in sorted(newest)]
@@ -156,10 +155,6 @@ class FocusReader:
         return self._trades[0].trade_id - self._recent_trades[-1].trade_id - 1 if is_cut and not is_first else 0
 
 
-def _data(entry: StreamEntry) -> str:
-    return entry.fields.get("data", "")
-
-
 def _newest(key: str, after: str | None, count: int) -> Command:
     return ("XREVRANGE", key, "+", "-" if after is None else f"({after}", "COUNT", count)
 
@@ -175,7 +170,7 @@ def _price(symbol: str, reply: object) -> Price | None:
 def _ms(timestamp: object) -> int | None:
     try:
         return round(datetime.fromisoformat(str(timestamp)).timestamp() * 1000)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

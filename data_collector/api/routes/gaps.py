@@ -76,10 +76,12 @@ async def _completeness(
     """Of one exchange's symbols. Raises `HTTPException` for one that is neither collected nor stored."""
     snapshot, context = part.snapshot, part.context
     async with context.store.turn(store_url_of(snapshot)) as connection:
-        trades = await trade_counts(connection, snapshot.store_keys, names, context.former)
+        trades = await trade_counts(connection, snapshot.store_keys, names, context.former, snapshot.foreign)
         klines = None
         if with_klines:
-            klines = await kline_counts(connection, snapshot.store_keys, names[0], UtcCalendar())
+            klines = await kline_counts(
+                connection, snapshot.store_keys, names[0], UtcCalendar(), snapshot.foreign
+            )  # fmt: skip
     for name in names:
         if name not in snapshot.symbols and trades[name].first is None:
             hint = elsewhere(request, snapshot, name)

@@ -22,8 +22,8 @@ from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Sourced
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entries_of, entry_id, origin_of, origin_of_text, pages_of
-from data_collector.sinks.redis.stored_records import kline_or_none
+from data_collector.sinks.redis.entries import entries_of, entry_id, kline_of, origin_of, origin_of_text, pages_of
+from data_collector.sinks.redis.stored_records import due_open_ms, kline_or_none
 
 KEYS_PER_COMMAND = 250
 """The server answers nobody else meanwhile: some 50 µs."""
@@ -133,12 +133,13 @@ class RedisKlines:
             ("TIME",),
             ("XRANGE", stream, "-", "+", "COUNT", 1),
         ])  # fmt: skip
-        due_ms = int(str(cursor).partition(" ")[0]) if isinstance(cursor, str) else -1
         assert isinstance(time, list), "TIME is answered with seconds and microseconds"
+        now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+        due_ms = due_open_ms(cursor, now_ms)
         entries = entries_of(oldest, window.symbol, stream)
         return _State(
-            None if due_ms < 0 else due_ms,
-            int(time[0]) * 1000 + int(time[1]) // 1000,
+            None if due_ms is None or due_ms < 0 else due_ms,
+            now_ms,
             entry_id(entries[0].id).ms if entries else None,
         )
 
@@ -217,7 +218,7 @@ class RedisKlines:
         until = str(self._expired_ms(state))
         async for entries in pages_of(connection, key, window.symbol, STREAM_PAGE_ENTRIES, end=until):
             for entry in entries:
-                kline = kline_or_none(entry.fields.get("data", ""), _CALENDAR)
+                kline = kline_of(entry, _CALENDAR)
                 if kline is None or not kline.is_closed or kline.interval != window.interval:
                     continue
                 # A record that a fail-over brought back stands there twice.
@@ -234,7 +235,7 @@ class RedisKlines:
         found: dict[int, Sourced[Kline]] = {}
         async for entries in pages_of(connection, key, window.symbol, STREAM_PAGE_ENTRIES):
             for entry in entries:
-                kline = kline_or_none(entry.fields.get("data", ""), _CALENDAR)
+                kline = kline_of(entry, _CALENDAR)
                 if kline is not None and kline.is_closed and kline.interval == window.interval:
                     found[kline.open_ms] = Sourced(kline, origin_of(entry.fields))
         return cut([(ms, found[ms]) for ms in sorted(found) if ms >= first and window.holds(ms)], limit)

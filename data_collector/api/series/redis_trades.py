@@ -15,11 +15,14 @@ from data_collector.api.store_reading import StoreReading
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Sourced, Trade
 from data_collector.sinks.redis.connection import Command, StoreConnection
-from data_collector.sinks.redis.entries import EntryId, StreamEntry, entries_of, entry_id, origin_of, pages_of
-from data_collector.sinks.redis.stored_records import epoch_or_first, trade_or_none
+from data_collector.sinks.redis.entries import EntryId, StreamEntry, entries_of, entry_id, origin_of, pages_of, trade_of
+from data_collector.sinks.redis.stored_records import epoch_number, epoch_or_first
 
 PAGE_ENTRIES = 1000
 """Decoded between two looks at other requests: some 3 ms."""
+
+ENDS_LOOKED_AT = 8
+"""Read at a time where an end of the stream is looked for: but for what others write, the first entry is it."""
 
 PROBES = 16
 """Places looked at in one exchange with the server: seven of these find one millisecond in three days."""
@@ -89,19 +92,18 @@ class RedisTrades:
         for entry in entries:
             if epoch_or_first(entry.fields) != self._window.epoch:
                 continue
-            trade = trade_or_none(entry.fields.get("data", ""))
+            trade = trade_of(entry)
             if trade is not None and trade.trade_id >= first and self._window.holds(trade.time_ms):
                 found.append((trade.trade_id, Sourced(trade, origin_of(entry.fields))))
         return found
 
     def _is_earlier(self, entry: StreamEntry) -> bool:
         """Whether it is a trade of an epoch before this one; what somebody else has written tells nothing."""
-        is_trade = trade_or_none(entry.fields.get("data", "")) is not None
-        return is_trade and epoch_or_first(entry.fields) < self._window.epoch
+        return trade_of(entry) is not None and epoch_or_first(entry.fields) < self._window.epoch
 
     async def _oldest(self) -> EntryId | None:
         async with self._store.turn(self._store_url) as connection:
-            oldest, present = await self._entry(connection, "XRANGE", "-"), await self._present(connection)
+            oldest, present = await self._end(connection, "-", "+"), await self._present(connection)
             if oldest is not None and (oldest.epoch < self._window.epoch or oldest.epoch > present):
                 start = await self._start(connection, 0, present, from_ms=0)
                 if start is None:
@@ -123,8 +125,8 @@ class RedisTrades:
         """
         wanted = (self._window.epoch if epoch is None else epoch, first)
         from_ms = self._window.from_ms if from_ms is None else from_ms
-        oldest = await self._entry(connection, "XRANGE", "-")
-        newest = await self._entry(connection, "XREVRANGE", "+")
+        oldest = await self._end(connection, "-", "+")
+        newest = await self._end(connection, "+", "-")
         if oldest is None or newest is None or newest.place < wanted or wanted[0] < oldest.epoch <= present:
             return None
         low_ms, high_ms = oldest.id.ms, newest.id.ms
@@ -147,14 +149,19 @@ class RedisTrades:
     async def _present(self, connection: StoreConnection) -> int:
         """The epoch that the stream is in; where that is not known, every epoch is believed."""
         (reply,) = await connection.execute([("GET", self._epoch_key)])
-        epoch = _number(reply)
+        epoch = epoch_number(reply)
         return sys.maxsize if epoch is None else epoch
 
-    async def _entry(self, connection: StoreConnection, command: str, start: str) -> _Place | None:
-        end = "+" if start == "-" else "-"
-        (reply,) = await connection.execute([(command, self._key, start, end, "COUNT", 1)])
-        entries = entries_of(reply, self._window.symbol, self._key)
-        return _place(entries[0]) if entries else None
+    async def _end(self, connection: StoreConnection, start: str, end: str) -> _Place | None:
+        """The first trade from one end of the stream on; None where nothing near that end is one."""
+        pages = pages_of(connection, self._key, self._window.symbol, ENDS_LOOKED_AT, start=start, end=end)
+        left = PAGE_ENTRIES
+        async for entries in pages:
+            ours = next((entry for entry in entries if trade_of(entry) is not None), None)
+            left -= len(entries)
+            if ours is not None or left <= 0:
+                return None if ours is None else _place(ours)
+        return None
 
 
 class _Place(NamedTuple):
@@ -173,11 +180,6 @@ def _place(entry: StreamEntry) -> _Place:
     return _Place(entry_id(entry.id), epoch_or_first(entry.fields))
 
 
-def _number(reply: object) -> int | None:
-    text = str(reply)
-    return int(text) if text.isdecimal() else None
-
-
 async def redis_epochs(store: StoreReading, store_url: str, keys: StoreKeys, symbol: str) -> list[int]:
     """Those of which the store has trades, rising. Raises `SinkUnavailable`.
 
@@ -190,7 +192,7 @@ async def redis_epochs(store: StoreReading, store_url: str, keys: StoreKeys, sym
     found = [epoch_or_first(entries[0].fields) for end in ends if (entries := entries_of(end, symbol, key))]
     if not found:
         return []
-    known = _number(present)
+    known = epoch_number(present)
     newest = found[-1] if known is None else known
     oldest = min(found[0], newest)
     return sorted({oldest, *range(max(oldest, newest - EPOCHS_MAX + 2), newest + 1)})

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from data_collector.client.errors import StoreAway
 from data_collector.client.records import Aware, Kline, Revision, Trade, Why, ms_of
+from data_collector.model.calendar import INTERVALS, TIMES_END_MS
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.records import known_origin, known_rules
 
@@ -24,9 +25,11 @@ Entry = tuple[Text, Text, Mapping[str, str] | None]
 
 Record = TypeVar("Record", Kline, Trade)
 
-NO_RECORD: Final = (msgspec.MsgspecError, ValueError, OverflowError)
+NO_RECORD: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 
 EPOCH_DIGITS_MAX = 9
+END_YEAR = 2200
+"""No record is of it, nor of one behind it: what is computed of times stays within the calendar."""
 
 
 class _Declared(Struct):
@@ -67,8 +70,15 @@ def entries_of(reply: object) -> list[Entry]:
     return [(entry_id, *_fields(fields)) for entry_id, fields in entries if isinstance(entry_id, Text)]
 
 
-def trade_of(entry: Entry) -> Trade | None:
-    """Of `trades:`."""
+def trade_of(entry: Entry, symbol: str) -> Trade | None:
+    """Of a symbol's `trades:`, where the number of an entry is the trade's."""
+    trade = _trade_in(entry)
+    if trade is None or trade.symbol != symbol or trade.timestamp.year >= END_YEAR:
+        return None
+    return trade if text_of(entry[0]).endswith(f"-{trade.trade_id}") else None
+
+
+def _trade_in(entry: Entry) -> Trade | None:
     try:
         trade = _trade_decoder.decode(entry[1])
         return trade if entry[2] is None else _marked(trade, entry[2], epoch=_epoch_of(entry[2]))
@@ -80,6 +90,8 @@ def kline_of(entry: Entry) -> Kline | None:
     """Of `stream:`."""
     try:
         kline = _kline_decoder.decode(entry[1])
+        if kline.interval not in INTERVALS or not 1970 <= kline.timestamp.year < END_YEAR:
+            return None
         return kline if entry[2] is None else _marked(kline, entry[2])
     except NO_RECORD:
         return None
@@ -88,7 +100,7 @@ def kline_of(entry: Entry) -> Kline | None:
 def revision_of(entry: Entry) -> Revision | None:
     """Of `late:`."""
     more = entry[2] or {}
-    record = trade_of(entry) or kline_of(entry)
+    record = _trade_in(entry) or kline_of(entry)
     why = _WHYS.get(more.get("why", ""))
     return None if record is None or why is None else Revision(record, why)
 
@@ -97,8 +109,14 @@ def gap_of(entry: Entry) -> tuple[str | None, int, Gap] | None:
     """Of `gaps:`: interval (None: of trades), epoch and range."""
     try:
         told = _gap_decoder.decode(entry[1])
+        is_kline = told.channel == "kline"
         first, last = (end if isinstance(end, int) else ms_of(end) for end in (told.first, told.last))
-        if first > last or (told.channel == "kline") != (told.interval is not None):
+        are_ids = [isinstance(end, int) for end in (told.first, told.last)]
+        if not 0 <= first <= last or is_kline != (told.interval is not None) or is_kline in are_ids:
+            return None
+        if is_kline and (last >= TIMES_END_MS or told.interval not in INTERVALS):
+            return None
+        if not is_kline and told.count != last - first + 1:
             return None
         gap = Gap(first, last, told.count, told.reason, known_rules(told.rules))
         return told.interval, _epoch_of(entry[2] or {}), gap
@@ -135,7 +153,11 @@ def _marked(record: Record, more: Mapping[str, str], **changes: int) -> Record:
 
 def _epoch_of(more: Mapping[str, str]) -> int:
     """Raises `ValueError` for what is no epoch."""
-    text = more.get("epoch", "0")
+    return epoch_number(more.get("epoch", "0"))
+
+
+def epoch_number(text: str) -> int:
+    """Raises `ValueError` for what is none."""
     if not text.isascii() or not text.isdigit() or len(text) > EPOCH_DIGITS_MAX:
         raise ValueError("an epoch is a number")
     return int(text)

@@ -284,7 +284,7 @@ class Following:
         if None in intervals:
             name = self._keys.key("trades", symbol)
             place = wanted.position.places.get(name)
-            trades = place if isinstance(place, TradesPlace) else (yield from self._trades_place(name))
+            trades = place if isinstance(place, TradesPlace) else (yield from self._trades_place(name, symbol))
             self._streams.append(TradesStream(self._keys, symbol, past, trades))
         if of_klines:
             name = self._keys.key("stream", symbol)
@@ -297,11 +297,11 @@ class Following:
             late = place if isinstance(place, LatePlace) else (yield from self._late_place(name))
             self._streams.append(LateStream(self._keys, symbol, intervals, late))
 
-    def _trades_place(self, name: str) -> Plan[TradesPlace]:
+    def _trades_place(self, name: str, symbol: str) -> Plan[TradesPlace]:
         if self._wanted.start != "now":
             return TradesPlace(hint=_hint(self._wanted.start))
         entries = yield from self._entries(name, "XREVRANGE", 1)
-        newest = trade_of(entries[0]) if entries else None
+        newest = trade_of(entries[0], symbol) if entries else None
         if newest is None:
             return TradesPlace(hint=text_of(entries[0][0]) if entries else START)
         return TradesPlace(newest.epoch, newest.trade_id, text_of(entries[0][0]))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from msgspec import Struct
 
 from data_collector.client.reading.declared import Declared
-from data_collector.client.reading.entries import Entry, kline_of, revision_of, text_of, trade_of
+from data_collector.client.reading.entries import Entry, epoch_number, kline_of, revision_of, text_of, trade_of
 from data_collector.client.reading.merging import Past
 from data_collector.client.reading.past import PastKlines, PastLives, PastTrades, open_ms
 from data_collector.client.reading.questions import Question, ask_store
@@ -116,7 +117,7 @@ class TradesStream:
     def take(self, entries: Sequence[Entry], outgoing: Outgoing) -> Run:
         index = 0
         while (index := self._take_known(entries, index, outgoing.items)) < len(entries):
-            trade = trade_of(entries[index])
+            trade = trade_of(entries[index], self._key.symbol)
             assert trade is not None, "it has been read before"
             if trade.epoch == self._epoch:
                 assert self._last is not None, "else there is no hole"
@@ -130,7 +131,7 @@ class TradesStream:
         """Up to the first entry before which something is missing, or with which an epoch begins."""
         epoch, last = self._epoch, self._last
         for place in range(index, len(entries)):
-            trade = trade_of(entries[place])
+            trade = trade_of(entries[place], self._key.symbol)
             if trade is None:
                 self.unreadable += 1
             elif trade.epoch == epoch and trade.trade_id - 1 == last:
@@ -153,8 +154,9 @@ class TradesStream:
     def _begin(self, trade: Trade, outgoing: Outgoing) -> Generator[Question | Batch, object, bool]:
         """Go on in the epoch of a trade; False where somebody else wrote its number."""
         present = text_of((yield from ask_store("GET", self._epoch_key)))
-        if present.isdecimal() and trade.epoch > int(present):
-            return False
+        with suppress(ValueError):
+            if trade.epoch > epoch_number(present):
+                return False
         if self._last is None:
             self._epoch = trade.epoch
             return True

@@ -21,7 +21,8 @@ class Debt:
     """Of one symbol."""
 
     __slots__ = (
-        "after_id", "attempts", "begins", "due_id", "epoch", "gaps", "since_s", "skips", "stands_by", "symbol", "wiped",
+        "after_id", "attempts", "begins", "due_id", "epoch", "gaps", "probes", "since_s", "skips", "stands_by",
+        "symbol", "wiped",
     )  # fmt: skip
 
     def __init__(self, symbol: str, due_id: int, now_s: float, *, epoch: int = 0, wiped: bool = False) -> None:
@@ -36,6 +37,8 @@ class Debt:
         """The store has nothing any more; from where on it is filled is still to be found out."""
         self.stands_by = False
         """Somebody else writes it: nothing is brought until he stops."""
+        self.probes = False
+        """Nothing could be stored: one run is brought, to see whether it can now."""
         self.begins = False
         """The next run that is brought may begin a stream."""
         self.skips = True

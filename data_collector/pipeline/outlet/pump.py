@@ -205,6 +205,7 @@ class Pump:
             self._outlet.fall_behind(symbol, due_id, behind.epoch)
             debt = self._outlet.debts.get(symbol)
             assert debt is not None, "it fell behind"
+            debt.probes = True
             debt.attempts.put_off(time.monotonic() + BLOCKED_S)
             return
         is_wiped = due_id is None

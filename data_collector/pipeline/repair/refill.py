@@ -38,6 +38,9 @@ READ_TRADES = 10_000
 BEGIN_S = 0.1
 """How often it is looked whether an epoch's first trade has come."""
 
+PROBE_S = 0.5
+"""So long the first run has to be stored before others follow, where none could be."""
+
 FORMER_PAUSE_S = 60.0
 """Between two attempts to fill a store with epochs that are over: one that refuses them does so at once."""
 
@@ -110,6 +113,11 @@ class Refill:
             runs = await self._spool.read(queue.place, debt.due_id, trades_max=READ_TRADES)
             if not self._stands(debt):
                 return
+            if runs and debt.probes:
+                debt.probes = False
+                self._bring(debt, runs[:1])
+                debt.attempts.put_off(self._clock() + PROBE_S)
+                break
             if runs:
                 self._bring(debt, runs)
             elif not await self._ask(queue, debt):

@@ -10,13 +10,12 @@ from typing import TypeVar
 
 from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import DAY_MS
-from data_collector.model.errors import VenueUnreachable
+from data_collector.model.errors import Unavailable, VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.records import Trade
 from data_collector.model.venue import TradePlace, TradesApi
-from data_collector.service.live_rows import trade_of
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import declared_pages, last_entry, pages_of
+from data_collector.sinks.redis.entries import declared_pages, last_entry, pages_of, trade_of
 from data_collector.sinks.redis.stored_records import epoch_or_first
 
 STORE_PAGE_ENTRIES = 2000
@@ -55,6 +54,9 @@ async def trades_of_store(
             if epoch_or_first(entry.fields) != epoch:
                 continue
             trade = trade_of(entry)
+            if trade is None:
+                # A certificate says of no day that it is whole which somebody else has written into.
+                raise Unavailable(f"Entry {entry.id} of {key} is none that a collector has written.")
             if trade.time_ms in span:
                 yield trade
 

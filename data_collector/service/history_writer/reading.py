@@ -1,4 +1,4 @@
-"""What the history writer reads of the store: streams behind a cursor each, and a sample of the newest tickers."""
+"""What the history writer reads of the store's streams, behind a cursor each."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from msgspec import Struct, field
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import KeyKind, StoreKeys
-from data_collector.model.records import Kline, Sourced, Ticker, Trade
-from data_collector.model.wire import TICKER_FIELDS
+from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.service.history_writer.messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import entry_id, origin_of
-from data_collector.sinks.redis.sink import WRONG_TYPE
 from data_collector.sinks.redis.stored_records import (
+    CLOSED,
     NO_RECORD,
+    OPEN,
     DeclaredGap,
     epoch_or_first,
     stored_epoch,
     stored_gap,
     stored_kline,
-    stored_ticker,
     stored_trade,
 )
 
@@ -32,15 +31,6 @@ ENTRIES_PER_READ = 10_000
 """Of all streams together: a few MB, and a transaction of a fraction of a second."""
 
 BEGINNING = "0-0"
-
-ROUND_S = 1.0
-"""Between two looks at tickers: the exchange sends a symbol's at most once a second."""
-
-SYMBOLS_PER_ROUND = 500
-"""Looked at together, and the others take their turn in the next rounds: bounds the load of both stores."""
-
-_CLOSED = '"is_closed":true'
-_TICKER_FIELDS = ("event_ms", *TICKER_FIELDS[1:])
 
 
 class Rows(Struct):
@@ -106,9 +96,15 @@ class StreamReader:
         self._connection = connection
         self._orders = orders
         self._calendar = UtcCalendar()
-        self.streams = list(_streams(orders))
-        """Without those that are held."""
-        self._all = tuple(self.streams)
+        self._named = tuple(_streams(orders))
+        self.foreign: set[str] = set()
+        """Those whose keys somebody else uses for something else."""
+        self._held: set[str] = set()
+        """Symbols that are held."""
+        self._all = self._named
+        """Without those that are foreign."""
+        self.streams = list(self._all)
+        """Without those that are held, either."""
         self._first_held: dict[str, str] = {}
         """Held stream to the entry that waited first when it was looked at first."""
         self.held_trades: dict[str, FirstHeld] = {}
@@ -116,6 +112,13 @@ class StreamReader:
         self.trimmed_held: set[str] = set()
         """Symbols that are held, and of which the store has trimmed what waited."""
         self.cursors = {name: cursors.get(name, BEGINNING) for name in self.streams}
+
+    async def leave_out_foreign(self) -> None:
+        """Those that are no streams (any more) would refuse the answer of all others. Raises `SinkUnavailable`."""
+        kinds = await self._ask([("TYPE", name) for name in self._named])
+        self.foreign = {name for name, kind in zip(self._named, kinds, strict=True) if kind not in ("stream", "none")}
+        self._all = tuple(name for name in self._named if name not in self.foreign)
+        self.streams = [name for name in self._all if self._symbol(name) not in self._held]
 
     async def read(self) -> ReadBatch:
         """The next entries of every stream; moves the cursors. Raises `SinkUnavailable`."""
@@ -135,7 +138,7 @@ class StreamReader:
         for name, entries in others if batch.is_full else [*others, *late]:
             part = batch.parts.setdefault(self._symbol(name), Rows())
             for number, fields in entries:
-                reason = self._take(part, name, fields)
+                reason = self._take(part, name, number, fields)
                 if reason is not None:
                     batch.unreadable += 1
                     batch.unreadable_reason = reason
@@ -145,12 +148,14 @@ class StreamReader:
 
     def hold(self, symbol: str, cursors: Mapping[str, str]) -> None:
         """Leave its streams out from now on, and go back to where `cursors` say."""
+        self._held.add(symbol)
         for name in [name for name in self.streams if self._symbol(name) == symbol]:
             self.streams.remove(name)
             self.cursors[name] = cursors.get(name, BEGINNING)
 
     def release(self) -> None:
         """Read all streams again."""
+        self._held.clear()
         self.streams = list(self._all)
 
     async def go_back_where_the_store_lost(self) -> list[str]:
@@ -240,29 +245,38 @@ class StreamReader:
     def _known_epoch(self, symbol: str) -> int:
         return max(self._epochs.get(symbol, 0), self._begun.get(symbol, 0))
 
-    def _take(self, part: Rows, name: str, fields: dict[str, str]) -> str | None:
+    def _take(self, part: Rows, name: str, number: str, fields: dict[str, str]) -> str | None:
         """Why an entry is no record; None where it is one."""
-        text, kind = fields.get("data", ""), self._kind(name)
+        text, kind, symbol = fields.get("data", ""), self._kind(name), self._symbol(name)
         try:
             if kind == "gaps":
                 declared = stored_gap(fields)
-                self._demand_begun(declared.key.symbol, declared.epoch)
+                self._demand_own(symbol, declared.key.symbol, declared.epoch)
                 part.gaps.append(declared)
-            elif '"trade_id":' in text:
+            elif kind == "trades" or '"trade_id":' in text:
                 if self._orders.trades:
                     trade, epoch = stored_trade(text), stored_epoch(fields)
-                    self._demand_begun(trade.symbol, epoch)
+                    self._demand_own(symbol, trade.symbol, epoch)
+                    if kind == "trades" and entry_id(number).number != trade.trade_id:
+                        raise ValueError(f"the entry {number} names the trade {trade.trade_id}")
                     part.trades.append(Sourced(trade, origin_of(fields), epoch))
-            elif self._orders.klines and _CLOSED in text:
-                klines = part.revised if kind == "late" else part.klines
-                klines.append(Sourced(stored_kline(text, self._calendar), origin_of(fields)))
+            elif CLOSED in text:
+                if self._orders.klines:
+                    kline = stored_kline(text, self._calendar)
+                    self._demand_own(symbol, kline.symbol, 0)
+                    klines = part.revised if kind == "late" else part.klines
+                    klines.append(Sourced(kline, origin_of(fields)))
+            elif OPEN not in text:
+                raise ValueError("it is no record")
         except NO_RECORD as error:
             structlog.get_logger().warning("history_entry_unreadable", stream=name, reason=str(error))
             return f"{name}: {error}"
         return None
 
-    def _demand_begun(self, symbol: str, epoch: int) -> None:
-        """A higher one for good would make all that comes later old. Raises `ValueError`."""
+    def _demand_own(self, symbol: str, named: str, epoch: int) -> None:
+        """A later epoch, taken for good, would make all that comes later old. Raises `ValueError`."""
+        if named != symbol:
+            raise ValueError(f"it is of {named[:64]}")
         if epoch > self._known_epoch(symbol):
             raise ValueError(f"nobody has begun the epoch {epoch}")
 
@@ -278,65 +292,6 @@ class StreamReader:
             if isinstance(reply, ReplyError):
                 raise SinkUnavailable(f"The store refuses to be read: {reply}")
         return replies
-
-
-class TickerSampler:
-    """Looks at the symbols of `orders` in turn. Where there is nothing to look at, it finds nothing.
-
-    `latest:` holds the newest ticker of each symbol and none before it, so what came and went between two looks is not
-    seen. Nothing waits while PostgreSQL is away: the next look goes on.
-    """
-
-    def __init__(self, connection: StoreConnection, orders: Orders) -> None:
-        self._connection = connection
-        self._keys = StoreKeys(orders.prefix)
-        self._symbols: Sequence[str] = orders.symbols if orders.tickers else ()
-        self._turn = 0
-        self._next_round_s = 0.0
-        self._taken: dict[str, int] = {}
-        """Symbol to the event time that PostgreSQL has."""
-        self._warned: set[str] = set()
-        """Symbols of which it was logged that they cannot be read."""
-
-    async def read(self) -> list[Ticker]:
-        """Tickers that are others than those taken; none before the next round is due. Raises `SinkUnavailable`."""
-        now_s = time.monotonic()
-        if not self._symbols or now_s < self._next_round_s:
-            return []
-        self._next_round_s = now_s + ROUND_S
-        end = self._turn + SYMBOLS_PER_ROUND
-        symbols = self._symbols[self._turn : end]
-        self._turn = end if end < len(self._symbols) else 0
-        commands: list[Command] = [("HMGET", self._keys.key("latest", symbol), *_TICKER_FIELDS) for symbol in symbols]
-        replies = await self._connection.execute(commands)
-        found = [self._ticker(symbol, reply) for symbol, reply in zip(symbols, replies, strict=True)]
-        return [ticker for ticker in found if ticker is not None]
-
-    def take(self, tickers: Sequence[Ticker]) -> None:
-        """These are in PostgreSQL."""
-        self._taken.update((ticker.symbol, ticker.event_ms) for ticker in tickers)
-
-    def _ticker(self, symbol: str, reply: object) -> Ticker | None:
-        """None for a symbol that has no ticker yet, or still the one that was taken."""
-        if isinstance(reply, ReplyError) and reply.kind != WRONG_TYPE:
-            raise SinkUnavailable(f"The store refuses to be read: {reply}")
-        values = reply if isinstance(reply, list) else []
-        fields = {name: str(value) for name, value in zip(_TICKER_FIELDS, values, strict=False) if value is not None}
-        # A hash without an event time has the price of a trade alone.
-        if isinstance(reply, list) and "event_ms" not in fields:
-            return None
-        try:
-            ticker = stored_ticker(symbol, fields)
-        except NO_RECORD as error:
-            self._tell(symbol, reply if isinstance(reply, ReplyError) else error)
-            return None
-        self._warned.discard(symbol)
-        return ticker if ticker.event_ms != self._taken.get(symbol) else None
-
-    def _tell(self, symbol: str, reason: Exception) -> None:
-        if symbol not in self._warned:
-            self._warned.add(symbol)
-            structlog.get_logger().warning("history_ticker_unreadable", symbol=symbol, reason=str(reason))
 
 
 def _streams(orders: Orders) -> Iterator[str]:

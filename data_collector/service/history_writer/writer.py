@@ -26,8 +26,9 @@ from data_collector.model.store_url import parse_store_url
 from data_collector.observe.logs import name_exchange
 from data_collector.service.history_writer.forgetting import Forgetting
 from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
-from data_collector.service.history_writer.reading import BEGINNING, ReadBatch, Rows, StreamReader, TickerSampler
+from data_collector.service.history_writer.reading import BEGINNING, ReadBatch, Rows, StreamReader
 from data_collector.service.history_writer.refused_trades import RefusedTrades
+from data_collector.service.history_writer.sampling import TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
@@ -45,6 +46,8 @@ HELD_UP_S = 5.0
 """Between two reads; past this the store may have trimmed what was not read."""
 COUNT_S = 3.0
 """How often entries that wait are counted while there are some."""
+
+NO_STREAM = " is no stream: delete or rename it"
 
 UNREADABLE_TOLD_S = 600.0
 """How long it is told that an entry was left out."""
@@ -137,7 +140,9 @@ class HistoryWriter:
         try:
             if self._cursors is not None:
                 # PostgreSQL may be away for long: how much waits is told meanwhile.
-                await self._count_waiting(StreamReader(connection, orders, self._cursors))
+                waiting = StreamReader(connection, orders, self._cursors)
+                await waiting.leave_out_foreign()
+                await self._count_waiting(waiting)
             rights = rights_to_write(klines=orders.klines, trades=orders.trades, tickers=orders.tickers)
             store = f"{address.place}/{address.database}"
             database = await FollowedDatabase.open(
@@ -147,6 +152,7 @@ class HistoryWriter:
             self._refused_trades = RefusedTrades(self._cursors)
             self._epochs = await database.epochs()
             reader = StreamReader(connection, orders, self._cursors, self._epochs)
+            await self._leave_out_foreign(reader)
             await self._begin_anew(reader, database)
             self._log.info("history_up", candles_in=await database.layout())
             self._down_reason = None
@@ -166,6 +172,7 @@ class HistoryWriter:
             self._read_s = time.monotonic()
             if time.monotonic() - looked_back_s > LOOK_BACK_S:
                 looked_back_s = time.monotonic()
+                await self._leave_out_foreign(reader)
                 for name in await reader.go_back_where_the_store_lost():
                     self._log.warning("history_stream_begins_anew", stream=name)
             if self._refused and time.monotonic() > self._retry_s:
@@ -197,6 +204,13 @@ class HistoryWriter:
                 with contextlib.suppress(TimeoutError):
                     async with time_limit(POLL_S):
                         await self._changed.wait()
+
+    async def _leave_out_foreign(self, reader: StreamReader) -> None:
+        await reader.leave_out_foreign()
+        for name in sorted(reader.foreign):
+            self._unreadable_reason, self._unreadable_s = f"{name}{NO_STREAM}", time.monotonic()
+        if not reader.foreign and (self._unreadable_reason or "").endswith(NO_STREAM):
+            self._unreadable_reason = None
 
     async def _keep_refused(self, reader: StreamReader, database: FollowedDatabase) -> None:
         for symbol, first in reader.held_trades.items():

@@ -10,6 +10,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Sourced, Ticker, Trade
 from data_collector.sinks.postgres import statements
+from data_collector.sinks.postgres.believing import demand_columns, put_gaps
 from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.forgetting import (
     OF_KLINES,
@@ -54,6 +55,7 @@ class FollowedDatabase:
                 async with pool.acquire() as connection:
                     await migrate(connection, tell)
                     await demand_rights(connection, rights or {})
+                    await demand_columns(connection)
         except BaseException:
             pool.terminate()
             raise
@@ -96,7 +98,7 @@ class FollowedDatabase:
                 of_klines = await put(connection, KLINES, klines, exchange=exchange, forgetting=(*LIVE, "rest"))
                 of_klines += await put(connection, KLINES, revised, exchange=exchange)
                 of_trades = await put(connection, TRADES, trades, exchange=exchange)
-                await connection.executemany(statements.PUT_GAP, [gap_row(exchange, *gap) for gap in gaps])
+                await put_gaps(connection, [gap_row(exchange, *gap) for gap in gaps])
                 positions = [(exchange, self._prefix + name, position) for name, position in sorted(cursors.items())]
                 await connection.executemany(statements.PUT_CURSOR, positions)
         return of_klines, of_trades

@@ -17,7 +17,7 @@ from msgspec import Struct
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Trade
-from data_collector.sinks.postgres import statements
+from data_collector.sinks.postgres.believing import put_gaps
 from data_collector.sinks.postgres.failures import named_failures
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.writing import gap_row
@@ -108,7 +108,7 @@ class PostgresQuarantine:
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.executemany(PUT, kept)
-                await connection.executemany(statements.PUT_GAP, gaps)
+                await put_gaps(connection, gaps)
 
     async def settle(self, key: Key, numbers: Sequence[int], *, epoch: int | None = None) -> None:
         """These are stored now: what was refused in their places is out of date."""

@@ -43,19 +43,23 @@ truncate {STAGED_TRADES}
 _KLINE_VALUES = """open, high, low, close, volume, trades, quote_volume, taker_buy_base_volume,
   taker_buy_quote_volume, source, warnings"""
 
+_IS_WANTED = """(
+  source is distinct from 'built' or not exists (
+    select from market_data_gaps as gap
+    where gap.exchange = $1 and gap.symbol = staged.symbol and gap.channel = 'kline'
+      and gap.interval = staged.interval and gap.reason = 'absent'
+      and (extract(epoch from staged."timestamp") * 1000)::bigint between gap.first and gap.last
+  )
+)"""
+"""A built candle of which the exchange proved to have none does not come back with the stream that told it."""
+
 INSERT_KLINES = f"""
 insert into market_data_ohlcv (exchange, symbol, interval, "timestamp", {_KLINE_VALUES})
 select $1, symbol, interval, "timestamp", {_KLINE_VALUES}
-from {STAGED_KLINES} as staged
-where source is distinct from 'built' or not exists (
-  select from market_data_gaps as gap
-  where gap.exchange = $1 and gap.symbol = staged.symbol and gap.channel = 'kline' and gap.interval = staged.interval
-    and gap.reason = 'absent' and (extract(epoch from staged."timestamp") * 1000)::bigint between gap.first and gap.last
-)
+from {STAGED_KLINES} as staged where {_IS_WANTED}
 order by symbol, interval, "timestamp"
 on conflict do nothing
 """  # noqa: S608 - fixed column names
-"""A built candle of which the exchange proved to have none does not come back with the stream that told it."""
 
 STAGED_TIMES = f'select min("timestamp") as first, max("timestamp") as last from {STAGED_KLINES}'  # noqa: S608
 
@@ -117,6 +121,13 @@ from {STAGED_KLINES} as staged
 where {_SAME_KLINE} and ({_KLINE_DIFFERS})
 """  # noqa: S608
 
+COUNT_KLINES = f"""
+select count(*), count(*) filter (where exists (
+  select from market_data_ohlcv as stored where {_SAME_KLINE} and not coalesce({_KLINE_DIFFERS}, false)
+)) from {STAGED_KLINES} as staged where {_IS_WANTED}
+"""  # noqa: S608
+"""Of the staged ones all, and those that are there as they were given."""
+
 FILL_KLINES = f"""
 update market_data_ohlcv as stored
 set {", ".join(f"{name} = coalesce(stored.{name}, staged.{name})" for name in _MAY_LACK)}, source = staged.source,
@@ -143,6 +154,22 @@ from {STAGED_TRADES} order by symbol, epoch, trade_id
 on conflict do nothing
 """  # noqa: S608
 
+_SAME_TRADE = """stored.exchange = $1 and stored.symbol = staged.symbol and stored.epoch = staged.epoch
+  and stored.trade_id = staged.trade_id"""
+
+_TRADE_DIFFERS = """(stored.price, stored.quantity) is distinct from (staged.price, staged.quantity)
+    or stored.is_buyer_maker is distinct from coalesce(staged.is_buyer_maker, stored.is_buyer_maker)
+    or (stored."timestamp" <> staged."timestamp"
+      -- Milliseconds that agree with stored microseconds are no news.
+      and date_trunc('milliseconds', stored."timestamp") <> staged."timestamp")"""
+
+COUNT_TRADES = f"""
+select count(*), count(*) filter (where exists (
+  select from market_data_trades as stored where {_SAME_TRADE} and not coalesce({_TRADE_DIFFERS}, false)
+)) from {STAGED_TRADES} as staged
+"""  # noqa: S608
+"""As `COUNT_KLINES`."""
+
 REPLACE_TRADES = f"""
 update market_data_trades as stored
 set "timestamp" = staged."timestamp", price = staged.price, quantity = staged.quantity,
@@ -151,15 +178,7 @@ set "timestamp" = staged."timestamp", price = staged.price, quantity = staged.qu
   buyer_order_id = coalesce(staged.buyer_order_id, stored.buyer_order_id),
   seller_order_id = coalesce(staged.seller_order_id, stored.seller_order_id)
 from {STAGED_TRADES} as staged
-where stored.exchange = $1 and stored.symbol = staged.symbol and stored.epoch = staged.epoch
-  and stored.trade_id = staged.trade_id
-  and (
-    (stored.price, stored.quantity) is distinct from (staged.price, staged.quantity)
-    or stored.is_buyer_maker is distinct from coalesce(staged.is_buyer_maker, stored.is_buyer_maker)
-    or (stored."timestamp" <> staged."timestamp"
-      -- Milliseconds that agree with stored microseconds are no news.
-      and date_trunc('milliseconds', stored."timestamp") <> staged."timestamp")
-  )
+where {_SAME_TRADE} and ({_TRADE_DIFFERS})
 """  # noqa: S608
 
 IS_EMPTY_OF_KLINES = """
@@ -182,21 +201,30 @@ set local enable_hashjoin = off; set local enable_mergejoin = off; set local pla
 """The staged rows are few and the stored ones many; a fresh table has no statistics that would tell the planner. And a
 plan for any time at all would look for each row in each partition or chunk."""
 
-_STATISTICS = (
+TICKER_STATISTICS = (
     "price_change", "price_change_percent", "weighted_avg_price", "prev_close_price", "last_price", "last_qty",
     "bid_price", "bid_qty", "ask_price", "ask_qty", "open_price", "high_price", "low_price", "volume", "quote_volume",
 )  # fmt: skip
 
-_IDS = ("first_id", "last_id", "count")
+TICKER_IDS = ("first_id", "last_id", "count")
+
+COUNT_TICKERS = """
+select count(*) from json_to_recordset($2::json) as given (symbol text, event_ms bigint)
+where exists (
+  select from market_data_tickers as stored
+  where stored.exchange = $1 and stored.symbol = given.symbol
+    and stored."timestamp" = to_timestamp(given.event_ms / 1000.0)
+)
+"""
 
 PUT_TICKERS = f"""
 insert into market_data_tickers
-  (exchange, symbol, "timestamp", open_time, close_time, {", ".join(_IDS)}, {", ".join(_STATISTICS)})
+  (exchange, symbol, "timestamp", open_time, close_time, {", ".join(TICKER_IDS)}, {", ".join(TICKER_STATISTICS)})
 select $1, symbol, to_timestamp(event_ms / 1000.0), to_timestamp(open_time / 1000.0), to_timestamp(close_time / 1000.0),
-  {", ".join(_IDS)}, {", ".join(_STATISTICS)}
+  {", ".join(TICKER_IDS)}, {", ".join(TICKER_STATISTICS)}
 from json_to_recordset($2::json) as given (
   symbol text, event_ms bigint, open_time bigint, close_time bigint,
-  {", ".join(f"{name} bigint" for name in _IDS)}, {", ".join(f"{name} numeric" for name in _STATISTICS)}
+  {", ".join(f"{name} bigint" for name in TICKER_IDS)}, {", ".join(f"{name} numeric" for name in TICKER_STATISTICS)}
 )
 order by symbol, event_ms
 on conflict do nothing
@@ -213,6 +241,17 @@ do update set last = excluded.last, count = excluded.count, reason = excluded.re
 where market_data_gaps.reason <> 'absent' or excluded.reason = 'absent'
 """
 """What the exchange was proven not to have stays so."""
+
+COUNT_GAPS = """
+select count(*) from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::integer[])
+  as given(exchange, symbol, channel, interval, first, epoch)
+where exists (
+  select from market_data_gaps as stored
+  where (stored.exchange, stored.symbol, stored.channel, stored.interval, stored.first, stored.epoch)
+    = (given.exchange, given.symbol, given.channel, given.interval, given.first, given.epoch)
+)
+"""
+"""Of those given by their key, how many are there."""
 
 TRADES_UP_TO = """
 select case

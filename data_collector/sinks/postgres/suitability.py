@@ -8,6 +8,7 @@ import asyncpg
 from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured, RowsRefused
+from data_collector.sinks.postgres.believing import demand_columns
 from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.hypertables import Layout, layout_of
 from data_collector.sinks.postgres.migrate import due_steps, tables_version
@@ -76,6 +77,7 @@ async def facts_of(dsn: str, *rights: Rights, symbols: Sequence[str] = ()) -> Fa
                         facts.tables_version = await tables_version(connection)
                         facts.due_steps = tuple(step.version for step in await due_steps(connection))
                         await demand_rights(connection, *rights)
+                        await demand_columns(connection)
                 except Misconfigured as error:
                     facts.fault = str(error)
                 return facts

@@ -21,6 +21,7 @@ from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Row, Source, Sourced, Ticker, Trade
 from data_collector.model.wire import open_time_text, ticker_values, trade_time_text
 from data_collector.sinks.postgres import statements
+from data_collector.sinks.postgres.believing import demand_all, demand_columns, put_gaps
 from data_collector.sinks.postgres.failures import named_failures
 from data_collector.sinks.postgres.reading import PostgresReader
 
@@ -120,7 +121,7 @@ class PostgresWriter:
         rows = [gap_row(self._exchange, key, gap, epoch) for gap in gaps]
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
-                await connection.executemany(statements.PUT_GAP, rows)
+                await put_gaps(connection, rows)
 
     async def withdraw_klines(self, key: Key, open_times: Sequence[int], gaps: Sequence[Gap]) -> None:
         """Take out klines that the exchange does not have, and record so. They are kept as revisions."""
@@ -130,7 +131,7 @@ class PostgresWriter:
             async with self._pool.acquire() as connection, connection.transaction():
                 of_series = (self._exchange, key.symbol, key.interval)
                 await connection.execute(statements.WITHDRAW_KLINES, *of_series, times)
-                await connection.executemany(statements.PUT_GAP, rows)
+                await put_gaps(connection, rows)
 
     async def _put(self, destination: Destination[Row], rows: Sequence[Sourced[Row]]) -> Written:
         with named_failures(self._place):
@@ -157,7 +158,7 @@ async def put(
     for batch in _rounds(rows, to.key):
         if await _is_new_series(connection, to, batch, exchange):
             lines = to.lines([batch[key] for key in sorted(batch)], exchange)
-            if await _copied(connection, to.table, lines, (*to.columns, "exchange")):
+            if await _copied(connection, to.table, lines, (*to.columns, "exchange"), len(batch)):
                 written += Written(added=len(batch))
                 continue
         await connection.execute(to.stage)
@@ -168,6 +169,8 @@ async def put(
             await connection.execute(statements.NESTED_LOOPS)
             changed = await to.replace(connection, exchange, forgetting)
         written += Written(added, changed, len(batch) - added - changed)
+    if rows:
+        await demand_columns(connection, to.table)
     return written
 
 
@@ -183,18 +186,20 @@ async def _is_new_series(
     return bool(await connection.fetchval(to.is_empty, exchange, *first, last[-1]))
 
 
-async def _copied(connection: asyncpg.Connection, table: str, lines: bytes, columns: Sequence[str]) -> bool:
+async def _copied(
+    connection: asyncpg.Connection, table: str, lines: bytes, columns: Sequence[str], count: int
+) -> bool:  # fmt: skip
     """Put the rows where they belong at once; False, and nothing done, when somebody was quicker with one of them."""
     try:
         async with connection.transaction():
-            await _copy(connection, table, lines, columns)
+            demand_all(count, count_of(await _copy(connection, table, lines, columns)), table)
     except asyncpg.UniqueViolationError:
         return False
     return True
 
 
-async def _copy(connection: asyncpg.Connection, table: str, lines: bytes, columns: Sequence[str]) -> None:
-    await connection.copy_to_table(table, source=BytesIO(lines), columns=columns, format="text")
+async def _copy(connection: asyncpg.Connection, table: str, lines: bytes, columns: Sequence[str]) -> str:
+    return str(await connection.copy_to_table(table, source=BytesIO(lines), columns=columns, format="text"))
 
 
 async def _replace_klines(connection: asyncpg.Connection, exchange: str, forgetting: Sequence[str]) -> int:
@@ -205,11 +210,21 @@ async def _replace_klines(connection: asyncpg.Connection, exchange: str, forgett
     await connection.execute(statements.FORGET_OLD_KLINES, *of_batch, forgetting)
     await connection.execute(statements.KEEP_REVISIONS, *of_batch)
     replaced = count_of(await connection.execute(statements.REPLACE_KLINES, *of_batch))
-    return replaced + count_of(await connection.execute(statements.FILL_KLINES, *of_batch))
+    replaced += count_of(await connection.execute(statements.FILL_KLINES, *of_batch))
+    await _demand_counted(connection, "market_data_ohlcv", statements.COUNT_KLINES, *of_batch)
+    return replaced
 
 
 async def _replace_trades(connection: asyncpg.Connection, exchange: str, _: Sequence[str]) -> int:
-    return count_of(await connection.execute(statements.REPLACE_TRADES, exchange))
+    replaced = count_of(await connection.execute(statements.REPLACE_TRADES, exchange))
+    await _demand_counted(connection, "market_data_trades", statements.COUNT_TRADES, exchange)
+    return replaced
+
+
+async def _demand_counted(connection: asyncpg.Connection, table: str, statement: str, *of_batch: object) -> None:
+    counts = await connection.fetchrow(statement, *of_batch)
+    assert counts is not None, "a select of aggregates has a row"
+    demand_all(int(str(counts[0])), int(str(counts[1])), table)
 
 
 def _rounds(
@@ -232,7 +247,14 @@ def count_of(tag: str) -> int:
 async def put_tickers(connection: asyncpg.Connection, tickers: Sequence[Ticker], *, exchange: str) -> int:
     """Store them and return how many were new; what the driver raises is not translated."""
     rows = [ticker_values(ticker) | {"event_ms": ticker.event_ms} for ticker in tickers]
-    return count_of(await connection.execute(statements.PUT_TICKERS, exchange, msgspec.json.encode(rows).decode()))
+    text = msgspec.json.encode(rows).decode()
+    added = count_of(await connection.execute(statements.PUT_TICKERS, exchange, text))
+    if added < len(rows):
+        there = await connection.fetchval(statements.COUNT_TICKERS, exchange, text)
+        demand_all(len(rows), int(str(there)), "market_data_tickers")
+    if rows:
+        await demand_columns(connection, "market_data_tickers")
+    return added
 
 
 def kline_lines(klines: Sequence[Sourced[Kline]], more: str = "") -> bytes:

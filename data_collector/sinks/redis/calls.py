@@ -90,8 +90,12 @@ class Call(Struct):
 class CallBuilder:
     """Builds the commands; pure but for the clock in `recorded_at`."""
 
-    def __init__(self, keys: StoreKeys, limits: StoreLimits, calendar: Calendar, writer: str) -> None:
+    def __init__(
+        self, keys: StoreKeys, limits: StoreLimits, calendar: Calendar, writer: str, database: int = 0
+    ) -> None:  # fmt: skip
+        """`database` is the store's number: a server has one memory for all of them."""
         self.keys = keys
+        self._database = database
         self._limits = limits
         self._calendar = calendar
         self._writer = writer
@@ -126,7 +130,7 @@ class CallBuilder:
                 "FCALL", APPEND_TRADES, 5, key("trades", symbol), key("latest", symbol),
                 key("gaps", symbol), key("quarantine", symbol), self.keys.epoch(symbol), run.first_id, run.count,
                 self._limits.trades_maxlen, side_maxlen, run.price, run.time_text, bridged, texts, refusals,
-                int(run.begins), run.epoch, run.after_id, *run.entries,
+                int(run.begins), run.epoch, run.after_id, self._database, *run.entries,
             ),
             run,
             [gaps],

@@ -8,11 +8,18 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from data_collector.model.calendar import Calendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import StoreKeys
-from data_collector.model.records import STREAMED, Origin, known_origin
+from data_collector.model.records import STREAMED, Kline, Origin, Trade, known_origin
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.stored_records import DeclaredGap, epoch_or_first, gap_or_none
+from data_collector.sinks.redis.stored_records import (
+    DeclaredGap,
+    epoch_number,
+    gap_or_none,
+    kline_or_none,
+    trade_or_none,
+)
 
 GAPS_PER_PAGE = 1000
 
@@ -39,12 +46,6 @@ def entry_id(text: object) -> EntryId:
     """An id as the server writes it."""
     ms, _, number = str(text).partition("-")
     return EntryId(int(ms), int(number or 0))
-
-
-def epoch_of_entry(entry: object) -> int:
-    """The epoch that an entry names, as the server answers it: `[id, [name, value, …]]`."""
-    fields = entry[1] if isinstance(entry, list) and len(entry) > 1 and isinstance(entry[1], list) else []
-    return epoch_or_first(dict(zip(fields[::2], fields[1::2], strict=False)))
 
 
 def entries_of(reply: object, symbol: str, key: str) -> list[StreamEntry]:
@@ -104,7 +105,26 @@ def origin_of_text(text: str | None) -> Origin:
 
 def declared_of(entry: StreamEntry) -> DeclaredGap | None:
     """None for an entry that nobody of ours has written."""
-    return gap_or_none(entry.fields)
+    declared = gap_or_none(entry.fields)
+    return declared if declared is not None and declared.key.symbol == entry.symbol else None
+
+
+def kline_of(entry: StreamEntry, calendar: Calendar) -> Kline | None:
+    """Of `stream:` or `late:`; None for an entry that nobody of ours has written."""
+    kline = kline_or_none(entry.fields.get("data", ""), calendar)
+    return kline if kline is not None and kline.symbol == entry.symbol else None
+
+
+def reads_as_trade(entry: StreamEntry) -> bool:
+    """Whether it is none that somebody else wrote there, as far as one look tells."""
+    return f'"trade_id":{entry_id(entry.id).number},' in entry.fields.get("data", "")
+
+
+def trade_of(entry: StreamEntry) -> Trade | None:
+    """Of `trades:`; None for an entry that nobody of ours has written."""
+    trade = trade_or_none(entry.fields.get("data", ""))
+    is_ours = trade is not None and (trade.symbol, trade.trade_id) == (entry.symbol, entry_id(entry.id).number)
+    return trade if is_ours else None
 
 
 async def declared_pages(connection: StoreConnection, key: str, symbol: str) -> AsyncIterator[list[DeclaredGap]]:
@@ -121,6 +141,6 @@ async def begun(connection: StoreConnection, keys: StoreKeys, declared: Sequence
     """Without those of an epoch that nobody has begun: they are somebody else's. Raises `SinkUnavailable`."""
     symbols = sorted({found.key.symbol for found in declared if found.epoch})
     replies = await connection.execute([("GET", keys.epoch(symbol)) for symbol in symbols]) if symbols else []
-    told = {symbol: str(reply) for symbol, reply in zip(symbols, replies, strict=True)}
-    present = {symbol: int(text) for symbol, text in told.items() if text.isdecimal()}
+    told = {symbol: epoch_number(reply) for symbol, reply in zip(symbols, replies, strict=True)}
+    present = {symbol: epoch for symbol, epoch in told.items() if epoch is not None}
     return [found for found in declared if found.epoch <= present.get(found.key.symbol, found.epoch)]

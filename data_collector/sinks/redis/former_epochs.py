@@ -5,7 +5,7 @@ from __future__ import annotations
 from data_collector.model.keys import StoreKeys
 from data_collector.model.sink import EpochEnd
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entry_id, first_entry, last_entry, pages_of
+from data_collector.sinks.redis.entries import StreamEntry, entry_id, first_entry, last_entry, pages_of, trade_of
 from data_collector.sinks.redis.stored_records import epoch_or_first, trade_or_none
 
 PAGE = 1000
@@ -45,5 +45,5 @@ def _epoch(entry: StreamEntry) -> int:
 
 
 def _time_ms(entry: StreamEntry | None) -> int | None:
-    trade = None if entry is None else trade_or_none(entry.fields.get("data", ""))
+    trade = None if entry is None else trade_of(entry)
     return None if trade is None else trade.time_ms

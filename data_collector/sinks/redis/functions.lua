@@ -6,6 +6,37 @@
 -- write. docs/semantics.md explains the promises.
 -- Names carry a digest of this text, so that collectors of two versions can work on one store.
 -- Numbers are doubles here: ids and times must stay below 2^53.
+local ID_END = 2 ^ 53
+
+-- How far back it is looked for entries of somebody else where it is not known which one we wrote last.
+local TRADES_LOOKED_AT = 100
+local GAPS_LOOKED_AT = 1000
+
+-- By so much another collector may be ahead of ours.
+local AHEAD_MS = 60000
+
+-- What another collector can have stored of tickers and trades before ours.
+local TICKERS_AHEAD_MS = 3600000
+local IDS_AHEAD = 1000000
+
+-- Side entries of one writer that may wait.
+local NUMBERS_MAX = 100000
+
+-- Of each database and stream of trades `id`, the entry that a function of this library wrote last, or has looked at,
+-- and its `epoch`; then `stranger`, an entry of somebody else that was found there, and `last`, the last id then: as
+-- long as that stays, nothing is written behind it, whatever comes. The server forgets it when it starts, and when the
+-- library is loaded anew.
+local remembered = {}
+
+local function memory_of(database, stream)
+  local place = database .. ' ' .. stream
+  local memory = remembered[place]
+  if not memory then
+    memory = {}
+    remembered[place] = memory
+  end
+  return memory
+end
 
 -- Whether the key exists. Raises WRONGTYPE with the key's name when somebody uses it for something else.
 local function exists(key, wanted)
@@ -15,42 +46,63 @@ local function exists(key, wanted)
   return true
 end
 
--- Trade id and milliseconds of the last entry ever added (trimming does not change it); nil without a stream.
-local function tail_of(stream)
-  if not exists(stream, 'stream') then return nil, 0 end
-  local reply = redis.call('XINFO', 'STREAM', stream)
-  for i = 1, #reply, 2 do
-    if reply[i] == 'last-generated-id' then
-      local ms, id = string.match(reply[i + 1], '^(%d+)-(%d+)$')
-      return tonumber(id), tonumber(ms)
-    end
+-- Milliseconds and number of an entry's id; nil for a text that is none, or that doubles do not tell from others.
+local function id_of(text)
+  local ms, number = string.match(text or '', '^(%d+)-(%d+)$')
+  ms, number = tonumber(ms), tonumber(number)
+  if ms and ms < ID_END and number < ID_END then return ms, number end
+end
+
+-- The value behind a name, of names and values in turn.
+local function field_of(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then return fields[i + 1] end
   end
 end
 
--- Side streams take a JSON array of entries; an empty text means none. One of another type is passed over and told.
+-- What XINFO STREAM tells, and the last id of it; nil where no entry was ever added.
+local function facts_of(stream)
+  if not exists(stream, 'stream') then return nil end
+  local facts = redis.call('XINFO', 'STREAM', stream)
+  local last = field_of(facts, 'last-generated-id')
+  if last ~= '0-0' then return facts, last end
+end
+
+-- Milliseconds and number of the last entry ever added (trimming does not change it); nil without a stream. Raises
+-- WRONGTYPE where somebody has taken the last ids there are: nothing can be added any more.
+local function tail_of(stream)
+  local facts, last = facts_of(stream)
+  if not facts then return nil end
+  local ms, number = id_of(last)
+  if not ms then error({err = 'WRONGTYPE ' .. stream .. " holds somebody else's entry " .. last}) end
+  return ms, number
+end
+
+-- The number of a text; nil for one that is none, or that doubles do not tell from others.
+local function number_of(text)
+  local number = tonumber(text)
+  return number and number > -ID_END and number < ID_END and number or nil
+end
+
+-- The number of an epoch; nil for a text that is none.
+local function epoch_number(text)
+  return string.match(text, '^%d+$') and #text <= 9 and tonumber(text) or nil
+end
+
+-- Whether a side stream takes entries: one of another type, or whose last ids somebody has taken, does not.
+local function takes_entries(stream)
+  local found = redis.call('TYPE', stream).ok
+  if found ~= 'stream' then return found == 'none' end
+  local _, last = facts_of(stream)
+  return not last or id_of(last) ~= nil
+end
+
+-- What was refused is a JSON array of entries, or an empty text. A stream that takes none is passed over and told.
 local function entries_of(text, stream, foreign)
   if text == '' then return {} end
-  local found = redis.call('TYPE', stream).ok
-  if found == 'stream' or found == 'none' then return cjson.decode(text) end
+  if takes_entries(stream) then return cjson.decode(text) end
   foreign[#foreign + 1] = stream
   return {}
-end
-
--- The epoch of a stream's tail: what the key says (and true) or, where it was lost, the newest entry. Nil without both.
-local function epoch_of(key, stream)
-  local found = redis.pcall('GET', key)
-  if type(found) == 'table' then exists(key, 'string') end
-  if found then
-    local epoch = string.match(found, '^%d+$') and tonumber(found)
-    if not epoch then error({err = 'WRONGTYPE ' .. key .. ' holds no number'}) end
-    return epoch, true
-  end
-  if not exists(stream, 'stream') then return nil end
-  local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-  for i = 1, entry and #entry[2] or 0, 2 do
-    if entry[2][i] == 'epoch' then return tonumber(entry[2][i + 1]) end
-  end
-  return 0
 end
 
 -- Further fields: those given, and the epoch where it is above 0.
@@ -59,27 +111,142 @@ local function with_epoch(fields, epoch)
   return fields
 end
 
+-- `gaps` is a JSON array of entries, or an empty text.
 local function add_gaps(stream, gaps, maxlen, epoch)
   local more = with_epoch({}, epoch)
-  for _, gap in ipairs(gaps) do
+  for _, gap in ipairs(gaps ~= '' and cjson.decode(gaps) or {}) do
     redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'data', gap, unpack(more))
   end
 end
 
--- Whether the newest entry is somebody else's: it moved the tail, and what it hides would count as known. After ids
--- were passed over, the tail is no entry's.
-local function is_foreign(stream, tail, ms)
-  local entry, newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1], string.format('%d-%d', ms, tail)
-  if not entry or entry[1] ~= newest then
-    -- It may have been taken out again, which does not give the tail back.
-    local reply = redis.call('XINFO', 'STREAM', stream)
-    for i = 1, #reply, 2 do
-      if reply[i] == 'max-deleted-entry-id' then return reply[i + 1] == newest end
-    end
-    return false
+-- Whether `gaps:` declares the trades from first to last of an epoch.
+local function is_declared(stream, first, last, epoch)
+  if redis.call('TYPE', stream).ok ~= 'stream' then return false end
+  local entries = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', GAPS_LOOKED_AT)
+  for i = #entries, 1, -1 do
+    local fields = entries[i][2]
+    local readable, gap = pcall(cjson.decode, field_of(fields, 'data') or '')
+    local is_gap = readable and type(gap) == 'table' and gap.channel == 'trade' and type(gap.first) == 'number' and
+        type(gap.last) == 'number' and epoch_number(field_of(fields, 'epoch') or '0') == epoch
+    if is_gap and gap.first <= first and gap.last >= first then first = gap.last + 1 end
   end
-  local name, record = entry[2][1], entry[2][2]
-  return name ~= 'data' or not string.find(record, string.format('"trade_id":%d,', tail), 1, true)
+  return first > last
+end
+
+-- Whether two texts of one trade tell another price or quantity; exchanges write one number in several ways.
+local function differ(one, another)
+  for _, name in ipairs({'price', 'quantity'}) do
+    local pattern = '"' .. name .. '":(-?[%d.]+)'
+    local number = tonumber(string.match(one, pattern))
+    if not number or number ~= tonumber(string.match(another, pattern)) then return true end
+  end
+  return false
+end
+
+-- The id of an entry of somebody else at the end of a stream of trades, or moved there; nil without one. Looked at is
+-- what stands behind the entry that we wrote last, or without that the newest ones: they read as our trades, ids rise
+-- by one but for what `gaps:` declares, and are the caller's trades where it has them too.
+local function stranger_in(stream, gaps, facts, last, epoch, memory, first, records)
+  local ms, due = id_of(last)
+  if not ms then return last end
+  local known_ms, known, from = nil, nil, '-'
+  local first_entry = field_of(facts, 'first-entry')
+  local oldest_ms, oldest = id_of(first_entry and first_entry[1])
+  if memory.id and memory.epoch == epoch then known_ms, known = id_of(memory.id) end
+  if known and not (known_ms < ms or known_ms == ms and known <= due) then
+    -- An older copy of the stream.
+    known = nil
+  elseif known and oldest and (known_ms < oldest_ms or known_ms == oldest_ms and known < oldest) then
+    -- Trimmed since, and so far that what was between is gone.
+    if oldest <= known then return first_entry[1] end
+    known = nil
+  elseif known then
+    from = '(' .. memory.id
+  end
+  local holes, entries = {}, redis.call('XREVRANGE', stream, '+', from, 'COUNT', TRADES_LOOKED_AT)
+  for _, entry in ipairs(entries) do
+    local _, id = id_of(entry[1])
+    local record, of = entry[2][2], epoch_number(field_of(entry[2], 'epoch') or '0')
+    if not id or entry[2][1] ~= 'data' or not of or of > epoch or id > due and of == epoch
+        or not string.find(record, string.format('"trade_id":%d,', id), 1, true) then
+      return entry[1]
+    end
+    if of < epoch then return nil end
+    local ours = records and records[id - first]
+    if ours and ours ~= record and differ(ours, record) then return entry[1] end
+    if id < due then holes[#holes + 1] = {id + 1, due} end
+    due = id - 1
+  end
+  if known and #entries < TRADES_LOOKED_AT then
+    if due < known or due == known and not entries[1] then return last end
+    if due > known then holes[#holes + 1] = {known + 1, due} end
+  end
+  for _, hole in ipairs(holes) do
+    if not is_declared(gaps, hole[1], hole[2], epoch) then return last end
+  end
+end
+
+-- Trade id and milliseconds of the last entry, and its epoch: what the key says (and true) or, where it was lost, the
+-- newest entry; then the id of an entry of somebody else that stands there; then what XINFO tells, and the last id. Nil
+-- of what is not there. `memory` is that of the stream. `first` is the id of the caller's first trade, and `args` are
+-- those of append_trades; or nil.
+local function end_of_trades(stream, gaps, key, memory, first, args)
+  local found = redis.pcall('GET', key)
+  local facts, last = facts_of(stream)
+  if type(found) == 'table' then
+    exists(key, 'string')
+    error(found)
+  end
+  local epoch = found and epoch_number(found)
+  if found and not epoch then error({err = 'WRONGTYPE ' .. key .. ' holds no number'}) end
+  local newest = facts and field_of(facts, 'last-entry')
+  -- What begins an epoch sets its key with the first entry, and we know those that were there.
+  if not newest and found and epoch > (memory.epoch or epoch) then
+    local words = 'WRONGTYPE %s says %d, and %s was in epoch %d'
+    error({err = string.format(words, key, epoch, stream, memory.epoch)})
+  end
+  if not facts then
+    memory.id = nil
+    return nil, 0, epoch, found and true
+  end
+  local of = newest and epoch_number(field_of(newest[2], 'epoch') or '0')
+  if not epoch then epoch = of or 0 end
+  local ms, tail = id_of(last)
+  if last ~= memory.id then
+    local records
+    if first then
+      records = {}
+      for i = 15, #args, 2 do records[(i - 15) / 2] = args[i] end
+    end
+    local stranger = memory.last == last and memory.stranger
+        or stranger_in(stream, gaps, facts, last, epoch, memory, first, records)
+    -- Who begins an epoch sets its key.
+    if not stranger and not found and memory.id and epoch > memory.epoch then stranger = newest[1] end
+    if stranger then
+      memory.stranger, memory.last = stranger, last
+      return tail, ms, epoch, found and true, stranger
+    end
+  end
+  if of and of < epoch then
+    error({err = string.format('WRONGTYPE %s says %d, and %s is in epoch %d', key, epoch, stream, of)})
+  end
+  -- Who has no trades to compare with believes nothing that stands behind what we wrote.
+  if first or not memory.id then memory.id, memory.epoch = last, epoch end
+  return tail, ms, epoch, found and true, nil, facts, last
+end
+
+-- keys: trades stream, gaps stream, epoch
+-- args: number of the database
+-- Where the trades of a symbol end: {last id, epoch, id of the first entry, epoch of that, id of the newest entry}, ''
+-- for what there is not; {} without a stream, or {'FOREIGN', id of somebody else's entry}.
+local function trades_end(keys, args)
+  local memory = memory_of(args[1], keys[1])
+  local _, _, epoch, _, stranger, facts, last = end_of_trades(keys[1], keys[2], keys[3], memory)
+  if stranger then return {'FOREIGN', stranger} end
+  if not facts then return {} end
+  local oldest, newest = field_of(facts, 'first-entry'), field_of(facts, 'last-entry')
+  local oldest_epoch = oldest and epoch_number(field_of(oldest[2], 'epoch') or '0') or 0
+  return {last, epoch, oldest and oldest[1] or '', oldest_epoch, newest and newest[1] or ''}
 end
 
 -- '<time> <rules> <source>': the time, and the further fields of the entry.
@@ -97,20 +264,22 @@ end
 -- keys: trades stream, latest hash, gaps stream, quarantine stream, epoch
 -- args: first id, count, maxlen, maxlen of the side streams, price and time text of the newest,
 --       bridged tail, gaps, refusals as [trade id, field, value, ..], '1' when it may begin a stream or an epoch,
---       epoch, tail of the epoch before that it begins behind, then time in ms and JSON of each trade, ids rising by one. Behind the time and a blank may stand the rules that
---       the trade is marked with, and behind a further blank where it came from.
+--       epoch, tail of the epoch before that it begins behind, number of the database, then time in ms and JSON of each
+--       trade, ids rising by one. Behind the time and a blank may stand the rules that the trade is marked with, and
+--       behind a further blank where it came from.
 -- A hole before the first id is refused with the tail (-1: there is no stream), unless the caller names that very tail
 -- as bridged: then the gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1.
--- Refusals at or below the tail were written by an earlier call. Nothing is done ('FOREIGN') where somebody else's entry
--- is the newest and hides the beginning.
+-- Refusals at or below the tail were written by an earlier call. Nothing is done ('FOREIGN') where an entry of somebody
+-- else is the newest, or was.
 -- Ids are unique within an epoch. The stream is in one; a later one begins with its first record, where the caller knows
 -- the tail of the one before, and every ms of its entries is later, so that ids may be smaller.
--- Returns {'OK' or 'DUP' or 'FOREIGN', tail, how many were added, 1 when a hole was bridged, then keys of another type}, or
--- {'GAP', tail, epoch of the stream}, also where that is a later one.
+-- Returns {'OK' or 'DUP', tail, how many were added, 1 when a hole was bridged, then keys that are not ours},
+-- {'FOREIGN', id of that entry}, or {'GAP', tail, epoch of the stream}, also where that is a later one.
 local function append_trades(keys, args)
   local first, count, bridged, epoch = tonumber(args[1]), tonumber(args[2]), 0, tonumber(args[11])
-  local tail, ms = tail_of(keys[1])
-  local present, is_kept = epoch_of(keys[5], keys[1])
+  local memory = memory_of(args[13], keys[1])
+  local tail, ms, present, is_kept, stranger = end_of_trades(keys[1], keys[3], keys[5], memory, first, args)
+  if stranger then return {'FOREIGN', stranger} end
   local begins = epoch > (present or 0)
   if present and epoch < present then return {'GAP', tail or -1, present} end
   if begins and tail then
@@ -123,18 +292,23 @@ local function append_trades(keys, args)
     if args[7] ~= string.format('%d', tail) then return {'GAP', tail, epoch} end
     skip, bridged = 0, 1
   end
-  if skip > 0 and is_foreign(keys[1], tail, ms) then return {'FOREIGN', tail, 0, 0} end
   local foreign, price_known = {}, {}
   local latest = redis.call('TYPE', keys[2]).ok
   if latest == 'hash' then
     price_known = redis.call('HMGET', keys[2], 'volume', 'trade_id', 'timestamp')
-  elseif latest ~= 'none' then
-    foreign[1] = keys[2]
   end
-  local gaps, refusals = entries_of(args[8], keys[3], foreign), entries_of(args[9], keys[4], foreign)
+  if latest ~= 'hash' and latest ~= 'none' or price_known[2] and not number_of(price_known[2]) then
+    foreign[1], price_known = keys[2], {}
+  end
+  -- No hole is passed over that cannot be declared.
+  if bridged == 1 then tail_of(keys[3]) end
+  local refusals = entries_of(args[9], keys[4], foreign)
   if bridged == 1 then
-    add_gaps(keys[3], gaps, args[4], epoch)
-    if count == 0 then redis.call('XSETID', keys[1], string.format('%d-%d', ms, first - 1)) end
+    add_gaps(keys[3], args[8], args[4], epoch)
+    if count == 0 then
+      memory.id, memory.epoch = string.format('%d-%d', ms, first - 1), epoch
+      redis.call('XSETID', keys[1], memory.id)
+    end
   end
   for _, refusal in ipairs(refusals) do
     if refusal[1] > (tail or -1) then
@@ -143,7 +317,7 @@ local function append_trades(keys, args)
   end
   if skip >= count then return {'DUP', tail or -1, 0, bridged, unpack(foreign)} end
   if begins or not is_kept then redis.call('SET', keys[5], args[11]) end
-  local position = 13 + skip * 2
+  local position = 14 + skip * 2
   for id = first + skip, first + count - 1 do
     local time, more = tonumber(args[position]), nil
     if not time then time, more = marks_of(args[position]) end
@@ -159,6 +333,7 @@ local function append_trades(keys, args)
   end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[3])
   local last = first + count - 1
+  memory.id, memory.epoch = string.format('%d-%d', ms, last), epoch
   local is_newer = begins or (price_known[2] and tonumber(price_known[2]) < last)
   if not price_known[2] then
     -- A ticker's that names no trade.
@@ -183,19 +358,17 @@ end
 -- The state of an interval is: the open time that must close next (-1 before the first close), open time and event
 -- time of the newest update. The field `entry` is the id of the newest entry of the stream: a stream that does not
 -- reach it was lost, and what the state says with it. A hole is bridged by gaps that begin where it does.
--- Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 0 (known or older), or as text the open
--- time that is missing, -1 when the store has nothing of the series.
+-- Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 0 (known or older), -1 (the state of
+-- its interval is none of ours: it reads as no state, or names a time that has not come), or as text the open time that
+-- is missing, -1 when the store has nothing of the series.
 local function append_klines(keys, args)
   exists(keys[2], 'hash')
+  local last_ms, last_number = tail_of(keys[1])
   local entry = redis.call('HGET', keys[2], 'entry')
   if entry then
-    local ms, number = string.match(entry, '^(%d+)-(%d+)$')
-    local last_number, last_ms = tail_of(keys[1])
-    if not last_number or last_ms < tonumber(ms) or last_ms == tonumber(ms) and last_number < tonumber(number) then
-      redis.call('DEL', keys[2])
-    end
-  else
-    exists(keys[1], 'stream')
+    local ms, number = id_of(entry)
+    if not ms then error({err = 'WRONGTYPE ' .. keys[2] .. ' names no entry'}) end
+    if not last_ms or last_ms < ms or last_ms == ms and last_number < number then redis.call('DEL', keys[2]) end
   end
   local outcome, blocked, position, added = {}, {}, 4, nil
   for i = 1, tonumber(args[3]) do
@@ -205,19 +378,27 @@ local function append_klines(keys, args)
     local words = tonumber(args[position + 11])
     local state = redis.call('HGET', keys[2], interval) or '-1 -1 -1'
     local due, newest, newest_event = string.match(state, '^(%-?%d+) (%-?%d+) (%-?%d+)$')
-    local due_open = tonumber(due)
-    newest, newest_event = tonumber(newest), tonumber(newest_event)
-    local newer = open > newest or open == newest and event > newest_event
-    local old = open < due_open or not closed and not newer
-    local hole = closed and due_open >= 0 and open > due_open
-    local nothing = closed and due_open < 0 and not begins
-    if blocked[interval] or nothing or hole and not old and args[position + 6] ~= due then
+    local due_open = number_of(due)
+    newest, newest_event = number_of(newest), number_of(newest_event)
+    local is_ours = due_open and newest and newest_event
+    -- What runs now tells the time, and nothing is due before it opens.
+    if is_ours and not closed then is_ours = math.max(due_open, newest) <= math.max(open, event) + AHEAD_MS end
+    local newer = is_ours and (open > newest or open == newest and event > newest_event)
+    local old = is_ours and (open < due_open or not closed and not newer)
+    local hole = is_ours and closed and due_open >= 0 and open > due_open
+    local nothing = is_ours and closed and due_open < 0 and not begins
+    if not is_ours then
+      outcome[i] = -1
+    elseif blocked[interval] or nothing or hole and not old and args[position + 6] ~= due then
       outcome[i] = due
       blocked[interval] = true
     elseif old then
       outcome[i] = 0
     else
-      if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3], {}), args[2], 0) end
+      if hole then
+        tail_of(keys[3])
+        add_gaps(keys[3], args[position + 7], args[2], 0)
+      end
       added = redis.call('XADD', keys[1], '*', 'data', args[position + 9],
         unpack(args, position + 12, position + 11 + words))
       redis.call('SET', keys[3 + i], args[position + 9], 'EX', args[position + 5])
@@ -266,6 +447,15 @@ end
 local function put_ticker(keys, args)
   exists(keys[1], 'hash')
   local known, id = redis.call('HMGET', keys[1], 'event_ms', 'trade_id', 'timestamp', 'last_id'), tonumber(args[2])
+  if known[1] and not number_of(known[1]) or known[2] and not number_of(known[2]) then
+    error({err = 'WRONGTYPE ' .. keys[1] .. ' holds no time or no id'})
+  end
+  -- Nothing would be newer before that: the price would stand still, and all would seem well.
+  local is_anew = id and known[4] and id < (tonumber(known[4]) or -1)
+  if known[1] and tonumber(known[1]) > tonumber(args[1]) + TICKERS_AHEAD_MS
+      or id and id >= 0 and not is_anew and known[2] and tonumber(known[2]) > id + IDS_AHEAD then
+    error({err = 'WRONGTYPE ' .. keys[1] .. ' holds a time or an id that has not come'})
+  end
   if known[1] and tonumber(args[1]) <= tonumber(known[1]) then return 0 end
   redis.call('HSET', keys[1], 'event_ms', args[1], 'warnings', args[5])
   put_fields(keys[1], args, 6)
@@ -290,6 +480,7 @@ local function put_quote(keys, args)
   exists(keys[1], 'hash')
   exists(keys[2], 'stream')
   local known, words = redis.call('HGET', keys[1], 'update_id'), tonumber(args[3])
+  if known and not number_of(known) then error({err = 'WRONGTYPE ' .. keys[1] .. ' holds no number as update_id'}) end
   if known and tonumber(args[1]) <= tonumber(known) then return 0 end
   redis.call('XADD', keys[2], 'MAXLEN', '~', args[2], '*', 'data', args[4], unpack(args, 5, 4 + words))
   put_fields(keys[1], args, 5 + words)
@@ -300,18 +491,19 @@ end
 -- args: maxlen, number of the first entry (numbers rise by one per writer), count, life of the marker in s, '1' to go on
 --       over missing numbers, then of each entry how many words follow and the words: field and value in turn.
 -- The marker holds the writer's last number: what is resent is not added again. Missing numbers are refused, because
--- an earlier call of the same batch may have failed. A stream of another type is passed over.
--- Returns {'OK', how many were added, the key of another type or ''}, or {'GAP'}.
+-- an earlier call of the same batch may have failed. A stream that takes no entries is passed over.
+-- Returns {'OK', how many were added, the key of such a stream or ''}, or {'GAP'}.
 local function append_once(keys, args)
   local first, count = tonumber(args[2]), tonumber(args[3])
-  local last = exists(keys[1], 'string') and tonumber(redis.call('GET', keys[1])) or first - 1
+  local last = exists(keys[1], 'string') and number_of(redis.call('GET', keys[1]))
+  -- Our own numbers are no further on than what waits of ours.
+  if not last or last > first + NUMBERS_MAX then last = first - 1 end
   if first > last + 1 and args[5] ~= '1' then return {'GAP'} end
   local position, added, foreign = 6, 0, ''
   for i = 1, count do
     local words, stream = tonumber(args[position]), keys[1 + i]
     if first + i - 1 > last then
-      local kind = redis.call('TYPE', stream).ok
-      if kind == 'stream' or kind == 'none' then
+      if takes_entries(stream) then
         redis.call('XADD', stream, 'MAXLEN', '~', args[1], '*', unpack(args, position + 1, position + words))
         added = added + 1
       else
@@ -402,10 +594,14 @@ GET collector:
 SET collector: x
 SET kline: x EX 1
 TYPE gaps:
+XINFO STREAM gaps:
+XREVRANGE gaps: + -
 XADD gaps: * data x
 TYPE quarantine:
+XINFO STREAM quarantine:
 XADD quarantine: * data x
 TYPE late:
+XINFO STREAM late:
 XADD late: * data x
 ]], quote = [[
 TYPE quote:
@@ -445,6 +641,7 @@ end
 redis.register_function{
   function_name = 'missing_rights_@DIGEST@', callback = missing_rights, flags = {'no-writes'}
 }
+redis.register_function{function_name = 'trades_end_@DIGEST@', callback = trades_end, flags = {'no-writes'}}
 redis.register_function('append_trades_@DIGEST@', append_trades)
 redis.register_function('append_klines_@DIGEST@', append_klines)
 redis.register_function('put_kline_@DIGEST@', put_kline)

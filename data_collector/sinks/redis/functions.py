@@ -18,6 +18,7 @@ DIGEST = hashlib.sha256(_text.encode()).hexdigest()[:12]
 """In every name, so that two versions of the collector can share a server."""
 
 APPEND_TRADES = f"append_trades_{DIGEST}"
+TRADES_END = f"trades_end_{DIGEST}"
 APPEND_KLINES = f"append_klines_{DIGEST}"
 PUT_KLINE = f"put_kline_{DIGEST}"
 PUT_NEWEST = {name: f"put_{name}_{DIGEST}" for name, channel in CHANNELS.items() if not channel.has_gaps}

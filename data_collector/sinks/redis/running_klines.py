@@ -12,8 +12,8 @@ from data_collector.model.records import Kline, Trade
 from data_collector.model.sink import RunningKlines
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entry_id, last_entry, pages_of
-from data_collector.sinks.redis.stored_records import epoch_or_first, kline_or_none, trade_or_none
+from data_collector.sinks.redis.entries import StreamEntry, entry_id, last_entry, pages_of, trade_of
+from data_collector.sinks.redis.stored_records import epoch_or_first, kline_or_none
 
 PAGE = 2_000
 
@@ -35,7 +35,7 @@ async def running_klines(
     since_ms = due[intervals[0]]
     key = keys.key("trades", symbol)
     before = await last_entry(connection, key, symbol, str(since_ms - 1))
-    if before is None or not _is_of(before, epoch):
+    if before is None or trade_of(before) is None or not _is_of(before, epoch):
         return None
     next_id = entry_id(before.id).number + 1
     trades = await _trades(connection, key, symbol, since_ms, next_id, epoch)
@@ -71,7 +71,7 @@ async def _trades(
     trades: list[Trade] = []
     async for entries in pages_of(connection, key, symbol, PAGE, start=str(since_ms)):
         for entry in entries:
-            trade = trade_or_none(entry.fields.get("data", ""))
+            trade = trade_of(entry)
             if trade is None or trade.trade_id != next_id or not _is_of(entry, epoch) or len(trades) >= TRADES_MAX:
                 return None
             trades.append(trade)

@@ -20,17 +20,16 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, RevisedKline, SidePart
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entry_id, epoch_of_entry
+from data_collector.sinks.redis.entries import entry_id
 from data_collector.sinks.redis.former_epochs import end_of_epoch
-from data_collector.sinks.redis.functions import check_rights, load_functions, with_rights
+from data_collector.sinks.redis.functions import TRADES_END, check_rights, load_functions, with_rights
 from data_collector.sinks.redis.groups import GroupPlace, group_places
+from data_collector.sinks.redis.not_ours import WRONG_TYPE, NotOurs, is_of_its_keys, offered, used_keys
+from data_collector.sinks.redis.stored_records import due_open_ms, epoch_number
 from data_collector.sinks.redis.suitability import check_store, claim_store
 
 ROUNDS_MAX = 8
 """A hole takes two rounds; each further one means that another writer moved the tail in between."""
-
-WRONG_TYPE = "WRONGTYPE"
-"""Somebody else uses a key of ours, which no waiting mends: its records are dropped and counted, others go on."""
 
 KINDS = frozenset({
     "BUSY", "CLUSTERDOWN", "ERR", "FOREIGN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM",
@@ -49,6 +48,9 @@ TAILS_PER_CALL = 500
 
 BRIDGED = 2
 """append_klines' answer for a record before which a hole was declared."""
+
+STRANGE_STATE = -1
+"""append_klines' answer for a record of an interval whose state somebody else has written."""
 
 
 class RedisSink:
@@ -84,8 +86,8 @@ class RedisSink:
         """Symbols of which the store holds later trade ids than the exchange sends: its tail, and the id that came."""
         self.overtaken: set[str] = set()
         """Symbols of which we wrote what the store had: from another collector, or from us before a retry."""
-        self.broken_keys: dict[str, str] = {}
-        """Key to the server's error, for health: somebody else uses a key of ours for something else."""
+        self.broken_keys = NotOurs(calls.keys)
+        """For health: somebody else uses a key of ours, or wrote into it."""
 
     async def open(self) -> None:
         """Connect and make the store ready. Raises `SinkUnavailable`, or `Misconfigured` where waiting is no help."""
@@ -127,18 +129,31 @@ class RedisSink:
     async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail | None]:
         """What the store has of each symbol; see the protocol."""
         connection = await self.connected()
-        tails: dict[str, TradeTail | None] = {}
+        keys, tails = self._keys, dict[str, TradeTail | None]()
         for start in range(0, len(symbols), TAILS_PER_CALL):
             part = symbols[start : start + TAILS_PER_CALL]
-            asked: list[Command] = [("XINFO", "STREAM", self._keys.key("trades", name)) for name in part]
-            answers = await connection.execute([*asked, *(("GET", self._keys.epoch(name)) for name in part)])
-            for symbol, reply, epoch in zip(part, answers, answers[len(part) :], strict=False):
-                if isinstance(reply, list):
-                    tails[symbol] = _trade_tail(reply, epoch)
-                elif isinstance(reply, ReplyError) and reply.kind == WRONG_TYPE:
+            asked: list[Command] = [
+                (
+                    "FCALL", TRADES_END, 3, keys.key("trades", name), keys.key("gaps", name), keys.epoch(name),
+                    self._address.database,
+                )
+                for name in part
+            ]  # fmt: skip
+            for symbol, reply in zip(part, await connection.execute(asked), strict=True):
+                if isinstance(reply, ReplyError):
+                    if not is_of_its_keys(reply):
+                        raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
+                    self.broken_keys.note(keys.key("trades", symbol), reply)
                     tails[symbol] = None
-                elif isinstance(reply, ReplyError) and "no such key" not in str(reply):
-                    raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
+                    continue
+                assert isinstance(reply, list), "trades_end answers with an array"
+                if reply[:1] == ["FOREIGN"]:
+                    self.broken_keys.note_stranger(symbol, str(reply[1]))
+                    tails[symbol] = None
+                else:
+                    self.broken_keys.forget((keys.key("trades", symbol), keys.epoch(symbol)))
+                    if reply:
+                        tails[symbol] = _trade_tail(reply)
         return tails
 
     async def epoch_orders(self, symbols: Sequence[str]) -> dict[str, int]:
@@ -148,8 +163,8 @@ class RedisSink:
         """
         connection = await self.connected()
         replies = await connection.execute([("GET", self._keys.epoch_order(symbol)) for symbol in symbols])
-        found = zip(symbols, map(str, replies), strict=True)
-        return {symbol: int(epoch) for symbol, epoch in found if epoch.isdecimal()}
+        found = zip(symbols, map(epoch_number, replies), strict=True)
+        return {symbol: epoch for symbol, epoch in found if epoch is not None}
 
     async def end_of_epoch(self, symbol: str, epoch: int) -> EpochEnd:
         """What the store tells of an epoch that is over; not to be called beside `write`. Raises `SinkUnavailable`."""
@@ -176,9 +191,13 @@ class RedisSink:
             # A key of another type is told when something is to be written.
             states = reply if isinstance(reply, list) else []
             for interval, state in zip(intervals, states, strict=False):
-                due, *_ = str(state or "-1").split(" ")
-                if int(due) >= 0:
-                    cursors[Key("kline", symbol, interval)] = int(due)
+                if state is None:
+                    continue
+                due_ms = due_open_ms(state, time.time_ns() // 1_000_000)
+                if due_ms is None:
+                    self.broken_keys.note_state(symbol, interval)
+                elif due_ms >= 0:
+                    cursors[Key("kline", symbol, interval)] = due_ms
         return cursors
 
     async def connected(self) -> StoreConnection:
@@ -201,10 +220,11 @@ class RedisSink:
         if isinstance(reply, ReplyError):
             self._fail(call, reply)
             return None
-        if self.broken_keys:
-            for key in _used_keys(call):
-                self.broken_keys.pop(str(key), None)
         subject = call.subject
+        if self.broken_keys:
+            is_refused = isinstance(subject, TradeRun) and _is_refused(reply)
+            # What is refused was not found to be ours, but for the epoch, which is looked at first.
+            self.broken_keys.forget(call.command[7:8] if is_refused else used_keys(call))
         match subject:
             case TradeRun():
                 return self._settle_trades(call, subject, reply)
@@ -227,10 +247,12 @@ class RedisSink:
         symbol = run.symbol
         if reply[0] == "GAP":
             return self._settle_gap(call, run, int(reply[1]), int(reply[2]))
-        outcome, tail, added, bridged, *foreign = reply
-        if outcome == "FOREIGN":
-            self._note_hidden(run, int(tail))
+        if reply[0] == "FOREIGN":
+            self._counters.add("data_collector_store_errors_total", kind="FOREIGN")
+            self.broken_keys.note_stranger(symbol, str(reply[1]))
+            self._block(run)
             return None
+        outcome, tail, added, bridged, *foreign = reply
         if int(added) < run.count:
             self.overtaken.add(symbol)
         newest_id = run.first_id + run.count - 1
@@ -264,12 +286,8 @@ class RedisSink:
         self._behind.setdefault(key, Behind(key, None if tail < 0 else tail + 1, epoch))
         return None
 
-    def _note_hidden(self, run: TradeRun, tail: int) -> None:
-        self.broken_keys[self._keys.key("trades", run.symbol)] = (
-            f"somebody else's entry with id {tail} is the newest, or was, and hides trades before it. Delete the key: "
-            "it is filled again"
-        )
-        self._counters.add("data_collector_store_errors_total", kind="FOREIGN")
+    def _block(self, run: TradeRun) -> None:
+        """Nothing of the symbol can be stored."""
         key = Key("trade", run.symbol)
         self._behind.setdefault(key, Behind(key, run.first_id, run.epoch, blocked=True))
 
@@ -288,6 +306,12 @@ class RedisSink:
                 if key not in self._behind:
                     again.append(update)
                 continue
+            if outcome == STRANGE_STATE:
+                self._counters.add("data_collector_records_unstorable_total", channel="kline")
+                self.broken_keys.note_state(update.kline.symbol, update.kline.interval)
+                continue
+            if self.broken_keys:
+                self.broken_keys.forget_state(update.kline.symbol, update.kline.interval)
             self._count("kline", int(outcome > 0), 1)
             if outcome == BRIDGED:
                 self._declare("kline", gaps)
@@ -317,14 +341,16 @@ class RedisSink:
 
     def _note_foreign(self, key: str) -> None:
         self._counters.add("data_collector_store_errors_total", kind=WRONG_TYPE)
-        self.broken_keys[key] = f"{WRONG_TYPE} (somebody else uses it)"
+        self.broken_keys.note_side(key)
 
     def _fail(self, call: Call, error: ReplyError) -> None:
         self._counters.add("data_collector_store_errors_total", kind=error.kind if error.kind in KINDS else "other")
-        if error.kind == WRONG_TYPE:
-            # The functions name the key: "WRONGTYPE latest:BTCUSDT is a string …".
-            self.broken_keys[str(error).split(" ")[1]] = str(error)
-            channel, count = _offered(call)
+        if is_of_its_keys(error):
+            self.broken_keys.note(str(call.command[3]), error)
+            if isinstance(call.subject, TradeRun):
+                self._block(call.subject)
+                return
+            channel, count = offered(call)
             self._counters.add("data_collector_records_unstorable_total", count, channel=channel)
             return
         # A promoted replica may lack the functions; opening again loads them. Whatever else the server says, the same
@@ -334,19 +360,19 @@ class RedisSink:
         raise SinkUnavailable(f"The store at {self._address.place} refuses to write: {error}")
 
 
-def _trade_tail(reply: list[object], epoch: object) -> TradeTail:
-    """Of XINFO STREAM: names and values in turn; ids are `ms-trade id`. `epoch` is what its key holds, if it does."""
-    info = dict(zip(reply[::2], reply[1::2], strict=True))
-    last, first, newest = entry_id(info["last-generated-id"]), info["first-entry"], info["last-entry"]
-    first_epoch, last_epoch = epoch_of_entry(first), epoch_of_entry(newest)
-    if isinstance(epoch, str) and epoch.isdecimal():
-        last_epoch = int(epoch)
-    if not isinstance(first, list):
-        first_id = last.number + 1
-    else:
-        first_id = entry_id(first[0]).number if first_epoch == last_epoch else 0
-    stored_id = entry_id(newest[0]).number if isinstance(newest, list) else -1
-    return TradeTail(first_id, last.number, last_epoch, last.ms, stored_id)
+def _trade_tail(told: Sequence[object]) -> TradeTail:
+    """Of what `trades_end` in functions.lua answers; ids are `ms-trade id`."""
+    last, epoch, oldest, oldest_epoch, newest = told
+    end = entry_id(last)
+    first_id = end.number + 1
+    if oldest:
+        first_id = entry_id(oldest).number if oldest_epoch == epoch else 0
+    return TradeTail(first_id, end.number, int(str(epoch)), end.ms, entry_id(newest).number if newest else -1)
+
+
+def _is_refused(reply: object) -> bool:
+    """Whether append_trades has done nothing: what it refused is not found to be ours."""
+    return isinstance(reply, list) and reply[0] in ("FOREIGN", "GAP")
 
 
 def _due_or_none(due_ms: int) -> int | None:
@@ -357,37 +383,3 @@ def _due_or_none(due_ms: int) -> int | None:
 def _explains(update: KlineUpdate, due_ms: int) -> bool:
     """Whether its gaps reach back to what the store must get next."""
     return bool(update.gaps) and 0 <= update.gaps[0].first <= due_ms < update.kline.open_ms
-
-
-def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
-    """Keys that a call which succeeded has found to be ours."""
-    subject, command = call.subject, call.command
-    match subject:
-        case TradeRun():
-            used = (*command[3:5], command[7])
-            return used + (command[5:6] if any(call.gaps) else ()) + (command[6:7] if subject.refused else ())
-        case KlinePart():
-            return command[3:5]
-        case NewestUpdate():
-            return command[3 : 3 + int(command[2])]
-        case SidePart():
-            return command[4 : 4 + len(subject.entries)]
-        case RevisedKline() | PastKline():
-            return command[3:4]
-
-
-def _offered(call: Call) -> tuple[str, int]:
-    """Channel and number of the records in a call."""
-    match call.subject:
-        case TradeRun():
-            return "trade", call.subject.count
-        case KlinePart():
-            return "kline", len(call.subject.updates)
-        case NewestUpdate():
-            return CHANNEL_OF[type(call.subject.record)], 1
-        case SidePart():
-            return "quarantine", len(call.subject.entries)
-        case RevisedKline():
-            return "late", 1
-        case PastKline():
-            return "kline", 1

@@ -15,18 +15,22 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from data_collector.model.calendar import LATEST_MS, Calendar
+from data_collector.model.calendar import LATEST_MS, TIMES_END_MS, Calendar
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker, Trade, known_rules
 
-NO_RECORD = (msgspec.MsgspecError, ValueError, KeyError, IndexError, OverflowError)
+NO_RECORD = (msgspec.MsgspecError, ValueError, KeyError, IndexError, OverflowError, RecursionError)
 """What parsers and the calendar raise of things that nobody of ours has written."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LENGTH_WITH_MS = len("2024-01-01T12:00:00.123+00:00")
 _INTERVAL = re.compile("[1-9][0-9]{0,3}[smhdwM]")
+
+CLOSED = '"is_closed":true'
+OPEN = '"is_closed":false'
+"""So the records of klines have it."""
 
 EPOCH_DIGITS_MAX = 9
 """PostgreSQL's integer holds them."""
@@ -35,7 +39,14 @@ NUMBER_CHARACTERS_MAX = 64
 """As the gate has it."""
 
 _Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Name = Annotated[str, Meta(max_length=64, pattern="^[^\\x00-\\x1f]*$")]
+
+AHEAD_MS = 60_000
+"""By so much a clock may be behind the one that the collector goes by."""
+
+_KLINE_STATE = re.compile(r"(-?\d{1,15}) -?\d{1,15} -?\d{1,15}", re.ASCII)
+"""See append_klines in functions.lua."""
 
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 _TIMES = ("event_ms", "open_time", "close_time")
@@ -73,10 +84,10 @@ class _StoredGap(Struct):
     symbol: _Name
     channel: Literal["trade", "kline"]
     interval: _Name | None
-    first: _Integer | str
+    first: _Id | str
     """A trade id, or an open time as ISO text."""
-    last: _Integer | str
-    count: _Integer
+    last: _Id | str
+    count: _Id
     reason: GapReason
     rules: tuple[str, ...] = ()
     recorded_at: str = ""
@@ -101,8 +112,7 @@ _gap_decoder = msgspec.json.Decoder(_StoredGap)
 def stored_kline(text: str, calendar: Calendar) -> Kline:
     """The kline of a `stream:` entry. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
     k = _kline_decoder.decode(text)
-    if _INTERVAL.fullmatch(k.interval) is None:
-        raise ValueError("an interval is a number and s, m, h, d, w or M")
+    _check_interval(k.interval)
     open_ms = _microseconds(k.timestamp) // 1000
     close_ms = calendar.next_open_ms(k.interval, open_ms) - 1
     return Kline(
@@ -112,6 +122,15 @@ def stored_kline(text: str, calendar: Calendar) -> Kline:
         taker_buy_quote_volume=_told(k.taker_buy_quote_volume), trades=k.trades, is_closed=k.is_closed,
         event_ms=close_ms,
     )  # fmt: skip
+
+
+def due_open_ms(state: object, now_ms: int) -> int | None:
+    """What `collector:klines:` says of a series must close next; below 0 before its first.
+
+    None for what nobody of ours has written, such as a kline that does not open before long.
+    """
+    told = _KLINE_STATE.fullmatch(state) if isinstance(state, str) else None
+    return int(told[1]) if told is not None and int(told[1]) <= now_ms + AHEAD_MS else None
 
 
 def stored_trade(text: str) -> Trade:
@@ -168,9 +187,16 @@ def gap_or_none(fields: Mapping[str, str]) -> DeclaredGap | None:
 def stored_epoch(fields: Mapping[str, str]) -> int:
     """The epoch that an entry is of. Raises `ValueError` for what is none."""
     text = fields.get("epoch", "0")
-    if not text.isascii() or not text.isdigit() or len(text) > EPOCH_DIGITS_MAX:
+    epoch = epoch_number(text)
+    if epoch is None:
         raise ValueError("an epoch is a number")
-    return int(text)
+    return epoch
+
+
+def epoch_number(text: object) -> int | None:
+    """Of a key or field; None for what is no epoch."""
+    is_number = isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= EPOCH_DIGITS_MAX
+    return int(text) if isinstance(text, str) and is_number else None
 
 
 def epoch_or_first(fields: Mapping[str, str]) -> int:
@@ -186,13 +212,25 @@ def stored_gap(fields: Mapping[str, str]) -> DeclaredGap:
     found = _gap_decoder.decode(fields.get("data", ""))
     if (found.channel == "kline") != (found.interval is not None):
         raise ValueError("klines have an interval, and nothing else has")
+    if found.interval is not None:
+        _check_interval(found.interval)
+    if any(isinstance(end, str) != (found.channel == "kline") for end in (found.first, found.last)):
+        raise ValueError("a gap of klines is told by times, and one of trades by ids")
     gap = Gap(_number(found.first), _number(found.last), found.count, found.reason, known_rules(found.rules))
     if gap.last < gap.first:
         raise ValueError("a gap ends where it begins, or later")
+    numbers = gap.last - gap.first + 1
+    if gap.count != numbers if found.channel == "trade" else not 1 <= gap.count <= numbers:
+        raise ValueError("a gap counts what lies between its ends")
     key, epoch = Key(found.channel, found.symbol, found.interval), stored_epoch(fields)
     if epoch and found.channel == "kline":
         raise ValueError("klines have no epoch")
     return DeclaredGap(key, gap, found.recorded_at, epoch)
+
+
+def _check_interval(interval: str) -> None:
+    if _INTERVAL.fullmatch(interval) is None:
+        raise ValueError("an interval is a number and s, m, h, d, w or M")
 
 
 def _number(value: int | str) -> int:
@@ -202,7 +240,10 @@ def _number(value: int | str) -> int:
 def _microseconds(text: str) -> int:
     if not text.endswith("+00:00"):
         raise ValueError("times of records are UTC")
-    return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+    microseconds = (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+    if not 0 <= microseconds < 1000 * TIMES_END_MS:
+        raise ValueError("nothing was traded at such a time")
+    return microseconds
 
 
 def _told(raw: Raw) -> str | None:

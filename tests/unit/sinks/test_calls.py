@@ -76,7 +76,7 @@ def test_trades_name_their_keys_and_carry_their_entries() -> None:
         "collector:epoch:BTCUSDT",
     ]
     assert arguments_of(call) == [
-        10, 2, 1_000, 50, "45180.50", "2024-01-01T12:00:00.001+00:00", "", "", "", 0, 0, -1,
+        10, 2, 1_000, 50, "45180.50", "2024-01-01T12:00:00.001+00:00", "", "", "", 0, 0, -1, 0,
         NOON_MS, '{"trade_id": 10}', NOON_MS + 1, '{"trade_id": 11}',
     ]  # fmt: skip
     assert call.gaps == [[]]

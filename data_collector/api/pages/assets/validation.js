@@ -49,7 +49,8 @@ export class ValidationPanel {
     try {
       const answer = await fetch(routeOf("/validation/errors", { limit: LIMIT }, exchange), { headers: { Accept: "application/json" } });
       if (answer.ok) {
-        kept.errors = (await answer.json()).errors;
+        // Without a time it is none that a collector has written.
+        kept.errors = (await answer.json()).errors.filter(({ at }) => !Number.isNaN(Date.parse(at)));
         kept.refused = refused;
         if (exchange === this.#shown) {
           this.#draw(kept.errors);

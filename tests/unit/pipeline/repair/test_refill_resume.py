@@ -11,6 +11,8 @@ from data_collector.pipeline.repair.resuming import resume
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from tests.market import SYMBOL
 from tests.retaining import in_memory
+from tests.unit.pipeline.intake_scene import runs
+from tests.unit.pipeline.repair_scene import RepairScene
 
 
 class Resumed:
@@ -84,3 +86,23 @@ def test_collection_that_was_only_stopped_goes_on_where_it_was() -> None:
     resume([sequence], outlet, kept, {SYMBOL: TradeTail(5, 12)})
 
     assert (sequence.next_id, sequence.resumed_id, outlet.debts.get(SYMBOL)) == (30, 30, None)
+
+
+def test_where_nothing_could_be_stored_one_run_is_tried_before_the_others() -> None:
+    """Somebody else's entry is in the way: what waits is not given to the store again and again."""
+    scene = RepairScene([])
+    for number in range(11, 31):
+        scene.outlet.keep_only([TradeRun(SYMBOL, number, [1, '{"trade_id":1}'], "1", "", 1, 1)])
+        scene.skip_to(number + 1)
+    scene.outlet.end_runs()
+    scene.outlet.fall_behind(SYMBOL, 11)
+    debt = scene.outlet.debts.get(SYMBOL)
+    assert debt is not None
+    debt.probes = True
+
+    scene.look()
+    assert runs(scene.take()) == [(11, 1)]
+    scene.look()
+    assert runs(scene.take()) == []
+    scene.look(1.0)
+    assert [first for first, _ in runs(scene.take())] == list(range(12, 31))
