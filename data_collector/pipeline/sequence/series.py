@@ -23,6 +23,9 @@ from data_collector.model.sink import KlineCheck, KlineUpdate, RecordSource
 HELD_MAX = 1_000
 """Closed klines that wait behind a missing one; those beyond are fetched when it is their turn."""
 
+RELEASED_MAX = 2_000
+"""Klines that one call lets through; the next one goes on. One message can claim that those of decades had no trade."""
+
 REFUSED_MAX = 1_000
 """Refused closed klines remembered until a good one follows; those beyond are asked of REST."""
 
@@ -188,9 +191,12 @@ class KlineSeries:
         return is_first
 
     def release(self) -> list[KlineUpdate]:
-        """Closed klines whose turn it is, in order; what is proven to be without trades is made here."""
+        """Closed klines whose turn it is, in order; what is proven to be without trades is made here.
+
+        At most `RELEASED_MAX`: each update of a later kline, and the repair, call again.
+        """
         released: list[KlineUpdate] = []
-        while (update := self._next()) is not None:
+        while len(released) < RELEASED_MAX and (update := self._next()) is not None:
             released.append(self._pass(update))
         return released
 
