@@ -16,8 +16,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 
 from msgspec import Struct
 
+from data_collector.decoding.bounded import ASKED_S_MAX, bounded
 from data_collector.model.backoff import Backoff
-from data_collector.model.bounded import ASKED_S_MAX, bounded
 from data_collector.model.errors import VenueUnreachable
 
 SHARE = 0.9

@@ -10,8 +10,8 @@ from typing import TypedDict, TypeVar, Unpack
 import aiohttp
 import msgspec
 
+from data_collector.decoding.bounded import bounded
 from data_collector.model.backoff import RepeatedAnswer
-from data_collector.model.bounded import bounded
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.venue import Counts
 from data_collector.observe.counters import Counters

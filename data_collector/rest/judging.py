@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from data_collector.model.bounded import retry_after_s
+from data_collector.decoding.bounded import retry_after_s
 from data_collector.model.venue import HINT_451
 from data_collector.observe.escaping import escaped
 

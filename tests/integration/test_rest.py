@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from msgspec.structs import replace
 
-from data_collector.model.bounded import ASKED_S_MAX
+from data_collector.decoding.bounded import ASKED_S_MAX
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.venue import TradePage

@@ -19,7 +19,7 @@ from msgspec import Struct
 from picows import WSError, WSHandshakeError, ws_connect
 from python_socks import ProxyError
 
-from data_collector.model.bounded import bounded, retry_after_s
+from data_collector.decoding.bounded import bounded, retry_after_s
 from data_collector.model.errors import VenueUnreachable
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.websocket import MESSAGE_BYTES_MAX, Decode, OnControl, Receive, WebSocket

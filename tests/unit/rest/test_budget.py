@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from data_collector.model.bounded import ASKED_S_MAX
+from data_collector.decoding.bounded import ASKED_S_MAX
 from data_collector.model.errors import VenueUnreachable
 from data_collector.rest.budget import BACKGROUND_PLACES, BACKOFF_S_MAX, PLACES, WeightBudget
 from tests.clock import Clock

@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from data_collector.model.bounded import ASKED_S_MAX, bounded, retry_after_s
+from data_collector.decoding.bounded import ASKED_S_MAX, bounded, retry_after_s
 
 
 @pytest.mark.parametrize(
