@@ -1,4 +1,4 @@
-"""A symbol list without a symbol is a bad answer of every venue: none stops a start, and none stops what is collected."""
+"""A symbol list without a symbol is a bad answer, of every venue: it ends no start."""
 
 from __future__ import annotations
 
