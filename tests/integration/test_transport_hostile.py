@@ -13,7 +13,7 @@ import pytest
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.observe.memory import resident_bytes
-from data_collector.pipeline.connections.transport import failure_label
+from data_collector.pipeline.connections.transport import RETRY_AFTER_S_MAX, failure_label
 from data_collector.pipeline.connections.websocket import MESSAGE_BYTES_MAX
 from tests.integration.raw_peer import Greet, Talk, accepted, listen, opened, peer, saying, upgraded
 
@@ -195,7 +195,7 @@ async def test_closing_does_not_wait_for_a_peer_that_reads_nothing() -> None:
 
 def status(line: str, *headers: str) -> Greet:
     """Another answer than an upgrade."""
-    return lambda _: ("\r\n".join([f"HTTP/1.1 {line}", *headers, "Content-Length: 0"]) + "\r\n\r\n").encode()
+    return lambda _: ("\r\n".join([f"HTTP/1.1 {line}", *headers, "Content-Length: 0"]) + "\r\n\r\n").encode("latin-1")
 
 
 def without(word: bytes) -> Greet:
@@ -234,6 +234,25 @@ async def test_handshake_that_is_none_is_refused(name: str) -> None:
             await opened(url)
     labels = {"redirect": "redirect", "extension": "answer", "subprotocol": "answer"}
     assert failure_label(refusal.value) == labels.get(name, "handshake")
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait_s", "words"),
+    [
+        ("7", 7.0, "HTTP 503$"),
+        ("1000000000", RETRY_AFTER_S_MAX, "and a longer wait than the 600 s that are kept"),
+        ("9" * 5_000, RETRY_AFTER_S_MAX, "and a longer wait"),
+        ("Fri, 01 Jan 2999 00:00:00 GMT", RETRY_AFTER_S_MAX, "and a longer wait"),
+        ("²", None, "HTTP 503$"),
+    ],
+    ids=["seconds", "31 years", "thousands of digits", "a date", "no digit"],
+)
+async def test_refused_handshake_cannot_ask_for_years(asked: str, wait_s: float | None, words: str) -> None:
+    async with peer(greet=status("503 Service Unavailable", f"Retry-After: {asked}")) as url:
+        with pytest.raises(VenueUnreachable, match=words) as refusal:
+            await opened(url)
+
+    assert refusal.value.retry_after_s == wait_s
 
 
 async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
