@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -23,7 +23,7 @@ from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
 from data_collector.cli.surroundings.bringing import Bringing, Past
-from data_collector.embedded.lock import DEMO_LOCK, FileLock, lock_directory
+from data_collector.embedded.lock import DEMO_LOCK, lock_directory
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, MS_OF_UNIT
 from data_collector.model.errors import Misconfigured, Unavailable
@@ -108,8 +108,7 @@ def demo(
     folders = {venue.name: folder_of(given, venue) for venue in venues}
     folder = folders[given.exchange]
     with ExitStack() as programs:
-        for own in folders.values():
-            programs.callback(_lock(own).release)
+        programs.enter_context(_locked(folders.values()))
         share_market(list(folders.values()), keep=keep)
         market = _market(folder) if keep else None
         addresses = programs.enter_context(_simulator(folder, given.exchanges, market, trades_per_s))
@@ -215,12 +214,15 @@ def kept_exchanges(settings: Settings) -> Sequence[str]:
     return _market(folder_of(settings, find_venue(settings.exchange))).exchanges or (settings.exchange,)
 
 
-def _lock(folder: Path) -> FileLock:
-    """Make a folder, and make it ours before anything is written there. Raises `Misconfigured`."""
-    lock = lock_directory(folder, DEMO_LOCK)
-    # A collector that somebody pointed there is no demo, and uses it all the same.
-    lock_directory(folder).release()
-    return lock
+@contextmanager
+def _locked(folders: Iterable[Path]) -> Iterator[None]:
+    """Folders are made, and are ours before anything is written there. Raises `Misconfigured`."""
+    with ExitStack() as locks:
+        for folder in folders:
+            locks.callback(lock_directory(folder, DEMO_LOCK).release)
+            # A collector that somebody pointed there is no demo, and uses it all the same.
+            lock_directory(folder).release()
+        yield
 
 
 def share_market(folders: Sequence[Path], *, keep: bool) -> None:
