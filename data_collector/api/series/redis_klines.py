@@ -9,20 +9,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import msgspec
 from msgspec import Struct
 
 from data_collector.api.series.merge import SeriesPart, cut, united
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import DAY_MS, LATEST_MS, LENGTHS_MS, UtcCalendar
-from data_collector.model.errors import SinkUnavailable
 from data_collector.model.grid import longest_ms
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Sourced
 from data_collector.model.wire import open_time_text
-from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entries_of, entry_id, kline_of, origin_of, origin_of_text, pages_of
+from data_collector.sinks.redis.connection import Command, StoreConnection
+from data_collector.sinks.redis.entries import (
+    entries_of,
+    entry_id,
+    kline_of,
+    origin_of,
+    origin_of_text,
+    pages_of,
+    texts_told,
+)
 from data_collector.sinks.redis.stored_records import due_open_ms, kline_or_none
 
 KEYS_PER_COMMAND = 250
@@ -133,8 +139,8 @@ class RedisKlines:
             ("TIME",),
             ("XRANGE", stream, "-", "+", "COUNT", 1),
         ])  # fmt: skip
-        assert isinstance(time, list), "TIME is answered with seconds and microseconds"
-        now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+        seconds, microseconds = texts_told(time, "its clock", 2)
+        now_ms = int(seconds or 0) * 1000 + int(microseconds or 0) // 1000
         due_ms = due_open_ms(cursor, now_ms)
         entries = entries_of(oldest, window.symbol, stream)
         return _State(
@@ -202,10 +208,8 @@ class RedisKlines:
             ("MGET", *names[start : start + KEYS_PER_COMMAND]) for start in range(0, len(names), KEYS_PER_COMMAND)
         ]
         texts: list[str | None] = []
-        for reply in await connection.execute(commands):
-            if isinstance(reply, ReplyError):
-                raise SinkUnavailable(f"The store refused to read {key}… ({reply.kind}).")
-            texts += msgspec.convert(reply, list[str | None])
+        for command, reply in zip(commands, await connection.execute(commands), strict=True):
+            texts += texts_told(reply, f"{key}…", len(command) - 1)
         count = len(places)
         return list(zip(texts[:count], texts[count:] or [None] * count, strict=True))
 

@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 import hiredis
 
@@ -34,6 +34,9 @@ _MORE = object()
 """The parser's word for an unfinished reply."""
 
 Command = tuple[str | bytes | int, ...]
+
+_ARRAYS = frozenset({"HMGET", "MGET", "TIME", "XINFO", "XPENDING", "XRANGE", "XREVRANGE"})
+"""What these are answered with."""
 
 
 class ReplyError(Exception):
@@ -133,7 +136,16 @@ class StoreConnection(asyncio.Protocol):
             timer.cancel()
             self._answered = None
         replies, self._replies = self._replies, []
+        for command, reply in zip(commands, replies, strict=True):
+            if command[0] in _ARRAYS and not isinstance(reply, (list, ReplyError)):
+                self.distrust(f"{command[0]} was answered with {str(reply)[:40]!r}")
         return replies
+
+    def distrust(self, words: str) -> NoReturn:
+        """A reply is none of a store. Closes the connection, and raises `SinkUnavailable`."""
+        sentence = f"{self._name} does not answer as a store does ({words})."
+        self._fail(sentence)
+        raise SinkUnavailable(sentence)
 
     def close(self) -> None:
         """Drop the connection; replies under way are lost."""

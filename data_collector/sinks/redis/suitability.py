@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import NoneType
+
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.connection import IN_CLUSTER_MODE, ReplyError, StoreConnection
+
+MEMORY_DIGITS_MAX = 20
+"""Of a number of bytes."""
 
 
 async def check_store(
@@ -20,7 +25,10 @@ async def check_store(
     if isinstance(memory, ReplyError):
         _raise_refusal(address, memory)
     facts = dict(line.split(":", 1) for line in str(memory).splitlines() if ":" in line)
-    policy, maxmemory = facts.get("maxmemory_policy", "noeviction"), int(facts.get("maxmemory", "0"))
+    policy, told = facts.get("maxmemory_policy", "noeviction"), facts.get("maxmemory", "0")
+    if not facts or not (told.isascii() and told.isdigit() and len(told) <= MEMORY_DIGITS_MAX):
+        connection.distrust(f"INFO was answered with {str(memory)[:40]!r}")
+    maxmemory = int(told)
     if maxmemory and policy != "noeviction":
         raise Misconfigured(
             f"The store at {address.place} throws keys away when it is full (maxmemory-policy {policy}): that loses "
@@ -34,6 +42,8 @@ async def check_store(
         )
     # Claimed with the first record: a start that never got one leaves the store free.
     (claimed,) = await connection.execute([("GET", keys.own("source"))])
+    if not isinstance(claimed, (str, ReplyError, NoneType)):
+        connection.distrust(f"GET was answered with {str(claimed)[:40]!r}")
     if claimed is not None:
         _check_claim(claimed, address, source, keys)
 
@@ -46,6 +56,9 @@ async def claim_store(connection: StoreConnection, address: StoreAddress, *, sou
     for reply in (claimed, written if claimed is None else None):
         if isinstance(reply, ReplyError):
             _raise_refusal(address, reply)
+    is_told = isinstance(claimed, str) and (written is None or isinstance(written, ReplyError))
+    if not is_told and (written, claimed) != ("OK", source):
+        connection.distrust(f"after SET with {str(written)[:40]!r}, GET was answered with {str(claimed)[:40]!r}")
     _check_claim(claimed, address, source, keys)
 
 
