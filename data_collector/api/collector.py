@@ -118,7 +118,7 @@ class Collector:
             announcing = self._tasks.create_task(self._announce(on_state)) if on_state else None
             code = await self._child.wait()
             self._last = await self._client.last_words() or self._last
-            self._noteend_collector(code)
+            self._note_end(code)
             # Questions under way would wait for good if something the collector started held its end of the line.
             self._client.close()
             if announcing is not None:
@@ -232,7 +232,7 @@ class Collector:
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(pause_s)
 
-    def _noteend_collector(self, returncode: int) -> None:
+    def _note_end(self, returncode: int) -> None:
         code = returncode if returncode >= 0 else _KILLED_BY_SIGNAL - returncode
         ending = self._last.ending
         self.fault = f"The collector process has ended with exit code {code}" + (f": {ending}" if ending else ".")

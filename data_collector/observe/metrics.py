@@ -102,7 +102,7 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_records_stored_total"], "Records that the store acknowledged", CHANNEL],
     Annotated[
         Literal["data_collector_records_unstorable_total"],
-        "Records dropped because a key of theirs is of another type",
+        "Records dropped because somebody else uses a key of theirs, or wrote into it; trades are not, they wait",
         SIDE_CHANNEL,
     ],
     Annotated[Literal["data_collector_statistics_refused_total"], "24 h statistics by REST that broke a rule"],
