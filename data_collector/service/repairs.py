@@ -145,6 +145,7 @@ class Repairs(Part):
         refused = [f"the exchange will not give what is missing: {refusal}" for refusal in refusals[:NAMES_SHOWN]]
         reasons = (
             gap_reasons(gaps, self._told_after_s)
+            + self._of_trades.doubts[:NAMES_SHOWN]
             + unclosed_reasons(unclosed, are_built=self._building is not None)
             + _debt_reasons(self._outlet)
             + refused

@@ -148,9 +148,14 @@ class Exchange(Part):
         self._statistics = statistics
 
     async def open(self) -> None:
-        """Check the symbols, if the exchange answers. Raises `Misconfigured`."""
+        """Check the symbols, if the exchange answers. Raises `Misconfigured`.
+
+        Two answers must agree that it lists one no more: a start is not refused on the word of one.
+        """
         try:
             listed = await self._rest.symbols()
+            if unknown_symbols(self._symbols, listed):
+                listed = await self._rest.symbols()
         except (VenueUnreachable, VenueRefused) as error:
             advice = {"advice": self._advice} if self._advice else {}
             structlog.get_logger().warning("symbols_unchecked", reason=str(error), **advice)
