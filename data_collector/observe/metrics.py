@@ -353,6 +353,10 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
     Annotated[Literal["data_collector_spool_full"], "1 while the disk refuses the spool (full, or failing), else 0"],
     Annotated[Literal["data_collector_event_lag_seconds"], "Receive time of the newest trade minus its event time"],
     Annotated[Literal["data_collector_clock_offset_seconds"], "The exchange's clock minus ours"],
+    Annotated[
+        Literal["data_collector_clock_disagreement_seconds"],
+        "The clock of the exchange's REST side minus that of its messages, when it was told last",
+    ],
     Annotated[Literal["data_collector_resident_memory_bytes"], "Resident memory of the collector process"],
     Annotated[
         Literal["data_collector_file_descriptors_free"],

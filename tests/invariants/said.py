@@ -20,6 +20,7 @@ from data_collector.model.status import Snapshot
 from tests.invariants.page import Verdicts, verdicts
 
 ANSWER_S = 60.0
+AGAIN_S = 0.5
 
 
 class Said(Struct):
@@ -81,8 +82,7 @@ def said_by_service(port: int, symbols: tuple[str, ...] = ()) -> Said:
     told: dict[str, bytes] = {}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
     try:
-        connection.request("GET", "/live")
-        answer, name = connection.getresponse(), ""
+        answer, name = _granted(connection, "/live"), ""
         while not {"state", "completeness"} <= told.keys():
             line = answer.readline()
             assert line, "the events have ended"
@@ -102,13 +102,23 @@ def said_by_service(port: int, symbols: tuple[str, ...] = ()) -> Said:
 def _asked(port: int, path: str) -> bytes:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
     try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read()
-        assert answer.status == 200, body
-        return body
+        return _granted(connection, path).read()
     finally:
         connection.close()
+
+
+def _granted(connection: http.client.HTTPConnection, path: str) -> http.client.HTTPResponse:
+    """An answer that is none to somebody else: who has asked too much before waits."""
+    end = time.monotonic() + ANSWER_S
+    while True:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        if answer.status == 200:
+            return answer
+        body = answer.read()
+        assert answer.status == 429, body
+        assert time.monotonic() < end, body
+        time.sleep(AGAIN_S)
 
 
 def _said(state: bytes, completeness: bytes, klines_proven: dict[str, bool]) -> Said:

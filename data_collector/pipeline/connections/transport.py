@@ -107,6 +107,12 @@ def failure_label(error: VenueUnreachable) -> str:
     return next((label for kinds, label in _LABELS if isinstance(cause, kinds)), "answer")
 
 
+def end_label(reason: str) -> str:
+    """Why a connection ended, from a closed set too: codes of the exchange's own making are one label."""
+    kind, _, code = reason.partition(" ")
+    return reason if kind != "close" or code.startswith("10") else "close other"
+
+
 def _handshake_refused(error: WSHandshakeError, hint_451: str) -> VenueUnreachable:
     response = error.response
     if response is None:
