@@ -173,7 +173,7 @@ def _suites_of(rulebook: Rulebook, chunks: Sequence[msgspec.Raw]) -> dict[str, b
     for number, chunk in enumerate(chunks):
         try:
             label = msgspec.msgpack.decode(chunk, type=_Label)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise HTTPException(422, f"The body has the wrong shape: {error} - in `$.chunks[{number}]`.") from error
         if label.digest in suites:
             continue
