@@ -73,6 +73,8 @@ class StoreConnection(asyncio.Protocol):
         self._expected = 0
         self._flow = ReplyFlow()
         self._answered: asyncio.Future[None] | None = None
+        self._asked_s = 0.0
+        """By the loop's clock."""
         self._lost: str | None = None
 
     @classmethod
@@ -102,6 +104,11 @@ class StoreConnection(asyncio.Protocol):
         """False once the server or the network has gone."""
         return self._lost is None and self._transport is not None
 
+    @property
+    def silent_s(self) -> float:
+        """How long an answer has been awaited; 0 while none is."""
+        return 0.0 if self._answered is None else asyncio.get_running_loop().time() - self._asked_s
+
     async def execute(self, commands: Sequence[Command], *, timeout_s: float = REPLY_TIMEOUT_S) -> list[object]:
         """Send all commands in one write and return all replies; a server's error is a `ReplyError` among them.
 
@@ -119,6 +126,7 @@ class StoreConnection(asyncio.Protocol):
         self._flow.begin()
         # A plain timer: asyncio.timeout costs more than the rest of a small batch.
         timer = loop.call_later(timeout_s, self._fail, f"{self._name} has not answered for {timeout_s:g} s.")
+        self._asked_s = timer.when() - timeout_s
         self._answered = loop.create_future()
         try:
             self._transport.write(packed)

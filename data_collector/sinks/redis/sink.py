@@ -106,6 +106,11 @@ class RedisSink:
         self._connection = connection
         self._counters.set("data_collector_store_up", 1)
 
+    @property
+    def silent_s(self) -> float:
+        """How long the store has owed an answer."""
+        return 0.0 if self._connection is None else self._connection.silent_s
+
     async def close(self) -> None:
         """Drop the connection."""
         if self._connection is not None:
