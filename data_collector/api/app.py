@@ -46,6 +46,7 @@ from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
 from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
+from data_collector.web.capacity import Capacity
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.openapi import DescribedApp
 from data_collector.web.parameters import demand_known_parameters
@@ -122,13 +123,13 @@ def create_app(
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
     app.add_middleware(RateLimit, rejections=rejections)
     app.add_middleware(RequestBounds, rejections=rejections)
+    app.add_middleware(Capacity, rejections=rejections)
     app.add_middleware(AnswerHeaders)
     return app
 
 
 def _write_policy(settings: Settings) -> WritePolicy:
-    token = None if settings.control_token is None else settings.control_token.get_secret_value()
-    return WritePolicy(environment=settings.environment, token=token, allowed_hosts=settings.allowed_hosts)
+    return WritePolicy(environment=settings.environment, token=settings.token, allowed_hosts=settings.allowed_hosts)
 
 
 def _contexts(

@@ -76,7 +76,9 @@ WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 MEMORY_OUTCOME = Label("outcome", "answered, wrong (422), conflict (409), later (503), failed (503)")
-REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers")
+REJECTION = Label(
+    "reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers, connections"
+)
 
 CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one
     Annotated[Literal["data_collector_epochs_begun_total"], "Times that trade ids of a symbol began anew"],
@@ -257,9 +259,16 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
         Literal["data_collector_spool_files_over_limit_total"],
         "Spool files deleted before their time because of SPOOL_BYTES_MAX",
     ],
-    Annotated[Literal["data_collector_spool_corrupt_frames_total"], "Damaged ends of spool files, left unread"],
+    Annotated[
+        Literal["data_collector_spool_corrupt_frames_total"],
+        "Damaged ends of spool files, left unread, and files set aside (`*.broken`) that are larger than any of ours",
+    ],
     Annotated[Literal["data_collector_spool_fsync_errors_total"], "Syncs of the spool that failed"],
     Annotated[Literal["data_collector_process_cpu_seconds_total"], "CPU time of the collector process"],
+    Annotated[
+        Literal["data_collector_output_lines_dropped_total"],
+        "Lines of the collector's log that were left out, because who reads it was stuck or gone",
+    ],
     Annotated[Literal["data_collector_api_rejected_total"], "HTTP requests refused at the door", REJECTION],
     Annotated[Literal["data_collector_memory_starts_total"], "Times that the process of Market Memory was started"],
     Annotated[Literal["data_collector_memory_questions_total"], "Questions to Market Memory", MEMORY_OUTCOME],
@@ -353,6 +362,10 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
     Annotated[Literal["data_collector_spool_full"], "1 while the disk refuses the spool (full, or failing), else 0"],
     Annotated[Literal["data_collector_event_lag_seconds"], "Receive time of the newest trade minus its event time"],
     Annotated[Literal["data_collector_clock_offset_seconds"], "The exchange's clock minus ours"],
+    Annotated[
+        Literal["data_collector_clock_disagreement_seconds"],
+        "The clock of the exchange's REST side minus that of its messages, when it was told last",
+    ],
     Annotated[Literal["data_collector_resident_memory_bytes"], "Resident memory of the collector process"],
     Annotated[
         Literal["data_collector_file_descriptors_free"],

@@ -131,6 +131,7 @@ class Repairs(Part):
         spawn("spool", self._spool.run)
         spawn("keep", self._outlet.keep)
         spawn("repair", self._of_trades.run)
+        spawn("exchange_clock", self._of_klines.exchange_clock.run)
         spawn("kline_repair", self._of_klines.run)
         if self._building is not None:
             spawn("kline_building", self._building.run)

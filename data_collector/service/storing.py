@@ -56,6 +56,8 @@ class Storing(Part):
             spool_refuses = not self._keeps_on_disk or self._counters.value("data_collector_spool_full") > 0
             is_losing, kept = kept_where(self._outlet, spool_refuses=spool_refuses)
             reasons.append(f"{down_reason} {kept}")
+        if self.sink.unsuited is not None:
+            reasons.append(self.sink.unsuited)
         snapshot.foreign = dict(self.sink.broken_keys)
         reasons += [f"{key} is not ours: {error}" for key, error in snapshot.foreign.items()]
         reasons += [

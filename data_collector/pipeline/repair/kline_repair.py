@@ -23,7 +23,7 @@ from data_collector.model.records import Kline
 from data_collector.model.venue import KlinePage, KlinesApi, TradesApi
 from data_collector.pipeline.gaps.attempts import BLOCK_S, GAP_DEADLINE_S, is_block
 from data_collector.pipeline.repair.due_kline import ASK_AGAIN_S, DueKline
-from data_collector.pipeline.repair.exchange_clock import ExchangeClock
+from data_collector.pipeline.repair.exchange_clock import ClockKeeper
 from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.series import KlineSeries
@@ -47,6 +47,9 @@ LOOK_BACK = 60
 IDS_DECIDE_S = 60.0
 """REST has not answered for so long: trade ids alone decide what had no trade."""
 
+QUIET_MAX = 1_000
+"""Klines without a trade that are made in one go; the next question goes on."""
+
 PAST_KLINES = 500
 """Fetched before the first closed kline of a series, so that charts are not empty."""
 
@@ -66,7 +69,7 @@ class KlineRepair:
         self._trades = trades
         self._calendar = intake.klines.calendar
         self._clock = clock
-        self.exchange_clock = ExchangeClock(intake.tally, rest, clock)
+        self.exchange_clock = ClockKeeper(intake, rest, clock)
         self._backoff = Backoff()
         self._refused = ToldRefusals(clock)
         self._holes: dict[Key, DueKline] = {}
@@ -99,7 +102,7 @@ class KlineRepair:
         """Ask for what is due, once."""
         now = self._clock()
         self._begin_without_rest(now)
-        if not self.exchange_clock.event_ms and now < self._blocked_until_s:
+        if not self.exchange_clock.now_ms() and now < self._blocked_until_s:
             return
         try:
             now_ms = await self.exchange_clock.ask_ms()
@@ -159,7 +162,7 @@ class KlineRepair:
         for key, hole in list(self._holes.items()):
             series = self._klines.series.get(key)
             if series is not None:
-                series.leave_to_ids(self._open_at(series, self.exchange_clock.event_ms))
+                series.leave_to_ids(self._open_at(series, self.exchange_clock.now_ms()))
                 self._klines.release(series)
             if series is None or series.due_ms != hole.due_ms:
                 del self._holes[key]
@@ -261,7 +264,10 @@ class KlineRepair:
         if [trade.trade_id for trade in around] != [first_id - 1, first_id] or around[0].time_ms >= open_ms:
             return
         price = around[0].price
-        while open_ms <= last_ms and (next_ms := self._after(series, open_ms)) <= around[1].time_ms:
+        for _ in range(QUIET_MAX):
+            next_ms = self._after(series, open_ms)
+            if open_ms > last_ms or next_ms > around[1].time_ms:
+                return
             quiet = Kline(
                 symbol, interval, open_ms, next_ms - 1, price, price, price, price, volume="0", quote_volume="0",
                 taker_buy_base_volume="0", taker_buy_quote_volume="0", trades=0, is_closed=True, event_ms=next_ms,

@@ -300,6 +300,8 @@ class KlineSeries:
         if not is_prompt and self.due_ms > self._trusted_ms:
             return None
         kline = without_trades(before.kline, self.due_ms, next_open_ms, proven_ms)
+        if self._check(kline, self._chain_id) == "mismatch":
+            return None
         return KlineUpdate(kline, next_open_ms, source="built")
 
     def _quiet_proven_ms(self, next_open_ms: int) -> int | None:
@@ -366,7 +368,8 @@ class KlineSeries:
 
 
 def _is_revision(kline: Kline, before: Kline) -> bool:
-    return kline.event_ms > before.event_ms and content(kline) != content(before)
+    is_later = kline.event_ms > before.event_ms or (before.trades == 0 and bool(kline.trades))
+    return is_later and content(kline) != content(before)
 
 
 def content(kline: Kline) -> tuple[str | int | None, ...]:

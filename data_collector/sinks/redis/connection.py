@@ -16,6 +16,7 @@ import hiredis
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.store_url import StoreAddress
+from data_collector.sinks.redis.flow import ReplyFlow
 from data_collector.time_limit import time_limit
 
 CONNECT_TIMEOUT_S = 5.0
@@ -70,6 +71,7 @@ class StoreConnection(asyncio.Protocol):
         self._transport: _Writable | None = None
         self._replies: list[object] = []
         self._expected = 0
+        self._flow = ReplyFlow()
         self._answered: asyncio.Future[None] | None = None
         self._asked_s = 0.0
         """By the loop's clock."""
@@ -123,6 +125,7 @@ class StoreConnection(asyncio.Protocol):
         packed = _packed(commands)
         loop = asyncio.get_running_loop()
         self._expected = len(commands)
+        self._flow.begin()
         # A plain timer: asyncio.timeout costs more than the rest of a small batch.
         timer = loop.call_later(timeout_s, self._fail, f"{self._name} has not answered for {timeout_s:g} s.")
         self._asked_s = timer.when() - timeout_s
@@ -188,6 +191,9 @@ class StoreConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio calls this."""
+        if self._flow.is_endless(data):
+            self._fail(f"{self._name} answers with more than anybody has asked for.")
+            return
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not _MORE:
