@@ -119,6 +119,8 @@ class NewLives:
         if symbol not in self._intake.lives.suspended:
             # A trade of the old life came meanwhile, or another collector was quicker.
             return
+        if agrees is None and sequence.new_life.is_denied_by(sequence.next_id):
+            agrees, refusal = False, None
         if refusal is not None:
             structlog.get_logger().error("epoch_awaits_order", symbol=symbol, reason=refusal)
             sequence.new_life.refusal = refusal
@@ -189,7 +191,7 @@ class NewLives:
             from_id = trades[0].trade_id
         if not trades or trades[-1].trade_id < came.trade_id:
             return None
-        return sequence.new_life.compare(trades, from_id, sequence.newest_ms)
+        return sequence.new_life.compare(trades, from_id, sequence.newest_ms) and not sequence.shares(trades)
 
     async def _begin(self, sequence: TradeSequence) -> None:
         symbol, former_id, epoch = sequence.symbol, sequence.next_id - 1, sequence.epoch + 1

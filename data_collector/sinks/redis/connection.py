@@ -16,6 +16,7 @@ import hiredis
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.store_url import StoreAddress
+from data_collector.sinks.redis.flow import ReplyFlow
 from data_collector.time_limit import time_limit
 
 CONNECT_TIMEOUT_S = 5.0
@@ -70,7 +71,12 @@ class StoreConnection(asyncio.Protocol):
         self._transport: _Writable | None = None
         self._replies: list[object] = []
         self._expected = 0
+        self._flow = ReplyFlow()
         self._answered: asyncio.Future[None] | None = None
+        self._asked_s = 0.0
+        """By the loop's clock."""
+        self.abandoned_s = 0.0
+        """How long the answer was awaited that whoever asked gave up; 0 while nobody has."""
         self._lost: str | None = None
 
     @classmethod
@@ -100,6 +106,11 @@ class StoreConnection(asyncio.Protocol):
         """False once the server or the network has gone."""
         return self._lost is None and self._transport is not None
 
+    @property
+    def silent_s(self) -> float:
+        """How long an answer has been awaited; 0 while none is."""
+        return 0.0 if self._answered is None else asyncio.get_running_loop().time() - self._asked_s
+
     async def execute(self, commands: Sequence[Command], *, timeout_s: float = REPLY_TIMEOUT_S) -> list[object]:
         """Send all commands in one write and return all replies; a server's error is a `ReplyError` among them.
 
@@ -114,14 +125,17 @@ class StoreConnection(asyncio.Protocol):
         packed = _packed(commands)
         loop = asyncio.get_running_loop()
         self._expected = len(commands)
+        self._flow.begin()
         # A plain timer: asyncio.timeout costs more than the rest of a small batch.
         timer = loop.call_later(timeout_s, self._fail, f"{self._name} has not answered for {timeout_s:g} s.")
+        self._asked_s = timer.when() - timeout_s
         self._answered = loop.create_future()
         try:
             self._transport.write(packed)
             await self._answered
         except BaseException:
             # How much of it the server gets is unknown.
+            self.abandoned_s = self.silent_s
             self.close()
             raise
         finally:
@@ -177,6 +191,9 @@ class StoreConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio calls this."""
+        if self._flow.is_endless(data):
+            self._fail(f"{self._name} answers with more than anybody has asked for.")
+            return
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not _MORE:

@@ -26,7 +26,7 @@ from data_collector.sinks.redis.groups import GroupPlace, group_places
 from data_collector.sinks.redis.not_ours import WRONG_TYPE, NotOurs, is_of_its_keys, offered, used_keys
 from data_collector.sinks.redis.replies import due_or_none, explains, is_refused, trade_tail
 from data_collector.sinks.redis.stored_records import due_open_ms, epoch_number
-from data_collector.sinks.redis.suitability import check_store, claim_store
+from data_collector.sinks.redis.suitability import check_store, claim_store, unsuited
 
 ROUNDS_MAX = 8
 """A hole takes two rounds; each further one means that another writer moved the tail in between."""
@@ -41,7 +41,7 @@ AHEAD_MAX = 100_000
 """A second collector is ahead by less; a store that is ahead by more was filled from another market."""
 
 CLAIM_S = 5.0
-"""How often the store is claimed anew: it may have been wiped."""
+"""How often the store is claimed anew, and looked at: it may have been wiped, or set otherwise."""
 
 TAILS_PER_CALL = 500
 """Symbols asked about at a time."""
@@ -86,6 +86,8 @@ class RedisSink:
         """Symbols of which the store holds later trade ids than the exchange sends: its tail, and the id that came."""
         self.overtaken: set[str] = set()
         """Symbols of which we wrote what the store had: from another collector, or from us before a retry."""
+        self.unsuited: str | None = None
+        """For health too: somebody has changed a setting of the store since it was opened."""
         self.broken_keys = NotOurs(calls.keys)
         """For health: somebody else uses a key of ours, or wrote into it."""
 
@@ -103,6 +105,11 @@ class RedisSink:
             raise
         self._connection = connection
         self._counters.set("data_collector_store_up", 1)
+
+    @property
+    def silent_s(self) -> float:
+        """How long the store has owed an answer."""
+        return 0.0 if self._connection is None else self._connection.silent_s
 
     async def close(self) -> None:
         """Drop the connection."""
@@ -223,6 +230,7 @@ class RedisSink:
         if now - self._claimed_s >= CLAIM_S:
             self._claimed_s = now
             await claim_store(connection, self._address, source=self._source, keys=self._keys)
+            self.unsuited = await unsuited(connection, self._address, expected_bytes=self._expected_bytes)
 
     def _settle(self, call: Call, reply: object) -> Call | None:
         """Count what was stored; return the call to make instead when something is missing before it."""

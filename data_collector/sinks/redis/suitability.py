@@ -13,14 +13,8 @@ MEMORY_DIGITS_MAX = 20
 """Of a number of bytes."""
 
 
-async def check_store(
-    connection: StoreConnection, address: StoreAddress, *, source: str, keys: StoreKeys, expected_bytes: int
-) -> None:
-    """Look whether the store suits us and belongs to no other exchange than that at `source`.
-
-    Raises `Misconfigured` when it would evict keys, is too small or was filled from another exchange,
-    `SinkUnavailable` when it cannot answer now.
-    """
+async def unsuited(connection: StoreConnection, address: StoreAddress, *, expected_bytes: int) -> str | None:
+    """Why the store may not be relied on: it would evict keys, or is too small. Raises as `check_store`."""
     (memory,) = await connection.execute([("INFO", "memory")])
     if isinstance(memory, ReplyError):
         _raise_refusal(address, memory)
@@ -30,16 +24,30 @@ async def check_store(
         connection.distrust(f"INFO was answered with {str(memory)[:40]!r}")
     maxmemory = int(told)
     if maxmemory and policy != "noeviction":
-        raise Misconfigured(
+        return (
             f"The store at {address.place} throws keys away when it is full (maxmemory-policy {policy}): that loses "
             "trades without an error. Run CONFIG SET maxmemory-policy noeviction, or use another store."
         )
     if maxmemory and expected_bytes > maxmemory:
-        raise Misconfigured(
+        return (
             f"The store at {address.place} may use {maxmemory / 2**20:,.0f} MiB (maxmemory), and these settings "
             f"fill about {expected_bytes / 2**20:,.0f} MiB. Lower TRADES_MAXLEN, STREAM_MAXLEN or KLINE_TTL_SECONDS, "
             "collect fewer symbols, or give the store more."
         )
+    return None
+
+
+async def check_store(
+    connection: StoreConnection, address: StoreAddress, *, source: str, keys: StoreKeys, expected_bytes: int
+) -> None:
+    """Look whether the store suits us and belongs to no other exchange than that at `source`.
+
+    Raises `Misconfigured` when it would evict keys, is too small or was filled from another exchange,
+    `SinkUnavailable` when it cannot answer now.
+    """
+    sentence = await unsuited(connection, address, expected_bytes=expected_bytes)
+    if sentence is not None:
+        raise Misconfigured(sentence)
     # Claimed with the first record: a start that never got one leaves the store free.
     (claimed,) = await connection.execute([("GET", keys.own("source"))])
     if not isinstance(claimed, (str, ReplyError, NoneType)):
