@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_collector.model.gaps import Gap, GapReason
-from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, Outcome, TradeSequence
+from data_collector.pipeline.sequence.outcome import Outcome
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, TradeSequence
 from tests.market import trade
 
 FIRST = 100
@@ -63,10 +64,12 @@ class Feed:
         if trade_id == sequence.next_id:
             self.let_through(trade_id)
             return
-        was_held, before = trade_id in sequence.held, sequence.known(trade_id)
+        held, before = sequence.held.get(trade_id), sequence.known(trade_id)
         outcome = sequence.offer(trade(trade_id, price=price), self.now_s)
         if trade_id > sequence.next_id:
-            assert outcome is (Outcome.COPY if was_held else Outcome.HELD)
+            copied = Outcome.COPY if held is None or held.price == price else Outcome.CONFLICT
+            assert outcome is (Outcome.HELD if held is None else copied)
+            assert (trade_id in sequence.held) is (outcome is not Outcome.CONFLICT)
         elif any(gap.first <= trade_id <= gap.last for gap in self.gaps) and trade_id not in self.late:
             assert outcome is Outcome.LATE
             self.late.append(trade_id)

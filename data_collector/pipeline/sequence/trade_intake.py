@@ -20,25 +20,16 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import runs_of
-from data_collector.pipeline.sequence.holdback import Holdback
+from data_collector.pipeline.sequence.holdback import Holdback, recent_of
 from data_collector.pipeline.sequence.lives import Lives
 from data_collector.pipeline.sequence.new_life import contradicts
+from data_collector.pipeline.sequence.outcome import Outcome
 from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.tally import TIME_JUMP, Tally, also_refused
-from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, RECENT_MAX, Outcome, TradeSequence
+from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, TradeSequence
 
 CONFLICTS_MAX = 100
 """Those that wait to be asked about; more are counted only."""
-
-RECENT_MIN = 16
-RECENT_TOTAL_MAX = 65_536
-"""Some 30 MB for all symbols together."""
-
-
-def recent_of(symbols: int) -> int:
-    """How many trades each sequence remembers, when there are so many symbols."""
-    share = max(RECENT_MIN, min(RECENT_MAX, RECENT_TOTAL_MAX // max(symbols, 1)))
-    return 1 << (share.bit_length() - 1)
 
 
 class TradeIntake:
@@ -164,6 +155,8 @@ class TradeIntake:
                 self.pass_over(sequence, due_id, "refused")
             if sequence.next_id == due_id:
                 break
+        if sequence.doubted:
+            self._settle_doubted(sequence)
         sequence.settle(now_s)
         self.holdback.note(sequence)
 
@@ -215,12 +208,23 @@ class TradeIntake:
     def refuse_held(self, sequence: TradeSequence) -> None:
         """What is held beyond the due id does not exist, as the exchange itself says."""
         for trade in sequence.take_held(sequence.next_id):
-            verdict = also_refused("trade_id_jump", self._check(trade))
-            self._tally.refuse(trade, "trade", verdict)
-            self._refusals.quarantine(trade, verdict)
+            self._refuse_jump(trade)
         sequence.gap = None
         sequence.settle(self._clock())
         self.holdback.note(sequence)
+
+    def _refuse_jump(self, trade: Trade) -> None:
+        verdict = also_refused("trade_id_jump", self._check(trade))
+        self._tally.refuse(trade, "trade", verdict)
+        self._refusals.quarantine(trade, verdict)
+
+    def _settle_doubted(self, sequence: TradeSequence) -> None:
+        """What was let through tells what became of those that came ahead."""
+        for trade, known in sequence.take_settled():
+            if known is None or contradicts(known, trade):
+                self._refuse_jump(trade)
+            else:
+                self._tally.copy("trade")
 
     def settle_conflict(self, first: Trade, truth: Trade) -> Literal["right", "wrong"]:
         """The exchange has told what is right; other contents go to `late:`, but for those of new ids."""
@@ -250,10 +254,7 @@ class TradeIntake:
                 self.holdback.note(sequence)
 
     def spill(self, sequence: TradeSequence) -> None:
-        """Put what is held back into the spool: there is no room for it in memory.
-
-        What was held of a suspended symbol has not been judged yet, and nothing is refused once it is spilled.
-        """
+        """Put what is held back into the spool, judged: nothing is refused once it is there."""
         trades: list[Trade] = []
         for trade in sequence.take_held():
             verdict = self._check(trade)

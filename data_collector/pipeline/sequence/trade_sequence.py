@@ -11,7 +11,6 @@ what comes late but fills a hole that was passed over goes to `late:`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
 
 from data_collector.candles.building import CandleBuilder
 from data_collector.model.gaps import Gap, GapReason, explain_ids
@@ -20,7 +19,8 @@ from data_collector.model.sink import KlineCheck
 from data_collector.pipeline.gaps.missing_ids import MissingIds
 from data_collector.pipeline.gaps.ranges import Spilled, common
 from data_collector.pipeline.sequence.minutes import MinuteVolumes
-from data_collector.pipeline.sequence.new_life import NewLifeWatch, contradicts
+from data_collector.pipeline.sequence.new_life import DISORDER_MS, NEW_IDS, NewLifeWatch, contradicts
+from data_collector.pipeline.sequence.outcome import Outcome
 from data_collector.pipeline.sequence.refused_turns import RefusedTurns
 
 ARBITRATION_S = 0.15
@@ -45,24 +45,13 @@ RECENT_MAX = 1024
 """Trades that a sequence remembers, unless there are many."""
 
 
-class Outcome(Enum):
-    """What became of a trade that was not the next one."""
-
-    HELD = "waits for what is before it"
-    COPY = "was there before"
-    CONFLICT = "was there before, with other contents"
-    NEWER = "was there before, and is of a newer trade now"
-    LATE = "fills a hole that was passed over"
-    IMPLAUSIBLE = "jumps too far ahead, unconfirmed"
-
-
 class TradeSequence:
     """One symbol. The trade intake alone lets trades through; the repair marks what it has told of the gap."""
 
     __slots__ = (
-        "_first_s", "_head_id", "_head_s", "_holes", "_newest_ms", "_turns", "_unconfirmed_id", "epoch", "gap", "held",
-        "minutes", "new_life", "next_id", "recent", "recent_mask", "reference_id", "refused_s", "repaired", "reported",
-        "resumed_id", "spilled", "stored_id", "symbol",
+        "_first_s", "_head_id", "_head_s", "_holes", "_newest_ms", "_turns", "_unconfirmed_id", "doubted", "epoch",
+        "gap", "held", "minutes", "new_life", "next_id", "recent", "recent_mask", "reference_id", "refused_s",
+        "repaired", "reported", "resumed_id", "spilled", "stored_id", "symbol",
     )  # fmt: skip
 
     def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
@@ -77,6 +66,8 @@ class TradeSequence:
         """What was let through says of each minute's kline, or makes it."""
         self.held: dict[int, Trade] = {}
         """Trades that wait for those before them, by id."""
+        self.doubted: dict[int, Trade] = {}
+        """Trades that came ahead and are not believed, by id, until these ids are passed."""
         self.spilled = Spilled()
         """What waits in the spool, because memory had no room for more."""
         self._turns = RefusedTurns(ARBITRATION_S)
@@ -111,13 +102,20 @@ class TradeSequence:
     @property
     def spoken(self) -> int:
         """Grows with every trade that the stream brings, and with nothing else; -1 before the first."""
-        return -1 if self.next_id < 0 else self.next_id - self.repaired + len(self.held)
+        return -1 if self.next_id < 0 else self.in_order + len(self.held)
+
+    @property
+    def in_order(self) -> int:
+        """Grows with every due trade that the stream brings, and with nothing else."""
+        return self.next_id - self.repaired
 
     @property
     def newest_ms(self) -> int:
-        """No trade that was let through happened later."""
-        newest = self.known(self.next_id - 1)
-        return self._newest_ms if newest is None else max(self._newest_ms, newest.time_ms)
+        """No trade that was let through happened later, of the newest ones at least: times may go back a little."""
+        # Not the last one alone: a few may be let through that never happened.
+        first_id = max(self.next_id - min(NEW_IDS, len(self.recent)), 0)
+        known = map(self.known, range(first_id, self.next_id))
+        return max(self._newest_ms, max((trade.time_ms for trade in known if trade is not None), default=-1))
 
     @property
     def knows_newest(self) -> bool:
@@ -127,7 +125,7 @@ class TradeSequence:
     @property
     def waits(self) -> bool:
         """Whether something waits for time to pass, for a trade, or for the ledger to be told."""
-        return bool(self.held or self.refused_s) or self.gap is not None or self.reported is not None
+        return bool(self.held or self.refused_s or self.doubted) or self.gap is not None or self.reported is not None
 
     def known(self, trade_id: int) -> Trade | None:
         """The trade that was let through under this id, while it is remembered."""
@@ -155,6 +153,7 @@ class TradeSequence:
         self.recent = [None] * len(self.recent)
         self.minutes.begin_anew()
         self.held.clear()
+        self.doubted.clear()
         self.spilled = Spilled()
         self._turns.clear()
         self.gap = self.reported = None
@@ -187,6 +186,7 @@ class TradeSequence:
         """Its trades are collected no longer: nothing is waited for."""
         self.gap = self.reported = None
         self._turns.clear()
+        self.doubted.clear()
         self.new_life.reset()
 
     def offer(self, trade: Trade, now_s: float) -> Outcome:
@@ -195,13 +195,16 @@ class TradeSequence:
         if self.next_id < 0:
             return self._offer_first(trade, now_s)
         if trade_id < self.next_id:
-            is_late = not self._is_newest(trade) and self._fill_hole(trade_id)
-            return Outcome.LATE if is_late else self._compare(trade)
+            return Outcome.LATE if self._fill_hole(trade) else self._compare(trade)
         if trade_id - self.next_id > JUMP_MAX and trade_id != self._unconfirmed_id + 1:
             self._unconfirmed_id = trade_id
             return Outcome.IMPLAUSIBLE
         if trade_id in self.held:
-            return Outcome.COPY
+            if not contradicts(self.held[trade_id], trade):
+                return Outcome.COPY
+            # Neither is believed: the exchange's REST side tells.
+            self.doubted[trade_id] = self.held.pop(trade_id)
+            return Outcome.CONFLICT
         self.held[trade_id] = trade
         if self.gap is not None:
             self.gap.last_id = min(self.gap.last_id, trade_id - 1)
@@ -246,10 +249,25 @@ class TradeSequence:
         """The trade that was held and is due now; it is held no longer."""
         # A good copy may have taken the place of a refused one.
         self.refused_s.pop(self.next_id - 1, None)
+        self._doubt_overtaken()
         trade = self.held.pop(self.next_id, None)
         if trade is not None:
             self.refused_s.pop(self.next_id, None)
         return trade
+
+    def take_settled(self) -> list[tuple[Trade, Trade | None]]:
+        """Trades that were doubted and whose ids were passed, each with what was let through, where that is known."""
+        passed = [trade_id for trade_id in self.doubted if trade_id < self.next_id]
+        return [(self.doubted.pop(trade_id), self.known(trade_id)) for trade_id in passed]
+
+    def _doubt_overtaken(self) -> None:
+        """What is due, and happened before what was let through already, is kept until it comes again."""
+        before, trade_id = self.known(self.next_id - 1), self.next_id
+        while before is not None and trade_id in self.held:
+            if self.held[trade_id].time_ms + DISORDER_MS >= before.time_ms:
+                return
+            self.doubted[trade_id] = self.held.pop(trade_id)
+            trade_id += 1
 
     def refuse(self, trade_id: int, now_s: float) -> bool:
         """A trade was refused; whether its id has a place in the sequence, which waits for a good copy for a while.
@@ -266,8 +284,7 @@ class TradeSequence:
         """Whether the due id was refused, and has waited long enough for a good copy since its turn came."""
         if at_once:
             return self.next_id in self.refused_s
-        followed_s = None if self.gap is None else self.gap.opened_s
-        return self._turns.is_over(self.next_id, self.held, followed_s, now_s)
+        return self._turns.is_over(self.next_id, self.held, self.gap, self.reference_id, now_s)
 
     def pass_over(self, last_id: int, reason: GapReason, rules: Mapping[int, tuple[str, ...]]) -> list[Gap]:
         """Nothing more is waited for up to `last_id`, which is due or later: the gaps that explain it, in order.
@@ -305,7 +322,7 @@ class TradeSequence:
         if self.gap is None and self.next_id >= 0:
             last_id = min(self.held) - 1 if self.held else self.spilled.last_id
             if last_id >= self.next_id:
-                self.gap = MissingIds(self.next_id, last_id, opened_s)
+                self.gap = MissingIds(self.next_id, last_id, opened_s, self.in_order)
 
     def look_at_head(self, now_s: float) -> bool:
         """Whether a ticker has long been naming a later trade than the stream brought: then they are missing."""
@@ -315,7 +332,7 @@ class TradeSequence:
             self._head_s = now_s
             self._head_id = self.next_id
         elif now_s - self._head_s >= HEAD_S:
-            self.gap = MissingIds(self.next_id, self.reference_id, now_s)
+            self.gap = MissingIds(self.next_id, self.reference_id, now_s, self.in_order)
             return True
         return False
 
@@ -356,9 +373,10 @@ class TradeSequence:
         """Whether a trade below the due one is newer than what followed all holes: it fills none of them."""
         return self.known(self.next_id - 1) is not None and trade.time_ms > self.newest_ms
 
-    def _fill_hole(self, trade_id: int) -> bool:
+    def _fill_hole(self, trade: Trade) -> bool:
+        trade_id = trade.trade_id
         for index, (first, last) in enumerate(self._holes):
-            if first <= trade_id <= last:
+            if first <= trade_id <= last and not self._is_newest(trade):
                 rest = [part for part in ((first, trade_id - 1), (trade_id + 1, last)) if part[0] <= part[1]]
                 self._holes[index : index + 1] = rest
                 return True
