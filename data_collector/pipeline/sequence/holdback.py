@@ -1,24 +1,13 @@
-"""What sequences may keep in memory: those that wait for something, and how many trades each remembers."""
+"""Sequences that wait for something: how many trades they hold in all, and whether that is too much."""
 
 from __future__ import annotations
 
 import asyncio
 
-from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, RECENT_MAX, TradeSequence
+from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, TradeSequence
 
 HELD_TOTAL_MAX = 60_000
 """Trades of all symbols together that wait in memory; what is more goes to the spool."""
-
-
-RECENT_MIN = 16
-RECENT_TOTAL_MAX = 65_536
-"""Some 30 MB for all symbols together."""
-
-
-def recent_of(symbols: int) -> int:
-    """How many trades each sequence remembers, when there are so many symbols."""
-    share = max(RECENT_MIN, min(RECENT_MAX, RECENT_TOTAL_MAX // max(symbols, 1)))
-    return 1 << (share.bit_length() - 1)
 
 
 class Holdback:

@@ -20,16 +20,25 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import runs_of
-from data_collector.pipeline.sequence.holdback import Holdback, recent_of
+from data_collector.pipeline.sequence.holdback import Holdback
 from data_collector.pipeline.sequence.lives import Lives
 from data_collector.pipeline.sequence.new_life import contradicts
-from data_collector.pipeline.sequence.outcome import Outcome
 from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.tally import TIME_JUMP, Tally, also_refused
-from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, TradeSequence
+from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, RECENT_MAX, Outcome, TradeSequence
 
 CONFLICTS_MAX = 100
 """Those that wait to be asked about; more are counted only."""
+
+RECENT_MIN = 16
+RECENT_TOTAL_MAX = 65_536
+"""Some 30 MB for all symbols together."""
+
+
+def recent_of(symbols: int) -> int:
+    """How many trades each sequence remembers, when there are so many symbols."""
+    share = max(RECENT_MIN, min(RECENT_MAX, RECENT_TOTAL_MAX // max(symbols, 1)))
+    return 1 << (share.bit_length() - 1)
 
 
 class TradeIntake:
@@ -105,7 +114,7 @@ class TradeIntake:
                 return
         verdict = self._check(trade)
         if trade.event_ms > tally.event_limit_ms and not tally.is_timely(trade.event_ms):
-            self._set_aside(trade, verdict)
+            self._set_aside(trade)
             return
         if verdict is not None and verdict.critical:
             if verdict.readable and sequence.shows_new_life(trade):
@@ -149,14 +158,14 @@ class TradeIntake:
         while True:
             due_id = sequence.next_id
             trade = sequence.take_due()
-            if trade is not None:
+            if trade is not None and sequence.is_out_of_turn(trade):
+                self._disprove(trade)
+            elif trade is not None:
                 self._admit(sequence, trade)
             elif sequence.lacks_refused(now_s, at_once=at_once):
                 self.pass_over(sequence, due_id, "refused")
             if sequence.next_id == due_id:
                 break
-        if sequence.doubted:
-            self._settle_doubted(sequence)
         sequence.settle(now_s)
         self.holdback.note(sequence)
 
@@ -208,23 +217,15 @@ class TradeIntake:
     def refuse_held(self, sequence: TradeSequence) -> None:
         """What is held beyond the due id does not exist, as the exchange itself says."""
         for trade in sequence.take_held(sequence.next_id):
-            self._refuse_jump(trade)
+            self._disprove(trade)
         sequence.gap = None
         sequence.settle(self._clock())
         self.holdback.note(sequence)
 
-    def _refuse_jump(self, trade: Trade) -> None:
-        verdict = also_refused("trade_id_jump", self._check(trade))
+    def _disprove(self, trade: Trade, rule: str = "trade_id_jump") -> None:
+        verdict = also_refused(rule, self._check(trade))
         self._tally.refuse(trade, "trade", verdict)
         self._refusals.quarantine(trade, verdict)
-
-    def _settle_doubted(self, sequence: TradeSequence) -> None:
-        """What was let through tells what became of those that came ahead."""
-        for trade, known in sequence.take_settled():
-            if known is None or contradicts(known, trade):
-                self._refuse_jump(trade)
-            else:
-                self._tally.copy("trade")
 
     def settle_conflict(self, first: Trade, truth: Trade) -> Literal["right", "wrong"]:
         """The exchange has told what is right; other contents go to `late:`, but for those of new ids."""
@@ -340,6 +341,9 @@ class TradeIntake:
             case Outcome.CONFLICT:
                 self._tally.copy("trade")
                 self._take_conflict(sequence.known(trade.trade_id), trade)
+                if trade.trade_id in sequence.held:
+                    self._disprove(sequence.held.pop(trade.trade_id), "trade_id_conflict")
+                    self.holdback.note(sequence)
             case Outcome.LATE:
                 self._take_late(trade, verdict)
             case Outcome.IMPLAUSIBLE:
@@ -356,12 +360,10 @@ class TradeIntake:
         if sequence.gap is None or sequence.refused_s:
             self.release(sequence)
 
-    def _set_aside(self, trade: Trade, verdict: Verdict | None) -> None:
+    def _set_aside(self, trade: Trade) -> None:
         """It is of a time that has not come. Its id stays due: the exchange's REST side tells it with its true time."""
         if not self._tally.sets_aside(trade):
-            untimely = also_refused(TIME_JUMP, verdict)
-            self._tally.refuse(trade, "trade", untimely)
-            self._refusals.quarantine(trade, untimely)
+            self._disprove(trade, TIME_JUMP)
 
     def _take_late(self, trade: Trade, verdict: Verdict | None) -> None:
         self._count_unseen(1)
@@ -370,7 +372,7 @@ class TradeIntake:
         self._tally.note_accepted(trade, "trade", verdict, late=True)
 
     def _take_conflict(self, first: Trade | None, second: Trade) -> None:
-        """One id with two contents: the first stands, both are kept, and the exchange is asked which is right."""
+        """One id with two contents: the first stands if it was let through, both are kept, and the exchange is asked."""
         self._counters.add("data_collector_trade_conflicts_total")
         if len(self.conflicts) >= CONFLICTS_MAX:
             return

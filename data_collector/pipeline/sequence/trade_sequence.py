@@ -11,6 +11,7 @@ what comes late but fills a hole that was passed over goes to `late:`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 
 from data_collector.candles.building import CandleBuilder
 from data_collector.model.gaps import Gap, GapReason, explain_ids
@@ -19,8 +20,7 @@ from data_collector.model.sink import KlineCheck
 from data_collector.pipeline.gaps.missing_ids import MissingIds
 from data_collector.pipeline.gaps.ranges import Spilled, common
 from data_collector.pipeline.sequence.minutes import MinuteVolumes
-from data_collector.pipeline.sequence.new_life import DISORDER_MS, NEW_IDS, NewLifeWatch, contradicts
-from data_collector.pipeline.sequence.outcome import Outcome
+from data_collector.pipeline.sequence.new_life import DISORDER_MS, NewLifeWatch, contradicts
 from data_collector.pipeline.sequence.refused_turns import RefusedTurns
 
 ARBITRATION_S = 0.15
@@ -45,13 +45,24 @@ RECENT_MAX = 1024
 """Trades that a sequence remembers, unless there are many."""
 
 
+class Outcome(Enum):
+    """What became of a trade that was not the next one."""
+
+    HELD = "waits for what is before it"
+    COPY = "was there before"
+    CONFLICT = "was there before, with other contents"
+    NEWER = "was there before, and is of a newer trade now"
+    LATE = "fills a hole that was passed over"
+    IMPLAUSIBLE = "jumps too far ahead, unconfirmed"
+
+
 class TradeSequence:
     """One symbol. The trade intake alone lets trades through; the repair marks what it has told of the gap."""
 
     __slots__ = (
-        "_first_s", "_head_id", "_head_s", "_holes", "_newest_ms", "_turns", "_unconfirmed_id", "doubted", "epoch",
-        "gap", "held", "minutes", "new_life", "next_id", "recent", "recent_mask", "reference_id", "refused_s",
-        "repaired", "reported", "resumed_id", "spilled", "stored_id", "symbol",
+        "_first_s", "_head_id", "_head_s", "_holes", "_newest_ms", "_turns", "_unconfirmed_id", "epoch", "gap", "held",
+        "minutes", "new_life", "next_id", "recent", "recent_mask", "reference_id", "refused_s", "repaired", "reported",
+        "resumed_id", "spilled", "stored_id", "symbol",
     )  # fmt: skip
 
     def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
@@ -66,8 +77,6 @@ class TradeSequence:
         """What was let through says of each minute's kline, or makes it."""
         self.held: dict[int, Trade] = {}
         """Trades that wait for those before them, by id."""
-        self.doubted: dict[int, Trade] = {}
-        """Trades that came ahead and are not believed, by id, until these ids are passed."""
         self.spilled = Spilled()
         """What waits in the spool, because memory had no room for more."""
         self._turns = RefusedTurns(ARBITRATION_S)
@@ -111,11 +120,9 @@ class TradeSequence:
 
     @property
     def newest_ms(self) -> int:
-        """No trade that was let through happened later, of the newest ones at least: times may go back a little."""
-        # Not the last one alone: a few may be let through that never happened.
-        first_id = max(self.next_id - min(NEW_IDS, len(self.recent)), 0)
-        known = map(self.known, range(first_id, self.next_id))
-        return max(self._newest_ms, max((trade.time_ms for trade in known if trade is not None), default=-1))
+        """No trade that was let through happened later."""
+        newest = self.known(self.next_id - 1)
+        return self._newest_ms if newest is None else max(self._newest_ms, newest.time_ms)
 
     @property
     def knows_newest(self) -> bool:
@@ -125,7 +132,7 @@ class TradeSequence:
     @property
     def waits(self) -> bool:
         """Whether something waits for time to pass, for a trade, or for the ledger to be told."""
-        return bool(self.held or self.refused_s or self.doubted) or self.gap is not None or self.reported is not None
+        return bool(self.held or self.refused_s) or self.gap is not None or self.reported is not None
 
     def known(self, trade_id: int) -> Trade | None:
         """The trade that was let through under this id, while it is remembered."""
@@ -153,7 +160,6 @@ class TradeSequence:
         self.recent = [None] * len(self.recent)
         self.minutes.begin_anew()
         self.held.clear()
-        self.doubted.clear()
         self.spilled = Spilled()
         self._turns.clear()
         self.gap = self.reported = None
@@ -163,6 +169,8 @@ class TradeSequence:
 
     def recognise(self, trades: Sequence[Trade]) -> bool:
         """What the exchange answered: whether it has a later trade now under an id that we have."""
+        if self.shares(trades):
+            return False
         for trade in trades:
             known, known_ms = self.known(trade.trade_id), self._newest_ms
             if known is not None:
@@ -178,6 +186,10 @@ class TradeSequence:
                 return True
         return False
 
+    def shares(self, trades: Sequence[Trade]) -> bool:
+        """Whether one of them is ours: then they are of one life, whatever else they contradict."""
+        return any((mine := self.known(each.trade_id)) is not None and not contradicts(mine, each) for each in trades)
+
     def settle_start(self) -> None:
         """It is decided how much is filled of the hole at the start."""
         self.resumed_id = -1
@@ -186,7 +198,6 @@ class TradeSequence:
         """Its trades are collected no longer: nothing is waited for."""
         self.gap = self.reported = None
         self._turns.clear()
-        self.doubted.clear()
         self.new_life.reset()
 
     def offer(self, trade: Trade, now_s: float) -> Outcome:
@@ -195,16 +206,13 @@ class TradeSequence:
         if self.next_id < 0:
             return self._offer_first(trade, now_s)
         if trade_id < self.next_id:
-            return Outcome.LATE if self._fill_hole(trade) else self._compare(trade)
+            is_late = not self._is_newest(trade) and self._fill_hole(trade_id)
+            return Outcome.LATE if is_late else self._compare(trade)
         if trade_id - self.next_id > JUMP_MAX and trade_id != self._unconfirmed_id + 1:
             self._unconfirmed_id = trade_id
             return Outcome.IMPLAUSIBLE
         if trade_id in self.held:
-            if not contradicts(self.held[trade_id], trade):
-                return Outcome.COPY
-            # Neither is believed: the exchange's REST side tells.
-            self.doubted[trade_id] = self.held.pop(trade_id)
-            return Outcome.CONFLICT
+            return Outcome.CONFLICT if contradicts(self.held[trade_id], trade) else Outcome.COPY
         self.held[trade_id] = trade
         if self.gap is not None:
             self.gap.last_id = min(self.gap.last_id, trade_id - 1)
@@ -249,25 +257,14 @@ class TradeSequence:
         """The trade that was held and is due now; it is held no longer."""
         # A good copy may have taken the place of a refused one.
         self.refused_s.pop(self.next_id - 1, None)
-        self._doubt_overtaken()
         trade = self.held.pop(self.next_id, None)
         if trade is not None:
             self.refused_s.pop(self.next_id, None)
         return trade
 
-    def take_settled(self) -> list[tuple[Trade, Trade | None]]:
-        """Trades that were doubted and whose ids were passed, each with what was let through, where that is known."""
-        passed = [trade_id for trade_id in self.doubted if trade_id < self.next_id]
-        return [(self.doubted.pop(trade_id), self.known(trade_id)) for trade_id in passed]
-
-    def _doubt_overtaken(self) -> None:
-        """What is due, and happened before what was let through already, is kept until it comes again."""
-        before, trade_id = self.known(self.next_id - 1), self.next_id
-        while before is not None and trade_id in self.held:
-            if self.held[trade_id].time_ms + DISORDER_MS >= before.time_ms:
-                return
-            self.doubted[trade_id] = self.held.pop(trade_id)
-            trade_id += 1
+    def is_out_of_turn(self, trade: Trade) -> bool:
+        """Whether the due trade, which came ahead, is older than those before it: that is no trade of this id."""
+        return trade.time_ms < self.newest_ms - DISORDER_MS
 
     def refuse(self, trade_id: int, now_s: float) -> bool:
         """A trade was refused; whether its id has a place in the sequence, which waits for a good copy for a while.
@@ -373,10 +370,9 @@ class TradeSequence:
         """Whether a trade below the due one is newer than what followed all holes: it fills none of them."""
         return self.known(self.next_id - 1) is not None and trade.time_ms > self.newest_ms
 
-    def _fill_hole(self, trade: Trade) -> bool:
-        trade_id = trade.trade_id
+    def _fill_hole(self, trade_id: int) -> bool:
         for index, (first, last) in enumerate(self._holes):
-            if first <= trade_id <= last and not self._is_newest(trade):
+            if first <= trade_id <= last:
                 rest = [part for part in ((first, trade_id - 1), (trade_id + 1, last)) if part[0] <= part[1]]
                 self._holes[index : index + 1] = rest
                 return True

@@ -5,8 +5,8 @@ from __future__ import annotations
 from data_collector.model.records import Trade
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.sequence.new_life import NEW_IDS
-from tests.market import NOON_MS, SYMBOL, ticker, trade
-from tests.unit.pipeline.intake_scene import COPIES, gaps, rules, runs
+from tests.market import NOON_MS, ticker, trade
+from tests.unit.pipeline.intake_scene import gaps, rules, runs
 from tests.unit.pipeline.repair_scene import AWAY, NEVER, RepairScene
 
 FAR = 1_000_000
@@ -172,22 +172,6 @@ def test_what_came_ahead_is_not_let_through_when_the_market_has_reached_its_ids(
     assert scene.counters.value("data_collector_trade_conflicts_total") == 0
 
 
-def test_what_came_ahead_and_comes_again_is_a_copy() -> None:
-    """Times may go back, and the one that came ahead is as true as its copy."""
-    scene = RepairScene(AWAY)
-    scene.send(trade(13))
-    scene.look()
-    scene.send(later(11), later(12))
-    assert scene.sequence.next_id == 13
-
-    scene.send(trade(13))
-    scene.look()
-
-    batch = scene.take()
-    assert (runs(batch), batch.side) == ([(11, 3)], [])
-    assert scene.counters.value(COPIES, channel="trade") == 1
-
-
 def test_what_came_ahead_and_does_not_come_again_is_asked_for() -> None:
     scene = RepairScene(AWAY)
     scene.send(trade(13))
@@ -208,17 +192,4 @@ def test_of_two_contents_of_an_id_ahead_neither_is_believed() -> None:
 
     batch = scene.take()
     assert runs(batch) == [(11, 3)]
-    assert sorted(rules(entry) for entry in batch.side) == [["trade_id_conflict"], ["trade_id_jump"]]
-
-
-def test_trade_that_was_believed_wrongly_begins_no_epoch() -> None:
-    """The true one has a later time than it, under an id that we have; others of ours are as new."""
-    scene = RepairScene([])
-    scene.send(*(later(number) for number in range(11, 50)), trade(50, price="1.00"))
-
-    scene.send(later(50, 5.1))
-
-    assert scene.intake.trades.lives.doubted == {SYMBOL: scene.sequence}
-    assert scene.sequence.newest_ms == NOON_MS + 5_000
-    told = [later(number) for number in range(11, 50)] + [later(50, 5.1)]
-    assert not scene.sequence.new_life.compare(told, 11, scene.sequence.newest_ms)
+    assert sorted(rules(entry) for entry in batch.side) == [["trade_id_conflict"]] * 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from data_collector.pipeline.sequence import holdback as holdback_module
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
@@ -110,6 +111,19 @@ def test_trade_that_is_ahead_waits_and_opens_a_gap(scene: Scene) -> None:
     assert runs(scene.take()) == [(10, 1)]
     assert gap_of(scene) == (11, 14)
     assert scene.intake.trades.holdback.waiting.is_set()
+
+
+def test_trade_that_came_ahead_and_is_older_than_those_before_it_waits_for_the_true_one(scene: Scene) -> None:
+    """Told four ids ahead of its own: the honest ones come up to that id."""
+    scene.begin()
+    scene.take()
+    told = [trade(11 + number, time_ms=NOON_MS + 1_000 * number) for number in range(4)]
+    scene.send(trade(14, time_ms=NOON_MS, price="1.5"), *told)
+
+    batch = scene.take()
+    assert runs(batch) == [(11, 4)]
+    assert [rules(entry) for entry in batch.side] == [["trade_id_jump"]]
+    assert scene.sequence.known(14) == structs.replace(told[-1], received_ns=5)
 
 
 def test_gap_closes_when_a_twin_line_brings_what_was_missing(scene: Scene) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from data_collector.model.gaps import Gap
-from data_collector.pipeline.sequence.outcome import Outcome
 from data_collector.pipeline.sequence.refused_turns import ALONE_S
 from data_collector.pipeline.sequence.trade_sequence import (
     ARBITRATION_S,
     HOLES_MAX,
     JUMP_MAX,
+    Outcome,
     TradeSequence,
 )
 from tests.market import trade
