@@ -372,7 +372,7 @@ class TradeIntake:
         self._tally.note_accepted(trade, "trade", verdict, late=True)
 
     def _take_conflict(self, first: Trade | None, second: Trade) -> None:
-        """One id with two contents: the first stands if it was let through, both are kept, and the exchange is asked."""
+        """One id with two contents: what was let through stands, both are kept, and the exchange is asked."""
         self._counters.add("data_collector_trade_conflicts_total")
         if len(self.conflicts) >= CONFLICTS_MAX:
             return
