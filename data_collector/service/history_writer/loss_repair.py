@@ -94,7 +94,7 @@ class LossRepair:
 
 
 def words(lost: Lost, settings: Settings) -> list[str]:
-    """Of the command line that brings it. Candles are asked for by when they opened, and were stored when they closed."""
+    """Of the command line that brings it. Candles are asked for by when they opened, and stored when they close."""
     reach_ms = 0 if lost.count else max(map(longest_ms, settings.intervals))
     begin, end = (_minute_text(ms) for ms in (max(0, lost.before_ms - reach_ms), lost.after_ms + MINUTE_MS))
     series = ["--intervals", "", "--trades"] if lost.count else ["--intervals", ",".join(settings.intervals)]
