@@ -127,6 +127,18 @@ async def test_klines_of_which_the_state_does_not_know_are_not_written_again(
     assert [str(record["timestamp"])[14:16] for record in reader.records(STREAM)] == ["00", "01", "02"]
 
 
+async def test_state_of_a_series_that_names_a_time_before_what_is_stored_is_told(
+    sink: RedisSink, reader: Reader
+) -> None:
+    """`HSET collector:klines:BTCUSDT 1m "-1 -1 -1"`: all that is there would be written again."""
+    await sink.write(klines(kline(0), kline(1)))
+    reader.client.hset(CURSORS, "1m", "-1 -1 -1")
+    for _ in range(2):
+        await sink.write(klines(kline(0), kline(1), kline(2)))
+    assert list(sink.broken_keys) == [f"{PREFIX}{CURSORS} field 1m"]
+    assert len(reader.records(STREAM)) == 2
+
+
 @pytest.mark.parametrize("field", [0, 1])
 async def test_state_of_a_series_that_names_a_time_to_come_is_told(sink: RedisSink, reader: Reader, field: int) -> None:
     """Nothing would close before that, and all would seem well."""

@@ -12,6 +12,7 @@ local ID_END = 2 ^ 53
 local TRADES_LOOKED_AT = 100
 local GAPS_LOOKED_AT = 1000
 local KLINES_LOOKED_AT = 100
+local CLOSED_LOOKED_AT = 1000
 
 -- By so much another collector may be ahead of ours.
 local AHEAD_MS = 60000
@@ -360,6 +361,18 @@ local function holds_klines(stream)
   return false
 end
 
+-- Whether a closed kline of an interval that opened at this time or later stands at the end of a stream.
+local function holds_later(stream, interval, opened)
+  local named = '"interval":"' .. interval .. '"'
+  for _, entry in ipairs(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', CLOSED_LOOKED_AT)) do
+    local data = field_of(entry[2], 'data') or ''
+    if string.find(data, named, 1, true) and string.find(data, '"is_closed":true', 1, true) then
+      return (string.match(data, '"timestamp":"([^"]+)"') or '') >= opened
+    end
+  end
+  return false
+end
+
 -- keys: kline stream, state hash, gaps stream, then the kline key of each record, then the origin key of each
 -- args: maxlen, maxlen of the side streams, count, then of each record: interval, open time, next open time, event
 --       time, '1' when closed, time to live in s, first open time that its gaps explain, gaps, '1' when it may begin a
@@ -405,6 +418,11 @@ local function append_klines(keys, args)
     local old = is_ours and (open < due_open or not closed and not newer)
     local hole = is_ours and closed and due_open >= 0 and open > due_open
     local nothing = is_ours and closed and due_open < 0 and not begins
+    -- Where the series begins, or goes on behind a hole, the state is held against what was stored.
+    if is_ours and closed and last_ms and (due_open < 0 or hole) and not nothing then
+      local opened = due_open >= 0 and string.match(args[position + 9], '"timestamp":"([^"]+)"') or ''
+      is_ours = not holds_later(keys[1], interval, opened)
+    end
     if not is_ours then
       outcome[i] = -1
     elseif blocked[interval] or nothing or hole and not old and args[position + 6] ~= due then
