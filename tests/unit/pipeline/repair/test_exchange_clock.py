@@ -49,6 +49,9 @@ async def test_message_of_tomorrow_is_kept_with_the_reason(scene: RepairScene) -
     await scene.repair.look()
 
     assert [rules(entry) for entry in scene.take_side()] == [["event_time_jump"]] * 3
+    assert "3 messages of a time that has not come" in str(scene.intake.tally.clock.doubt)
+    await scene.pass_s(61)
+    assert scene.intake.tally.clock.doubt is None
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
@@ -261,6 +264,20 @@ async def test_built_minute_is_not_proven_by_a_rest_clock_that_is_ahead() -> Non
     scene.intake.take_head(SYMBOL, scene.next_id - 1, scene.market.now_ms)
 
     assert scene.beat(62) == []
+
+
+async def test_trade_of_tomorrow_ends_no_built_minute_and_breaks_none_off() -> None:
+    scene = BuiltScene()
+    await scene.repair.look()
+    scene.trade(5)
+    Scene.send(scene, trade(scene.next_id, time_ms=at(DAY_AHEAD), event_ms=at(DAY_AHEAD)))
+    await scene.repair.look()
+    assert scene.beat(62) == []
+
+    for second in (40, 61):
+        scene.trade(second)
+
+    assert scene.beat(62) == [(0, "built")]
 
 
 def test_wall_clock_has_a_vote_only_where_anybody_agrees_with_it() -> None:
