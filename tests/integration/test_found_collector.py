@@ -18,7 +18,8 @@ from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.store_url import parse_store_url
 from data_collector.observe.logs import get_log
-from data_collector.service.running import RECORD_NAME, CollectorRecord, record_of, running_collectors, write_down
+from data_collector.service.running import RECORD_NAME, CollectorRecord, running_collectors, write_down
+from data_collector.service.store import record_of
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.failures import place_of
 from tests.integration.command import embedded_store, finished

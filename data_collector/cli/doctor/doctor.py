@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated
 
 import msgspec
 import typer
@@ -14,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.doctor.check_database import check_database
 from data_collector.cli.doctor.check_exchange import check_exchange
 from data_collector.cli.doctor.check_memory import check_memory
@@ -36,14 +34,8 @@ ANSWER_TIMEOUT_S = 5.0
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def doctor(
-    json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
-    exchange: ExchangeOption = None,
-) -> None:
-    """Check settings, exchange, clock, store, database, rules, disk and port, and say how to mend what fails.
-
-    Exit code 0 when a start would work (warnings included), 1 when something fails.
-    """
+def doctor(*, json: bool, exchange: str | None) -> None:
+    """What it takes and does stands in `cli.arguments.live`."""
     findings = asyncio.run(examine(exchange))
     if json:
         typer.echo(msgspec.json.encode(findings).decode())
