@@ -101,6 +101,8 @@ async def _known(settings: Settings, venue: Venue, url: str) -> _Known:
             present = msgspec.json.decode(await answer.read(), type=Present)
     except TimeoutError:
         return _by_settings(settings, venue, f"{url} does not answer")
+    except aiohttp.ClientConnectorError:
+        return _by_settings(settings, venue, f"Nothing listens at {url}, and --url names another place")
     except (aiohttp.ClientError, OSError, msgspec.DecodeError, ValueError) as error:
         return _by_settings(settings, venue, f"{url} cannot be asked ({escaped(str(error))})")
     if not present.groups:

@@ -33,6 +33,8 @@ class CollectorRecord(Struct, frozen=True):
     """The folder of the embedded servers that it shares with collectors of other exchanges; None without."""
     api: str | None = None
     """Base URL of the HTTP process that started it; None where that has not told."""
+    ws_url: str | None = None
+    """The exchange's streams; left out by releases that did not tell."""
 
     def servers_in(self, folder: Path) -> Path:
         """The folder of its embedded servers, whose own is `folder`."""

@@ -181,6 +181,7 @@ def record_of(settings: Settings, servers: Path | None = None, api: str | None =
         started_at=datetime.now(UTC).isoformat(),
         exchange=settings.exchange,
         rest_url=settings.rest_url,
+        ws_url=settings.ws_url,
         database=url if url is None or url == EMBEDDED else _place(url, servers),
         servers=None if servers is None else str(servers.resolve()),
         api=api,

@@ -68,7 +68,8 @@ def plan(
     intervals: Annotated[str | None, typer.Option(help="As INTERVALS; left out: as now.")] = None,
     channels: Annotated[str | None, typer.Option(help="As CHANNELS; left out: as now.")] = None,
     url: Annotated[
-        str | None, typer.Option(help="Where the collector's API is; default: of the one that runs, else port 8001.")
+        str | None,
+        typer.Option(help="Where the collector's API is; default: of the one that runs, else at HOST and PORT."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON, as PUT /subscriptions answers.")] = False,
     exchange: ExchangeOption = None,
