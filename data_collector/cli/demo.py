@@ -21,6 +21,7 @@ from data_collector.api.collectors import EMPTY, SeveralExchanges
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
 from data_collector.cli.surroundings.bringing import Bringing, Past
+from data_collector.embedded.lock import prepare_directory
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, MS_OF_UNIT
 from data_collector.model.errors import Misconfigured, Unavailable
@@ -190,7 +191,7 @@ def kept_exchanges(settings: Settings) -> Sequence[str]:
 def share_market(folders: Sequence[Path], *, keep: bool) -> None:
     """Make folders; of several exchanges the market is kept in the first one's. Raises `Misconfigured`."""
     for folder in folders:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepare_directory(folder)
     for other in folders[1:]:
         own = other / MARKET
         if keep and own.exists():

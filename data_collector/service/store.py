@@ -36,6 +36,8 @@ WAIT_S = 60.0
 
 RETRY_S = 0.5
 
+CURE = "Start that store, correct REDIS_URL, or unset REDIS_URL for the embedded server."
+
 
 class StoreHome(Part):
     """The data folder with its lock, the server in it or the address elsewhere, and our one sink."""
@@ -119,13 +121,13 @@ class StoreHome(Part):
                 break
             except SinkUnavailable as error:
                 if self.waiting_for is None:
-                    structlog.get_logger().warning("store_awaited", reason=str(error))
+                    patience = "as long as it takes" if self._marker.exists() else f"for {WAIT_S:.0f} s"
+                    structlog.get_logger().warning(
+                        "store_awaited", reason=str(error), advice=f"We wait {patience}. {CURE}"
+                    )
                 self.waiting_for = str(error)
                 if time.monotonic() > deadline and not self._marker.exists():
-                    raise Unavailable(
-                        f"{error} Waited {WAIT_S:.0f} s. Start that store, correct REDIS_URL, or unset REDIS_URL for "
-                        "the embedded server."
-                    ) from error
+                    raise Unavailable(f"{error} Waited {WAIT_S:.0f} s. {CURE}") from error
             await asyncio.sleep(RETRY_S)
         self.waiting_for = None
         self.was_filled = self.was_filled or (not self._empty and self._marker.exists())

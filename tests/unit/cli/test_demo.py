@@ -140,3 +140,15 @@ def test_exchange_that_had_a_demo_by_itself_is_not_kept_among_others(tmp_path: P
     assert _market(first) == KEPT
     with pytest.raises(Misconfigured, match="no earlier demo"):
         _market(other)
+
+
+@pytest.mark.parametrize("kind", ["a file in its place", "a file above it"])
+def test_folder_that_cannot_be_written_to_is_told_in_a_sentence(tmp_path: Path, kind: str) -> None:
+    in_the_way = tmp_path / "demo"
+    in_the_way.touch()
+    folder = in_the_way if kind == "a file in its place" else in_the_way / "demo"
+
+    with pytest.raises(
+        Misconfigured, match=r"cannot be used \(.+\)\. Make it writable, or choose another with VAR_DIR"
+    ):
+        share_market([folder], keep=False)
