@@ -126,8 +126,7 @@ def create_app(
 
 
 def _write_policy(settings: Settings) -> WritePolicy:
-    token = None if settings.control_token is None else settings.control_token.get_secret_value()
-    return WritePolicy(environment=settings.environment, token=token, allowed_hosts=settings.allowed_hosts)
+    return WritePolicy(environment=settings.environment, token=settings.token, allowed_hosts=settings.allowed_hosts)
 
 
 def _contexts(

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -21,13 +21,14 @@ from data_collector.api.collectors import EMPTY, SeveralExchanges
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
 from data_collector.cli.surroundings.bringing import Bringing, Past
-from data_collector.embedded.lock import prepare_directory
+from data_collector.embedded.lock import DEMO_LOCK, lock_directory
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, MS_OF_UNIT
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
 from data_collector.model.venue import Venue
 from data_collector.observe.logs import configure_logs
+from data_collector.observe.output import tell
 from data_collector.service.subscription_plan import settings_of_each
 from data_collector.settings import Settings, load_settings
 from data_collector.settings.fields import variable_of
@@ -82,9 +83,10 @@ def demo(*, keep: bool, trades_per_s: float, past_days: int, exchange: str | Non
     environment["EXCHANGES"] = ",".join(given.exchanges)
     folders = {venue.name: folder_of(given, venue) for venue in venues}
     folder = folders[given.exchange]
-    share_market(list(folders.values()), keep=keep)
-    market = _market(folder) if keep else None
     with ExitStack() as programs:
+        programs.enter_context(_locked(folders.values()))
+        share_market(list(folders.values()), keep=keep)
+        market = _market(folder) if keep else None
         addresses = programs.enter_context(_simulator(folder, given.exchanges, market, trades_per_s))
         environment |= addresses
         if given.validation_service_url is None:
@@ -188,10 +190,19 @@ def kept_exchanges(settings: Settings) -> Sequence[str]:
     return _market(folder_of(settings, find_venue(settings.exchange))).exchanges or (settings.exchange,)
 
 
+@contextmanager
+def _locked(folders: Iterable[Path]) -> Iterator[None]:
+    """Folders are made, and are ours before anything is written there. Raises `Misconfigured`."""
+    with ExitStack() as locks:
+        for folder in folders:
+            locks.callback(lock_directory(folder, DEMO_LOCK).release)
+            # A collector that somebody pointed there is no demo, and uses it all the same.
+            lock_directory(folder).release()
+        yield
+
+
 def share_market(folders: Sequence[Path], *, keep: bool) -> None:
-    """Make folders; of several exchanges the market is kept in the first one's. Raises `Misconfigured`."""
-    for folder in folders:
-        prepare_directory(folder)
+    """Of several exchanges the market is kept in the first one's folder. Raises `Misconfigured`."""
     for other in folders[1:]:
         own = other / MARKET
         if keep and own.exists():
@@ -233,9 +244,9 @@ def _simulator(
         if kept is None:
             (folder / MARKET).write_bytes(msgspec.json.encode(market))
         else:
-            print("Bringing the kept market up to the present …", flush=True)
+            tell("Bringing the kept market up to the present …")
             if len(exchanges) > 1 and not market.premium_bps:
-                print("It began with one exchange: all have the same prices.", flush=True)
+                tell("It began with one exchange: all have the same prices.")
         # Its clock has stood still until it ran, which takes seconds on a busy machine.
         asyncio.run(bring_up(addresses["rest_url"]))
         yield {

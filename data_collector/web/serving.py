@@ -17,6 +17,7 @@ from msgspec import Struct
 from starlette.types import ASGIApp
 
 from data_collector.model.errors import CollectorError, Misconfigured, Unavailable
+from data_collector.observe.output import last_words
 from data_collector.web.protocol import BoundedProtocol
 
 BACKLOG = 128
@@ -135,7 +136,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal has come; Python calls this between any two steps of the program."""
         if self.should_exit and sig == signal.SIGINT:
-            os.write(2, f"{self._farewell}\n".encode())
+            last_words(f"{self._farewell}\n".encode())
             os._exit(INTERRUPTED)
         if self._on_exit is not None and not self.should_exit:
             self._on_exit()

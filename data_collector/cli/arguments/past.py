@@ -23,6 +23,10 @@ SourceOption = Annotated[
     typer.Option(help="rest, dumps (published files alone), or auto: files where they save many requests."),
 ]
 
+NumbersOption = Annotated[
+    Decimals, typer.Option("--numbers", "--decimals", help="In Parquet as decimal128, as stored, or as float64.")
+]
+
 
 def backfill(
     *,
@@ -111,7 +115,7 @@ def export(
     trades: Annotated[bool, typer.Option("--trades", help="Trades too.")] = False,
     epoch: Annotated[int | None, typer.Option(min=0, max=EPOCH_MAX, help="Of the trades; default: the newest.")] = None,
     form: Annotated[Form, typer.Option("--format", help="Parquet or CSV files.")] = "parquet",
-    decimals: Annotated[Decimals, typer.Option(help="Numbers in Parquet as decimal128, or as stored.")] = "decimal",
+    numbers: NumbersOption = "decimal",
     meta: Annotated[bool, typer.Option("--meta", help="Each row's source too, and the rules that mark it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in the folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest instead of sentences.")] = False,

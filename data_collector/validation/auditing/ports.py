@@ -12,6 +12,7 @@ import msgspec
 
 from data_collector.model.errors import Transient
 from data_collector.outgoing import UNREACHED, open_session, reason_of
+from data_collector.validation.auditing import proof
 from data_collector.validation.auditing.audit_worker import AUDIT_TIMEOUT_S, CHECK_TIMEOUT_S, AuditWorker
 from data_collector.validation.auditing.chunks import AuditBroken, AuditPort, Sealed
 from data_collector.validation.auditing.messages import (
@@ -120,8 +121,12 @@ class ServicePort:
 
     batch_bytes_max = SERVICE_BATCH_BYTES_MAX
 
-    def __init__(self, url: str, *, use_proxy: bool, source: str | None = None) -> None:
-        """`source` is what Data Docs call those whose records are audited; nobody else may have the same."""
+    def __init__(self, url: str, *, use_proxy: bool, source: str | None = None, token: str | None = None) -> None:
+        """`source` is what Data Docs call those whose records are audited; nobody else may have the same.
+
+        With the service's `token` they are shown to be ours, which it takes for evidence then.
+        """
+        self._token = token
         self._url = url
         self._use_proxy = use_proxy
         self._source = source or uuid.uuid4().hex
@@ -166,6 +171,8 @@ class ServicePort:
             self._session = open_session(self._url, use_proxy=self._use_proxy)
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=2.0)
         headers = {"Content-Type": "application/msgpack"} if body is not None else {}
+        if body is not None and self._token is not None:
+            headers[proof.HEADER] = await proof.proof_of(body, self._token)
         try:
             request = self._session.request(
                 method, self._url + path, data=body, headers=headers, allow_redirects=False, timeout=timeout

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.observe.exposition import CONTENT_TYPE
+from data_collector.validation.auditing import proof
 from data_collector.validation.auditing.messages import Audit, AuditReport, WorkerFault
 from data_collector.validation.auditing.messages import encode as encode_message
 from data_collector.validation.rules.columns import KINDS, Kind
@@ -22,6 +23,9 @@ from data_collector.validation.service.rulebook import Accepted, Rulebook, Stale
 from data_collector.web.answers import Answer, answered
 
 router = APIRouter()
+
+OUTSIDE = "outside"
+"""What Data Docs, and what the worker remembers, are filed under begins so where nobody has shown whose it is."""
 
 
 class _Label(msgspec.Struct):
@@ -100,24 +104,29 @@ async def validate(
 
 @router.post("/audit")
 async def audit(context: Context, request: Request) -> Response:
-    """Check what a collector judged with real Great Expectations; its sender sends again what was not answered."""
+    """Check what a collector judged with real Great Expectations; its sender sends again what was not answered.
+
+    Only what comes with a proof of the token is evidence: other chunks, which anybody may send, are named so.
+    """
     if encoding_of(request) != "msgpack":
         raise HTTPException(415, f"Send the header 'Content-Type: {MSGPACK}'.")
     context.worker.refuse_when_busy()
     body = await context.bodies.read(request)
-    answer = context.findings.answer_to(body)
+    is_ours = await proof.is_proven(body, context.options.token, request.headers.get(proof.HEADER, ""))
+    answer = context.findings.answer_to(body, is_ours=is_ours)
     if answer is not None:
         # Its sender did not hear the answer; what it sends again must not be counted again.
         return Response(answer, media_type=MSGPACK)
     upload = read_upload(body)
     suites = _suites_of(context.rulebook, upload.chunks)
-    report = await context.worker.ask(Audit(upload.source, suites, upload.chunks, for_docs=True))
+    source = upload.source if is_ours else f"{OUTSIDE} {upload.source}"
+    report = await context.worker.ask(Audit(source, suites, upload.chunks, for_docs=True))
     if isinstance(report, WorkerFault):
         raise HTTPException(500, f"The chunks could not be audited: {report.message}")
     assert isinstance(report, AuditReport), "it is the answer to Audit"
-    context.findings.add(report)
+    context.findings.add(report, is_ours=is_ours)
     answer = encode_message(report)
-    context.findings.remember(body, answer)
+    context.findings.remember(body, answer, is_ours=is_ours)
     return Response(answer, media_type=MSGPACK)
 
 

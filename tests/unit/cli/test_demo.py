@@ -10,7 +10,15 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from data_collector.cli.demo import GENERATION, DemoMarket, _market, bring_up, kept_exchanges, pasts_of, share_market
+from data_collector.cli.demo import (
+    GENERATION,
+    DemoMarket,
+    _market,
+    bring_up,
+    kept_exchanges,
+    pasts_of,
+    share_market,
+)
 from data_collector.cli.surroundings.bringing import Bringing, Past
 from data_collector.model.errors import Misconfigured
 from data_collector.model.venue import Reach
