@@ -45,6 +45,7 @@ from data_collector.observe.logs import configure_logs, get_log
 from data_collector.settings import Settings, load_settings
 from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
+from data_collector.web.capacity import Capacity
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.openapi import DescribedApp
 from data_collector.web.parameters import demand_known_parameters
@@ -121,6 +122,7 @@ def create_app(
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
     app.add_middleware(RateLimit, rejections=rejections)
     app.add_middleware(RequestBounds, rejections=rejections)
+    app.add_middleware(Capacity, rejections=rejections)
     app.add_middleware(AnswerHeaders)
     return app
 

@@ -215,7 +215,7 @@ def _market(folder: Path) -> DemoMarket:
         market = msgspec.json.decode((folder / MARKET).read_bytes(), type=DemoMarket)
     except FileNotFoundError as error:
         raise Misconfigured(f"There is no earlier demo in {folder} to keep; leave out --keep once.") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise Misconfigured(f"{folder / MARKET} cannot be read ({error}); leave out --keep once.") from error
     if market.generation != GENERATION:
         raise Misconfigured(

@@ -103,7 +103,7 @@ async def _known(settings: Settings, venue: Venue, url: str) -> _Known:
         return _by_settings(settings, venue, f"{url} does not answer")
     except aiohttp.ClientConnectorError:
         return _by_settings(settings, venue, f"Nothing listens at {url}, and --url names another place")
-    except (aiohttp.ClientError, OSError, msgspec.DecodeError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
         return _by_settings(settings, venue, f"{url} cannot be asked ({escaped(str(error))})")
     if not present.groups:
         return _by_settings(settings, venue, f"{url} collects nothing now")

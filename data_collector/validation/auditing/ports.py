@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import aiohttp
 import msgspec
 
+from data_collector.decoding.bounded import bounded, retry_after_s
 from data_collector.model.errors import Transient
 from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.validation.auditing import proof
@@ -135,13 +136,11 @@ class ServicePort:
     async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
         """See `AuditPort`. Raises `AuditBroken` when the service refuses these chunks, `Transient` when it is away."""
         body = encode(AuditUpload(self._source, [msgspec.Raw(chunk.body) for chunk in chunks]))
-        status, answer, retry_after_s = await self._request("POST", "/audit", body, SERVICE_AUDIT_TIMEOUT_S)
+        status, answer, wait_s = await self._request("POST", "/audit", body, SERVICE_AUDIT_TIMEOUT_S)
         if status in {409, 413, 422, 500}:
             raise AuditBroken(f"{self._url}/audit answered HTTP {status}: {_sentence(answer)}")
         if status != 200:
-            raise Transient(
-                f"{self._url}/audit answered HTTP {status}: {_sentence(answer)}", retry_after_s=retry_after_s
-            )
+            raise Transient(f"{self._url}/audit answered HTTP {status}: {_sentence(answer)}", retry_after_s=wait_s)
         try:
             report = answer_decoder.decode(answer)
         except UNREADABLE as error:
@@ -152,10 +151,10 @@ class ServicePort:
 
     async def get(self, path: str) -> bytes:
         """The body of a GET. Raises `Transient` with what the service answered instead of 200."""
-        status, answer, retry_after_s = await self._request("GET", path, None, SERVICE_TIMEOUT_S)
+        status, answer, wait_s = await self._request("GET", path, None, SERVICE_TIMEOUT_S)
         if status != 200:
             message = f"{self._url}{path} answered HTTP {status}: {_sentence(answer)}"
-            raise Transient(message, retry_after_s=retry_after_s)
+            raise Transient(message, retry_after_s=wait_s)
         return answer
 
     async def close(self) -> None:
@@ -183,7 +182,9 @@ class ServicePort:
                     answer += part
                     if len(answer) > ANSWER_BYTES_MAX:
                         raise Transient(f"{self._url}{path} answered with more than {ANSWER_BYTES_MAX} bytes")
-                return response.status, bytes(answer), _seconds(response.headers.get("Retry-After", ""))
+                asked_s = retry_after_s(response.headers.get("Retry-After", ""))
+                wait_s = None if asked_s is None else bounded(asked_s, RETRY_AFTER_S_MAX, 0.0)
+                return response.status, bytes(answer), wait_s
         except TimeoutError as error:
             raise Transient(f"{self._url} did not answer within {timeout_s:g} s") from error
         except UNREACHED as error:
@@ -232,13 +233,6 @@ def _parts(chunks: Sequence[Sealed]) -> list[list[msgspec.Raw]]:
         parts[-1].append(msgspec.Raw(chunk.body))
         size += len(chunk.body)
     return parts
-
-
-def _seconds(text: str) -> float | None:
-    """Of a Retry-After header; a date, or what is no number, is none."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 6):
-        return None
-    return min(float(text), RETRY_AFTER_S_MAX)
 
 
 def _sentence(answer: bytes) -> str:
