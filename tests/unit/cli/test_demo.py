@@ -13,6 +13,7 @@ from msgspec import structs
 from data_collector.cli.demo import (
     GENERATION,
     DemoMarket,
+    _locked,
     _market,
     bring_up,
     kept_exchanges,
@@ -156,7 +157,6 @@ def test_folder_that_cannot_be_written_to_is_told_in_a_sentence(tmp_path: Path, 
     in_the_way.touch()
     folder = in_the_way if kind == "a file in its place" else in_the_way / "demo"
 
-    with pytest.raises(
-        Misconfigured, match=r"cannot be used \(.+\)\. Make it writable, or choose another with VAR_DIR"
-    ):
-        share_market([folder], keep=False)
+    cure = r"cannot be used \(.+\)\. Make it writable, or choose another with VAR_DIR"
+    with pytest.raises(Misconfigured, match=cure), _locked([folder]):
+        pass
