@@ -25,6 +25,7 @@ from data_collector.api import pages
 from data_collector.api.collector import Collector, OnState
 from data_collector.api.collectors import Collectors, SeveralExchanges, several_of
 from data_collector.api.completeness.former_entries import FormerEntries
+from data_collector.api.completeness.kline_counting import KlineCounting
 from data_collector.api.context import ApiContext, Contexts
 from data_collector.api.live.feed import LiveFeed, Places
 from data_collector.api.memory import MarketMemory
@@ -136,13 +137,13 @@ def _contexts(
     rejections: Rejections,
 ) -> Contexts:  # fmt: skip
     """Of each exchange; the way to the store is shared."""
-    store, streams = StoreReading(), Streams()
+    store, streams, klines = StoreReading(), Streams(), KlineCounting()
     contexts = {}
     for name, (own, collector) in of.items():
         series, former = SeriesReading(own, store), FormerEntries()
         feed, memory = LiveFeed(collector, own, former, list(of)), MarketMemory(own, collector.status, series)
         contexts[name] = ApiContext(
-            own, collector, store, series, streams, rejections, policy, former, feed, memory
+            own, collector, store, series, streams, rejections, policy, former, klines, feed, memory
         )  # fmt: skip
     return Contexts(contexts, collectors, Places())
 
@@ -225,6 +226,7 @@ async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterat
                 context.live.close()
                 context.series.close()
             first.store.close()
+            first.klines.close()
             # Their processes end first: what they read goes with the collectors.
             await asyncio.wait(remembering)
 
