@@ -135,7 +135,8 @@ def without_service(missing: ImportError) -> Misconfigured:
         raise missing
     return Misconfigured(
         f"The service needs {package}, which is not installed: pip install 'btc-data-collector[service]'"
-        " brings all that it needs (in a clone: pip install -r requirements.txt)."
+        " brings all that it needs (in a clone: `make run`, or pip install -r requirements.txt in an environment of"
+        " yours)."
     )
 
 
