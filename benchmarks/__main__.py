@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from benchmarks import (
     abuse,
     building,
+    commands,
     exactness,
     exchanges,
     history,
@@ -139,6 +140,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = 
     "validation": lambda given: validation.run(seconds=given.seconds),
     "exchanges": lambda given: exchanges.run(seconds=given.seconds),
     "rhythm": lambda given: rhythm.run(seconds=given.seconds),
+    "commands": lambda _: commands.run(),
 }
 """In the order in which they run."""
 

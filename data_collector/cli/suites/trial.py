@@ -14,7 +14,8 @@ from typing import Annotated
 import typer
 from msgspec import Struct, field
 
-from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
+from data_collector.cli.arguments.exchange import ExchangeOption
+from data_collector.cli.chosen_exchange import chosen_settings
 from data_collector.cli.suites.gx_worker import ROWS_MAX, GreatExpectations, great_expectations, waiting
 from data_collector.cli.suites.recording import Recorded, Recording, Skipped
 from data_collector.cli.suites.suite_file import KindOption, counted, read_suite_file, refusal_lines

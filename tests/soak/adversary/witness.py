@@ -21,6 +21,7 @@ from tests.soak.feeds import Oracles
 from tests.soak.gap_oracle import DeclaredGap
 from tests.soak.kline_oracle import STEPS_MS, StoredKline
 from tests.soak.scene import Scene
+from tests.soak.truth import Truth
 
 LOOK_S = 1.0
 SEEN_S = 8.0
@@ -101,42 +102,8 @@ class Witness:
                 yield Fault(symbol, f"cannot be read: {error}", is_counted=False)
 
     async def _of_trades(self, each: Oracles, due: int) -> list[str]:
-        trades = each.trades
-        entries = await self._newest(trades.key)
-        if not entries:
-            return [f"the newest due is {due}, and nothing is stored"] if due >= 0 else []
-        ids = [int(entry.partition("-")[2]) for entry, _ in entries]
-        found = [
-            f"entry {entry} is not what was traded: {words}"[:300]
-            for entry, words in entries
-            if not self._is_true(each, entry, words)
-        ][:1]
-        holes = [(one + 1, other - 1) for one, other in pairwise(ids) if other != one + 1]
-        if any(first > last for first, last in holes):
-            found.append(f"entries do not rise by one: {holes[:3]}")
-        missing = {number for first, last in holes for number in trades.truth.traded(first, min(last, first + 10_000))}
-        if missing and (lacking := missing - await self._declared(each)):
-            found.append(f"misses {len(lacking)} trades from {min(lacking)} on, and no gap tells")
-        # A stranger's entry is no tail.
-        true = (
-            number for number, (entry, words) in zip(ids, entries, strict=True) if self._is_true(each, entry, words)
-        )
-        tail = max(true, default=-1)
-        if tail < due:
-            found.append(f"the newest is {tail}, and {due} was traded {STALL_S:g} s ago")
-        return found
-
-    def _is_true(self, each: Oracles, entry: str, words: dict[str, str]) -> bool:
-        truth = each.trades.truth
-        try:
-            number, marks = truth.read(words["data"])
-        except (ValueError, KeyError, RecursionError):
-            return False
-        true = truth.mark(number)
-        if true is None:
-            # Newer than the truth that we have, unless nobody has traded it yet.
-            return number < self._heads[-1][2].get(truth.market, -1) + 1 and entry.endswith(f"-{number}")
-        return true in marks and entry.endswith(f"-{number}")
+        entries, head = await self._newest(each.trades.key), self._heads[-1][2].get(each.trades.truth.market, -1)
+        return wrong_trades(each.trades.truth, entries, await self._declared(each), head=head, due=due)
 
     async def _of_klines(self, each: Oracles, due_ms: int) -> AsyncIterator[Fault]:
         truth, speed = each.trades.truth, self._scene.plan.speed
@@ -172,6 +139,40 @@ class Witness:
         found = await self._scene.pair.primary.ask("XREVRANGE", key, "+", "-", "COUNT", NEWEST)
         assert isinstance(found, list), "XREVRANGE answers with an array"
         return [(entry, dict(zip(words[::2], words[1::2], strict=True))) for entry, words in reversed(found)]
+
+
+def wrong_trades(truth: Truth, entries: Entries, declared: set[int], *, head: int, due: int) -> list[str]:
+    """What is wrong with the newest entries: `head` was traded last, and `due` so long ago that it must be there."""
+    if not entries:
+        return [f"the newest due is {due}, and nothing is stored"] if due >= 0 else []
+    true = [entry for entry, words in entries if _is_true(truth, head, entry, words)]
+    found = [f"entry {entry} is not what was traded: {words}"[:300] for entry, words in entries if entry not in true][
+        :1
+    ]
+    ids = [int(entry.partition("-")[2]) for entry, _ in entries]
+    holes = [(one + 1, other - 1) for one, other in pairwise(ids) if other != one + 1]
+    if any(first > last for first, last in holes):
+        found.append(f"entries do not rise by one: {holes[:3]}")
+    missing = {number for first, last in holes for number in truth.traded(first, last)} - declared
+    if missing:
+        found.append(f"misses {len(missing)} trades from {min(missing)} on, and no gap tells")
+    # A stranger's entry is no tail.
+    tail = max((int(entry.partition("-")[2]) for entry in true), default=-1)
+    if tail < due:
+        found.append(f"the newest is {tail}, and {due} was traded {STALL_S:g} s ago")
+    return found
+
+
+def _is_true(truth: Truth, head: int, entry: str, words: dict[str, str]) -> bool:
+    try:
+        number, marks = truth.read(words["data"])
+    except (ValueError, KeyError, RecursionError):
+        return False
+    if not entry.endswith(f"-{number}"):
+        return False
+    # Where the truth does not reach yet, the market must.
+    mark = truth.mark(number)
+    return number <= head if mark is None else mark in marks
 
 
 def _closed(entries: Entries) -> Iterable[StoredKline]:

@@ -195,17 +195,6 @@ async def test_trade_of_tomorrow_is_missing_until_it_is_told_with_its_true_time(
     assert scene.sequence.next_id == 13
 
 
-async def test_trade_of_tomorrow_that_the_exchange_asks_us_to_repair_is_not_taken(scene: RepairScene) -> None:
-    await begun(scene)
-    scene.begin(10)
-
-    scene.intake.trades.take_repaired(scene.sequence, trade(11, time_ms=at(DAY_AHEAD), event_ms=at(DAY_AHEAD)))
-    assert scene.sequence.next_id == 11
-
-    scene.intake.trades.take_repaired(scene.sequence, trade(11, time_ms=at(1), event_ms=at(1)))
-    assert scene.sequence.next_id == 12
-
-
 async def test_ticker_of_tomorrow_keeps_out_none_that_follow(scene: RepairScene) -> None:
     await begun(scene)
     Scene.send(scene, ticker(at(DAY_AHEAD), last_price="1"))
@@ -214,6 +203,20 @@ async def test_ticker_of_tomorrow_keeps_out_none_that_follow(scene: RepairScene)
     scene.send(ticker(at(1.1)))
 
     assert [number_of(each.record) for each in scene.take().newest] == [at(1.1)]
+
+
+async def test_what_was_believed_before_rest_told_its_clock_thaws(scene: RepairScene) -> None:
+    """The first messages of all are of tomorrow: the true ones are neither copies nor older."""
+    Scene.send(scene, ticker(at(DAY_AHEAD)), kline(DAY_AHEAD, closed=False))
+    scene.take()
+    scene.market.now_ms = at(1)
+    await scene.repair.look()
+
+    scene.send(ticker(at(1.1)), kline(1, closed=False, event_ms=at(1.2)))
+
+    taken = scene.take()
+    assert [number_of(each.record) for each in taken.newest] == [at(1.1)]
+    assert [each.kline.open_ms for updates in taken.klines for each in updates] == [at(1)]
 
 
 async def test_exchange_whose_clock_steps_is_believed_when_rest_agrees(scene: RepairScene) -> None:
