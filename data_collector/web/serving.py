@@ -21,9 +21,6 @@ from data_collector.observe.output import last_words
 from data_collector.web.protocol import BoundedProtocol
 
 BACKLOG = 128
-CONNECTIONS_MAX = 100
-"""Open at a time; a request on a further one is answered 503."""
-
 KEEP_ALIVE_S = 5
 GRACE_S = 2
 """How long answers under way may take to finish at shutdown; a reload has 5 s for everything."""
@@ -87,7 +84,6 @@ def serve_until_signal(
         server_header=False,
         # A client could give itself any address with these headers, and escape the rate limit.
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS_MAX,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
