@@ -1,0 +1,57 @@
+"""Zstandard, by the library that writes Parquet: each block is packed alone, so that a file is read up to a cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+LEVEL = 3
+BLOCK_BYTES = 256 * 1024
+"""Larger ones are hardly smaller, and take more time a byte."""
+
+READ_BYTES = 64 * 1024
+LAST_BYTES = 64
+"""Read at once before a cut: where a part is not there as a whole, nothing of it is given."""
+
+LINE_BYTES_MAX = 128 * 1024 * 1024
+"""The list of every symbol is the longest, some 10 MiB."""
+
+_codec = pa.Codec("zstd", compression_level=LEVEL)
+
+
+def packed(content: bytes) -> bytes:
+    """What to write; others than the caller's thread run meanwhile."""
+    view = memoryview(content)
+    return b"".join(
+        _codec.compress(view[start : start + BLOCK_BYTES], asbytes=True) for start in range(0, len(view), BLOCK_BYTES)
+    )
+
+
+def lines_in(path: Path) -> Iterator[bytes]:
+    """The lines of a file, up to its end or the cut. Raises `OSError` when it cannot be opened."""
+    begun = b""
+    for part in _parts(path):
+        *whole, begun = (begun + part).split(b"\n")
+        yield from whole
+        if len(begun) > LINE_BYTES_MAX:
+            return
+
+
+def _parts(path: Path) -> Iterator[bytes]:
+    done = 0
+    for size in (READ_BYTES, LAST_BYTES):
+        with pa.OSFile(str(path)) as file:
+            if not file.size():
+                return
+            with pa.CompressedInputStream(file, "zstd") as unpacked:
+                try:
+                    unpacked.read(done)
+                    while part := unpacked.read(size):
+                        yield part
+                        done += len(part)
+                except (OSError, EOFError):
+                    # Cut off or damaged: nothing after it is believed.
+                    continue
+        return
