@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from data_collector import __version__
 from data_collector.model.status import Snapshot
@@ -69,8 +70,11 @@ def secrets_of(settings: Settings) -> list[str]:
     """The keys, tokens and passwords that this process knows."""
     told = [getattr(settings, name) for name in SECRETS]
     found = [each.get_secret_value() for each in told if each is not None]
-    address = None if settings.redis_url is None else parse_store_url(settings.redis_url.get_secret_value())
-    return found if address is None or not address.password else [*found, address.password]
+    if settings.redis_url is not None:
+        found.append(parse_store_url(settings.redis_url.get_secret_value()).password or "")
+    if settings.database_url is not None:
+        found.append(urlsplit(settings.database_url.get_secret_value()).password or "")
+    return found
 
 
 def _head(settings: Settings, venue: Venue) -> Head:

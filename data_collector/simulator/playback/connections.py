@@ -43,6 +43,8 @@ class Then:
         self.streams: dict[str, None] = {}
         self.client: Client | None = None
         """Who hears it now."""
+        self.is_unheard = False
+        """It has been waited for somebody for long enough."""
         self._speaker = speaker
         self._decode = codec.session().decode
 

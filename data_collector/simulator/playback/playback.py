@@ -39,10 +39,10 @@ class Playback:
     def __init__(self, settings: SimulatorSettings, recorded: Sequence[Recorded]) -> None:
         """Reads all of it once. Raises `Misconfigured` where that is not possible."""
         self.settings = settings
-        numbers = count(1)
+        numbers, heard = count(1), set[str]()
         self.exchanges = [
             PlayedExchange(
-                each.recording, each.recording.contents(), each.speaker, each.codec, settings, numbers
+                each.recording, each.recording.contents(), each.speaker, each.codec, settings, numbers, heard
             ) for each in recorded
         ]  # fmt: skip
         self.is_over = False

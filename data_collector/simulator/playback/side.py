@@ -30,8 +30,8 @@ LOOK_S = 0.01
 SHARED_AFTER_S = 2.0
 """A connection that was made beside another one (a roll-over) has no client of its own now."""
 
-UNHEARD_AFTER_S = 30.0
-"""A client that was cut off comes again sooner; before the first one came, it is waited for without end."""
+UNHEARD_AFTER_S = 60.0
+"""A client that was cut off comes again sooner. Before the first one of all came, it is waited for without end."""
 
 GOING_AWAY = 1001
 
@@ -41,8 +41,9 @@ class PlayedExchange:
 
     def __init__(
         self, recording: ExchangeRecording, contents: Contents, speaker: Speaker, codec: Codec,
-        settings: SimulatorSettings, numbers: Iterator[int],
+        settings: SimulatorSettings, numbers: Iterator[int], heard: set[str],
     ) -> None:  # fmt: skip
+        """`heard` is shared: the exchanges that a client has listened to."""
         self.recording = recording
         self.contents = contents
         self.name = speaker.name
@@ -58,7 +59,7 @@ class PlayedExchange:
         self._doors = Doors(settings, streams, self._hub)
         self._run = contents.head.run
         self._then: dict[int, Then] = {}
-        self._was_heard = False
+        self._heard = heard
         self.is_waiting = False
         """For a client."""
 
@@ -140,9 +141,10 @@ class PlayedExchange:
                 shares = waited_s >= SHARED_AFTER_S
                 client = then.choose(self._hub.connections.values(), taken, shares=shares)
                 if client is not None:
-                    self._was_heard = True
+                    self._heard.add(self.name)
                     return client
-                if self._was_heard and waited_s >= UNHEARD_AFTER_S:
+                if then.is_unheard or (self._heard and waited_s >= UNHEARD_AFTER_S):
+                    then.is_unheard = True
                     return None
                 self.is_waiting = True
                 await asyncio.sleep(LOOK_S)
