@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-LEVEL = 3
+LEVEL = 1
+"""Higher ones make it hardly smaller, and take longer."""
+
 BLOCK_BYTES = 256 * 1024
 """Larger ones are hardly smaller, and take more time a byte."""
 
