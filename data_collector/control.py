@@ -47,6 +47,10 @@ _OPEN_TO_THE_END: Final[list[socket.socket]] = []
 """What the end of the process closes, and nothing before it."""
 
 
+TURNS_TO_READ: Final = 3
+"""Of the event loop, in which it reads what has come."""
+
+
 class ControlClient:
     """The starter's side. Calls take turns; each gets a fresh snapshot."""
 
@@ -61,13 +65,21 @@ class ControlClient:
         closed, because a late answer would be taken for that of the next question.
         """
         async with self._turn:
+            answering = asyncio.create_task(self._link.receive())
             try:
                 async with time_limit(timeout_s):
-                    await self._link.send(request)
-                    return await self._link.receive()
+                    # What it said at its end may be there already, and is lost to who writes to a line that is closed.
+                    for _ in range(TURNS_TO_READ):
+                        await asyncio.sleep(0)
+                    if not answering.done():
+                        await self._link.send(request)
+                    return await answering
             except (LinkLost, TimeoutError, FrameTooLong) as error:
                 self.close()
                 raise Transient("The collector process does not answer.") from error
+            finally:
+                answering.cancel()
+                await asyncio.gather(answering, return_exceptions=True)
 
     async def last_words(self) -> Snapshot | None:
         """What a collector that has ended told unasked; None where it told nothing."""

@@ -20,7 +20,9 @@ NO_CONTAINERS = "the kernel lets no container run here"
 """The last: a machine that is a container itself may not be allowed to start others, and no package changes that."""
 
 # What helpers assert is told as in a test.
-pytest.register_assert_rewrite("tests.conformance", "tests.contract", "tests.integration", "tests.soak")
+pytest.register_assert_rewrite(
+    "tests.conformance", "tests.contract", "tests.integration", "tests.invariants", "tests.soak"
+)
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # Started behind an `&`, a shell has us ignore Ctrl-C, and what we start would inherit that.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import structs
 
+from data_collector.api.unanswered import unanswered
 from data_collector.child import Child, start_child
 from data_collector.control import ANSWER_TIMEOUT_S, SNAPSHOTS, Action, ControlClient, Request
 from data_collector.model.errors import Transient
@@ -78,12 +79,14 @@ class Collector:
         self._over = asyncio.Event()
         self._last = Snapshot(reasons=["The collector process is starting."])
         self._asked_at = self._answered_at = float("-inf")
+        self._told_at: float | None = None
+        """When the last answer came, of whichever process; None before the first."""
         self._acting_since: float | None = None
         self._action_turn = asyncio.Lock()
         self._question: asyncio.Task[Snapshot] | None = None
-        self._subscribed: ChangeStatus | None = None
-        self._subscribed_at = float("-inf")
-        self._telling = asyncio.Lock()
+        self._telling: asyncio.Task[Snapshot] | None = None
+        """The newest question about subscriptions that nobody has changed since."""
+        self._telling_at = float("-inf")
         self.fault: str | None = None
         """Why there is no answer now; None while the collector answers."""
         self.exit_code: int | None = None
@@ -96,7 +99,7 @@ class Collector:
         `others` are sockets that it inherits beside ours, by their flags.
         """
         self._over.clear()
-        self._tasks = self._question = self._subscribed = self.fault = self.exit_code = None
+        self._tasks = self._question = self._telling = self.fault = self.exit_code = None
         self._answered_at = float("-inf")
         more = () if self.api_url is None else ("--api", self.api_url)
         self._last = structs.replace(self._last, ending=None)
@@ -118,7 +121,7 @@ class Collector:
             announcing = self._tasks.create_task(self._announce(on_state)) if on_state else None
             code = await self._child.wait()
             self._last = await self._client.last_words() or self._last
-            self._noteend_collector(code)
+            self._note_end(code)
             # Questions under way would wait for good if something the collector started held its end of the line.
             self._client.close()
             if announcing is not None:
@@ -158,11 +161,9 @@ class Collector:
     async def act(self, action: Action) -> Snapshot:
         """Carry out a start or stop and return the state after it. Raises `Transient` when nothing answers."""
         async with self._action_turn:
-            if self._over.is_set() or self._tasks is None:
-                raise Transient(self.fault or SILENT)
+            answer = self._asked(Request(action))
             self._acting_since = time.monotonic()
-            answer = self._tasks.create_task(self._ask(Request(action)))
-            # The answer is awaited elsewhere: a client that hangs up must not break the link in mid-answer.
+            # As in `_change_told`.
             await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
             self._acting_since = None
         if not answer.done():
@@ -173,18 +174,18 @@ class Collector:
         return answer.result()
 
     async def subscriptions(self) -> ChangeStatus:
-        """What is subscribed, and how far a change is. Raises `Transient` when nothing answers."""
-        async with self._telling:
-            if self._subscribed is None or time.monotonic() - self._subscribed_at >= SUBSCRIBED_FRESH_S:
-                self._subscribed_at = time.monotonic()
-                if self.fault is not None:
-                    raise Transient(self.fault)
-                self._subscribed = await self._subscriptions(Request("subscriptions"), ANSWER_TIMEOUT_S)
-            return self._subscribed
+        """What is subscribed, and how far a change is. Raises `Transient` when nothing answers.
+
+        Whoever asks meanwhile waits for the same answer, and no longer than the first.
+        """
+        now_s = time.monotonic()
+        if self._telling is None or (self._telling.done() and now_s - self._telling_at >= SUBSCRIBED_FRESH_S):
+            self._telling, self._telling_at = self._asked(Request("subscriptions")), now_s
+        return await self._change_told(self._telling, self._telling_at + ANSWER_TIMEOUT_S - now_s)
 
     async def resubscribe(self, desired: DesiredSubscriptions) -> ChangeStatus:
         """Change it; returned when that is done or refused. Raises `Transient`; the change may still go on then."""
-        status = await self._subscriptions(Request("resubscribe", desired), ACTION_TIMEOUT_S)
+        status = await self._change_told(self._asked(Request("resubscribe", desired)), ACTION_TIMEOUT_S)
         number, deadline = status.number, time.monotonic() + CHANGE_TIMEOUT_S
         if status.refusal is not None:
             return status
@@ -193,22 +194,27 @@ class Collector:
                 raise Transient(f"The change goes on after {CHANGE_TIMEOUT_S:g} s; GET /subscriptions tells the rest.")
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(ASK_AGAIN_S)
-            status = await self._subscriptions(Request("subscriptions"), ACTION_TIMEOUT_S)
-        self._subscribed = None
+            status = await self._change_told(self._asked(Request("subscriptions")), ACTION_TIMEOUT_S)
+        self._telling = None
         return status
 
-    async def _subscriptions(self, request: Request, timeout_s: float) -> ChangeStatus:
-        if self._over.is_set() or self._tasks is None:
+    def _asked(self, request: Request) -> asyncio.Task[Snapshot]:
+        """Raises `Transient` where nothing answers: what is asked then would be carried out at any time, or never."""
+        if self._over.is_set() or self._tasks is None or self.fault is not None:
             raise Transient(self.fault or SILENT)
-        answer = self._tasks.create_task(self._ask(request))
-        # As in `act`: a client that hangs up must not break the link in mid-answer.
-        await asyncio.wait({answer}, timeout=timeout_s)
+        return self._tasks.create_task(self._ask(request))
+
+    async def _change_told(self, answer: asyncio.Task[Snapshot], timeout_s: float) -> ChangeStatus:
+        # The answer is awaited elsewhere: a client that hangs up must not break the link in mid-answer.
+        await asyncio.wait({answer}, timeout=max(0.0, timeout_s))
         if not answer.done() or self.fault is not None:
             raise Transient(self.fault or SILENT)
-        known = answer.result().subscriptions
-        if known is None:
+        return self._change_in(answer.result())
+
+    def _change_in(self, answer: Snapshot) -> ChangeStatus:
+        if answer.subscriptions is None:
             raise Transient("The collector process does not tell its subscriptions.")
-        return known
+        return answer.subscriptions
 
     async def _ask(self, request: Request) -> Snapshot:
         assert self._client is not None, "start() comes first"
@@ -218,6 +224,7 @@ class Collector:
             self.fault = self.fault or str(error)
         else:
             self.fault, self._answered_at = None, time.monotonic()
+            self._told_at = self._answered_at
         return self._last
 
     async def _announce(self, on_state: OnState) -> None:
@@ -232,7 +239,7 @@ class Collector:
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(pause_s)
 
-    def _noteend_collector(self, returncode: int) -> None:
+    def _note_end(self, returncode: int) -> None:
         code = returncode if returncode >= 0 else _KILLED_BY_SIGNAL - returncode
         ending = self._last.ending
         self.fault = f"The collector process has ended with exit code {code}" + (f": {ending}" if ending else ".")
@@ -242,8 +249,8 @@ class Collector:
         self._over.set()
 
     def _without_answer(self) -> Snapshot:
-        reasons = self._last.reasons if self.fault is None else [self.fault]
-        return structs.replace(self._last, condition="unhealthy", ready=False, collector_running=False, reasons=reasons)
+        silent_s = time.monotonic() - self._told_at if self._told_at is not None else 0.0
+        return unanswered(self._last, self.fault, round(silent_s, 3))
 
 
 async def end_collector(child: Child[Snapshot]) -> None:

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from data_collector.api.collector import ANNOUNCE_EVERY_S, COLLECTOR_COMMAND, TOLD_EVERY_S, Collector, OnState
 from data_collector.api.servers import Servers
 from data_collector.api.together import Counts, joined
-from data_collector.control import Action, Request
+from data_collector.control import Action
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import CollectorError, Misconfigured, Transient
 from data_collector.model.status import Snapshot
@@ -178,8 +178,8 @@ class KeptCollector(Collector):
             symbols=list(settings.symbols), intervals=list(settings.intervals), channels=list(settings.channels),
         )  # fmt: skip
 
-    async def _subscriptions(self, request: Request, timeout_s: float) -> ChangeStatus:
-        status = await super()._subscriptions(request, timeout_s)
+    def _change_in(self, answer: Snapshot) -> ChangeStatus:
+        status = super()._change_in(answer)
         if not self._changes():
             return status
         # To a process that began with the change it is none.

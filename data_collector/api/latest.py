@@ -10,10 +10,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from data_collector.api.store_reading import StoreReading
-from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import known_rules
-from data_collector.sinks.redis.connection import Command, ReplyError
+from data_collector.sinks.redis.connection import Command
+from data_collector.sinks.redis.entries import texts_told
 from data_collector.web.answers import Answer
 
 SYMBOLS_PER_BATCH = 250
@@ -112,9 +112,8 @@ async def latest_json(
             batch = symbols[start : start + SYMBOLS_PER_BATCH]
             commands: list[Command] = [("HMGET", keys.key("latest", symbol), *STATISTICS) for symbol in batch]
             for symbol, reply in zip(batch, await connection.execute(commands), strict=True):
-                if isinstance(reply, ReplyError):
-                    raise SinkUnavailable(f"The store refused to read {keys.key('latest', symbol)} ({reply.kind}).")
-                texts = dict(zip(STATISTICS, msgspec.convert(reply, list[str | None]), strict=True))
+                told = texts_told(reply, keys.key("latest", symbol), len(STATISTICS))
+                texts = dict(zip(STATISTICS, told, strict=True))
                 found.append(_written(symbol, texts, exchange) if any(texts.values()) else None)
     return found
 

@@ -20,7 +20,7 @@ from data_collector.model.records import Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import trade_time_text
 from data_collector.sinks.redis.connection import Command, ReplyError
-from data_collector.sinks.redis.entries import entries_of
+from data_collector.sinks.redis.entries import entries_of, texts_told
 from data_collector.sinks.redis.stored_records import trade_or_none
 from data_collector.web.answers import Answer
 
@@ -185,7 +185,7 @@ def _told(symbol: str, latest: object, quote: object, trades: object) -> _Told:
 
 
 def _texts(reply: object, count: int) -> list[str | None]:
-    return [None] * count if _is_closed(reply) else msgspec.convert(reply, list[str | None])
+    return [None] * count if _is_closed(reply) else texts_told(reply, "prices", count)
 
 
 def _newest_trade(symbol: str, reply: object) -> Trade | None:

@@ -185,7 +185,7 @@ class CandleBuilder:
 
     def proven_ms(self, now_ms: int, next_id: int) -> int:
         """Until when all trades are known; `now_ms` is the exchange's clock."""
-        self._now_ms = max(self._now_ms, now_ms)
+        self._now_ms = now_ms
         return max(self._heard_ms(), self._head_ms if self._head_id < next_id else -1)
 
     def close(self, now_ms: int, next_id: int) -> list[Kline]:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +23,7 @@ from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
 from data_collector.cli.surroundings.bringing import Bringing, Past
+from data_collector.embedded.lock import DEMO_LOCK, lock_directory
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, MS_OF_UNIT
 from data_collector.model.errors import Misconfigured, Unavailable
@@ -106,9 +107,10 @@ def demo(
     environment["EXCHANGES"] = ",".join(given.exchanges)
     folders = {venue.name: folder_of(given, venue) for venue in venues}
     folder = folders[given.exchange]
-    share_market(list(folders.values()), keep=keep)
-    market = _market(folder) if keep else None
     with ExitStack() as programs:
+        programs.enter_context(_locked(folders.values()))
+        share_market(list(folders.values()), keep=keep)
+        market = _market(folder) if keep else None
         addresses = programs.enter_context(_simulator(folder, given.exchanges, market, trades_per_s))
         environment |= addresses
         if given.validation_service_url is None:
@@ -212,10 +214,19 @@ def kept_exchanges(settings: Settings) -> Sequence[str]:
     return _market(folder_of(settings, find_venue(settings.exchange))).exchanges or (settings.exchange,)
 
 
+@contextmanager
+def _locked(folders: Iterable[Path]) -> Iterator[None]:
+    """Folders are made, and are ours before anything is written there. Raises `Misconfigured`."""
+    with ExitStack() as locks:
+        for folder in folders:
+            locks.callback(lock_directory(folder, DEMO_LOCK).release)
+            # A collector that somebody pointed there is no demo, and uses it all the same.
+            lock_directory(folder).release()
+        yield
+
+
 def share_market(folders: Sequence[Path], *, keep: bool) -> None:
-    """Make folders; of several exchanges the market is kept in the first one's. Raises `Misconfigured`."""
-    for folder in folders:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Of several exchanges the market is kept in the first one's folder. Raises `Misconfigured`."""
     for other in folders[1:]:
         own = other / MARKET
         if keep and own.exists():

@@ -9,6 +9,9 @@ from decimal import Decimal
 Offer = tuple[str, str]
 """Price and quantity, with the exchange's digits."""
 
+OFFER_CHARACTERS_MAX = 64
+"""Of a price or quantity: all others are written with as many decimals for each checksum."""
+
 Top = tuple[Offer, Offer]
 """Best bid and best ask."""
 
@@ -54,6 +57,8 @@ class Book:
     ) -> dict[Decimal, Offer]:
         for offer in offers:
             for which, text in enumerate(offer):
+                if len(text) > OFFER_CHARACTERS_MAX:
+                    raise ValueError("a number of the book has no end")
                 self._decimals[which] = max(self._decimals[which], len(text.partition(".")[2]))
             price = Decimal(offer[0])
             if Decimal(offer[1]):

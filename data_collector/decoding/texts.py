@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 from msgspec import Raw
@@ -23,8 +23,12 @@ def plain_digits(number: Raw) -> str:
 
 
 def _written_out(text: str) -> str:
-    number = Decimal(text)
-    if abs(number.adjusted()) > EXPONENT_MAX:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        # Its exponent has more than eighteen digits.
+        number = Decimal("NaN")
+    if not number.is_finite() or abs(number.adjusted()) > EXPONENT_MAX:
         raise ValueError(f"a number is {text[:20]!r}")
     return format(number, "f")
 

@@ -17,6 +17,8 @@ from data_collector.model.errors import Misconfigured
 COLLECTOR_LOCK = "lock"
 SERVERS_LOCK = "servers.lock"
 """Of whoever runs the servers of a folder for several collectors."""
+DEMO_LOCK = "demo.lock"
+"""Of a demo, which writes down its market before any server runs."""
 COMMAND_CHARACTERS_MAX = 120
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 

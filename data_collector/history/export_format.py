@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from data_collector.model.records import Kline, Origin, Sourced, Trade
 
 Form = Literal["parquet", "csv"]
-Decimals = Literal["decimal", "text"]
+Decimals = Literal["decimal", "text", "float"]
 
 PRECISION, SCALE = 38, 18
 """The widest that 16 bytes hold. Exchanges write 8 places, and tokens are divided into 10^18 at most; 20 digits are
@@ -18,6 +18,7 @@ left before the point."""
 STATED_DECIMALS = {
     "decimal": f"decimal128({PRECISION}, {SCALE})",
     "text": "the stored decimal text",
+    "float": "float64, the nearest to the stored decimal text",
 }
 
 INTEGERS = frozenset(("trades", "trade_id", "buyer_order_id", "seller_order_id"))

@@ -1,6 +1,7 @@
 """Files of an export: Parquet or CSV, written a page of rows at a time.
 
-A page is a row group, so neither writing nor reading needs more memory than a page. Numbers never become floats.
+A page is a row group, so neither writing nor reading needs more memory than a page. Numbers become floats only where
+that is asked for.
 """
 
 from __future__ import annotations
@@ -36,6 +37,15 @@ from data_collector.model.wire import KLINE_NAMES, TRADE_NAMES, open_time_text, 
 EXPORTED_KLINE_NAMES = tuple(name for name in KLINE_NAMES if name != "is_closed")
 """All of them are closed."""
 
+NUMBER_OF: dict[Decimals, Callable[[str], object]] = {"decimal": Decimal, "text": str, "float": float}
+"""Makes a number of the stored text."""
+
+NUMBER_TYPES: dict[Decimals, pa.DataType] = {
+    "decimal": pa.decimal128(PRECISION, SCALE),
+    "text": pa.string(),
+    "float": pa.float64(),
+}
+
 
 def open_table(
     path: Path, *, of_trades: bool, with_origin: bool, form: Form, decimals: Decimals, stated: Mapping[str, str]
@@ -51,7 +61,7 @@ class _ParquetTable:
     def __init__(
         self, path: Path, types: Mapping[str, pa.DataType], decimals: Decimals, stated: Mapping[str, str]
     ) -> None:
-        self._number: Callable[[str], object] = Decimal if decimals == "decimal" else str
+        self._number = NUMBER_OF[decimals]
         self._types = types
         self._schema = pa.schema(types.items()).with_metadata({**stated, "decimals": STATED_DECIMALS[decimals]})
         self._path = path
@@ -66,7 +76,7 @@ class _ParquetTable:
             except pa.ArrowInvalid as error:
                 raise Misconfigured(
                     f"{self._path.name} cannot be written: a number of column {name} does not fit into "
-                    f"{STATED_DECIMALS['decimal']}. Ask for --decimals text."
+                    f"{STATED_DECIMALS['decimal']}. Ask for --numbers text."
                 ) from error
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
 
@@ -99,8 +109,7 @@ def _time_text(row: Kline | Trade) -> str:
 
 def arrow_types(names: Sequence[str], decimals: Decimals, time_unit: Literal["ms", "us"]) -> dict[str, pa.DataType]:
     """Name to type of the columns of records."""
-    exact = pa.decimal128(PRECISION, SCALE) if decimals == "decimal" else pa.string()
-    types = dict.fromkeys(names, exact) | {"timestamp": pa.timestamp(time_unit, tz="UTC")}
+    types = dict.fromkeys(names, NUMBER_TYPES[decimals]) | {"timestamp": pa.timestamp(time_unit, tz="UTC")}
     if "warnings" in types:
         types["warnings"] = pa.list_(pa.string())
     for known, type_ in ((INTEGERS, pa.int64()), (TEXTS, pa.string()), (FLAGS, pa.bool_())):

@@ -265,6 +265,8 @@ class Snapshot(Struct, kw_only=True):
     histograms: list[Histogram] = field(default_factory=list)
     subscriptions: ChangeStatus | None = None
     """In answers to questions about it only: the names of all streams are much."""
+    silent_seconds: float | None = None
+    """How old all this is, where the collector does not answer; the HTTP process says so. None: it is of now."""
     ending: str | None = None
     """Of a process that ends by itself: why, with the cure."""
 

@@ -102,7 +102,7 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_records_stored_total"], "Records that the store acknowledged", CHANNEL],
     Annotated[
         Literal["data_collector_records_unstorable_total"],
-        "Records dropped because a key of theirs is of another type",
+        "Records dropped because somebody else uses a key of theirs, or wrote into it; trades are not, they wait",
         SIDE_CHANNEL,
     ],
     Annotated[Literal["data_collector_statistics_refused_total"], "24 h statistics by REST that broke a rule"],
@@ -363,6 +363,10 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
     Annotated[Literal["data_collector_spool_full"], "1 while the disk refuses the spool (full, or failing), else 0"],
     Annotated[Literal["data_collector_event_lag_seconds"], "Receive time of the newest trade minus its event time"],
     Annotated[Literal["data_collector_clock_offset_seconds"], "The exchange's clock minus ours"],
+    Annotated[
+        Literal["data_collector_clock_disagreement_seconds"],
+        "The clock of the exchange's REST side minus that of its messages, when it was told last",
+    ],
     Annotated[Literal["data_collector_resident_memory_bytes"], "Resident memory of the collector process"],
     Annotated[
         Literal["data_collector_file_descriptors_free"],

@@ -42,3 +42,15 @@ async def supervised(name: str, run: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(RESTART_DELAY_S)
         else:
             raise RuntimeError(f"the eternal task {name} has ended")
+
+
+async def until_any(*events: asyncio.Event) -> None:
+    """Until one of them is set."""
+    if any(event.is_set() for event in events):
+        return
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 
 from msgspec import Struct
 
+from data_collector.decoding.bounded import ASKED_S_MAX, bounded
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import VenueUnreachable
 
@@ -35,9 +36,6 @@ TURN_MARGIN_S = 0.5
 
 ROUNDING_S = 1e-6
 """Of sums of times."""
-
-BLOCK_S_MAX = 3 * 86_400.0
-"""The longest ban that some exchange documents; whoever asks for more is not believed."""
 
 BACKOFF_FIRST_S, BACKOFF_S_MAX = 10.0, 300.0
 """After 403, which tells no time: doubled each time until an answer is in order."""
@@ -87,7 +85,7 @@ class RestBudget(ABC):
 
     def block(self, seconds: float, reason: str) -> None:
         """Ask nothing for so long; a shorter block does not end a longer one."""
-        seconds = min(max(seconds, 0.0), BLOCK_S_MAX)
+        seconds = bounded(seconds, ASKED_S_MAX, 0.0)
         end_s = self._timer() + seconds
         if end_s > self._block_end_s:
             self._block_end_s, self._block_reason = end_s, reason

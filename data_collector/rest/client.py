@@ -10,6 +10,7 @@ from typing import TypeVar, Unpack
 import aiohttp
 import msgspec
 
+from data_collector.decoding.bounded import bounded
 from data_collector.model.backoff import RepeatedAnswer
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.venue import RestOptions
@@ -30,6 +31,9 @@ DEFAULT_WAIT_S = 60.0
 
 WAIT_S_MIN = 1.0
 """Whoever is told to wait and goes on at once is banned for longer, even if the time told was nothing."""
+
+FAILED_WAIT_S_MAX = 900.0
+"""The longest wait that an answer may ask for that is no limit and no ban: nothing can be repaired meanwhile."""
 
 UNSERVED_S = 3600.0
 """After 451."""
@@ -167,6 +171,8 @@ class RestClient(ABC):
     def _refusal(self, path: str, judgement: Judgement) -> VenueRefused | VenueUnreachable:
         reason, wait_s = f"{path} was answered with {judgement.words}", judgement.wait_s
         meaning = judgement.meaning
+        if wait_s is not None and meaning in ("bare", "failed"):
+            wait_s = bounded(wait_s, FAILED_WAIT_S_MAX, 0.0)
         if meaning == "bare":
             return self._bare_refusal(path, reason, wait_s)
         self._bare.pop(path, None)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from msgspec import Struct
 
+from data_collector.decoding.bounded import retry_after_s
 from data_collector.model.venue import HINT_451
 from data_collector.observe.escaping import escaped
 
@@ -84,13 +83,3 @@ def shortened(text: str) -> str:
     """What others wrote, fit to be told in a line."""
     words = " ".join(text[: 10 * SHOWN_CHARACTERS].split())
     return escaped(words if len(words) <= SHOWN_CHARACTERS else f"{words[:SHOWN_CHARACTERS]}…")
-
-
-def retry_after_s(text: str) -> float | None:
-    """Seconds, or a date; None when there is neither."""
-    if text.isascii() and text.isdigit() and len(text) < 10:
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None

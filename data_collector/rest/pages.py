@@ -13,7 +13,7 @@ import msgspec
 from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.records import Kline
-from data_collector.model.venue import KlinePage
+from data_collector.model.venue import KlinePage, SymbolRules
 
 ID_BOUND = 2**53
 """Ids are kept in doubles by some of those who read them, and by the store's sorted sets."""
@@ -38,6 +38,13 @@ def only_rows(asked: str, names: Collection[str], result: Mapping[str, list[Row]
     if name not in names:
         raise BadPage(f"{asked} came as those of {name!r}")
     return rows
+
+
+def some_listed(listed: dict[str, SymbolRules]) -> dict[str, SymbolRules]:
+    """A symbol list, which is none without a symbol."""
+    if not listed:
+        raise BadPage("the exchange's symbol list came with no symbol in it")
+    return listed
 
 
 def check_rows(asked: str, rows: Sequence[object], limit: int) -> None:

@@ -255,8 +255,12 @@ def explain_waiting(sequence: TradeSequence) -> str:
     )
     if sequence.new_life.is_proven:
         return f"{came}, and the exchange agrees: {order} (AUTO_EPOCH=1 does it by itself)"
-    if sequence.new_life.refusal is not None:
-        return f"{came}, and the exchange refuses to tell whether they do ({sequence.new_life.refusal}): {order}"
+    refusal = sequence.new_life.refusal
+    if refusal is not None:
+        return (
+            f"{came}, and the exchange refuses to tell whether they do ({refusal}): nothing is proven, and the next "
+            f"trade in its turn ends this. If the exchange has announced that they do, {order}"
+        )
     return f"{came}: the exchange is being asked whether they do"
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from data_collector.history.ports import LiveRows
 from data_collector.model.calendar import Calendar
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import kline_of, pages_of, trade_of
+from data_collector.sinks.redis.entries import kline_of, pages_of, texts_told, trade_of
 from data_collector.sinks.redis.stored_records import epoch_or_first, kline_or_none
 
 PAGE_ENTRIES = 2000
@@ -63,7 +61,7 @@ class RedisRows:
             return []
         keys = [self._keys.kline(symbol, each.interval, open_time_text(each.open_ms)) for each in klines]
         (reply,) = await self._connection.execute([("MGET", *keys)])
-        texts = msgspec.convert(reply, list[str | None])
+        texts = texts_told(reply, f"klines of {symbol}", len(keys))
         newest: list[Kline] = []
         for kline, text in zip(klines, texts, strict=True):
             revised = None if text is None else kline_or_none(text, self._calendar)

@@ -131,6 +131,7 @@ class Repairs(Part):
         spawn("spool", self._spool.run)
         spawn("keep", self._outlet.keep)
         spawn("repair", self._of_trades.run)
+        spawn("exchange_clock", self._of_klines.exchange_clock.run)
         spawn("kline_repair", self._of_klines.run)
         if self._building is not None:
             spawn("kline_building", self._building.run)
@@ -145,6 +146,7 @@ class Repairs(Part):
         refused = [f"the exchange will not give what is missing: {refusal}" for refusal in refusals[:NAMES_SHOWN]]
         reasons = (
             gap_reasons(gaps, self._told_after_s)
+            + self._of_trades.doubts[:NAMES_SHOWN]
             + unclosed_reasons(unclosed, are_built=self._building is not None)
             + _debt_reasons(self._outlet)
             + refused

@@ -18,6 +18,9 @@ from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.time_limit import time_limit
 
+LATE_S = 2.0
+"""A store that owes an answer for so long is told; it is asked each second at least."""
+
 DRAIN_S = 3.0
 """How long a stop waits for the store to take what is left; a reload has 5 s for everything."""
 
@@ -48,11 +51,13 @@ class Storing(Part):
         """What waits, and why."""
         self._set_gauges()
         reasons: list[str] = []
-        is_losing, down_reason = False, self.pump.down_reason
+        is_losing, down_reason = False, self._down_reason
         if down_reason is not None:
             spool_refuses = not self._keeps_on_disk or self._counters.value("data_collector_spool_full") > 0
             is_losing, kept = kept_where(self._outlet, spool_refuses=spool_refuses)
             reasons.append(f"{down_reason} {kept}")
+        if self.sink.unsuited is not None:
+            reasons.append(self.sink.unsuited)
         snapshot.foreign = dict(self.sink.broken_keys)
         reasons += [f"{key} is not ours: {error}" for key, error in snapshot.foreign.items()]
         reasons += [
@@ -61,6 +66,14 @@ class Storing(Part):
             for symbol, (tail, trade_id) in self.sink.ahead.items()
         ]
         return PartHealth(reasons, ready=down_reason is None, is_losing=is_losing)
+
+    @property
+    def _down_reason(self) -> str | None:
+        """What the store said last, or that it says nothing: long before its connection is given up."""
+        silent_s = self.sink.silent_s
+        if self.pump.down_reason is None and silent_s > LATE_S:
+            return f"The store has not answered for {silent_s:.0f} s."
+        return self.pump.down_reason
 
     async def drain(self) -> None:
         """Write out what waits, when nothing comes any more and the pump's task has ended."""
@@ -77,7 +90,7 @@ class Storing(Part):
         counters.set("data_collector_outlet_records", outlet.records)
         counters.set("data_collector_outlet_records_max", outlet.records_max)
         counters.set("data_collector_outlet_oldest_seconds", self._oldest_waiting_s())
-        counters.set("data_collector_store_up", 0 if self.pump.down_reason else 1)
+        counters.set("data_collector_store_up", 0 if self._down_reason else 1)
         counters.set("data_collector_outlet_retained_total", outlet.spooled_only)
         for channel, count in outlet.dropped.items():
             counters.set("data_collector_outlet_dropped_total", count, channel=channel)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -25,7 +26,7 @@ from data_collector.validation.rules.folder import LoadedRules, RulesFolder
 from data_collector.validation.rules.suite import Suite, check_guards, read_suite, shipped_suite
 
 FOLDER_POLL_S: Final = 1.0
-SERVICE_POLL_S: Final = 5.0
+SERVICE_POLL_S: Final = 1.0
 
 
 class SuiteSource(Protocol):
@@ -163,20 +164,29 @@ class SuiteKeeper:
         """Why something that is offered is not in force."""
         self.down_reason: str | None = None
         """Why the source cannot be asked."""
+        self._asked_s: float | None = None
         self.gate = gate_of({kind: offered.suites.get(kind, shipped_suite(kind)) for kind in KINDS})
         self._unchecked: set[Kind] = {kind for kind in KINDS if kind in offered.suites}
         for fault in self.faults.values():
             structlog.get_logger().error("suite_refused", reason=fault)
 
+    @property
+    def silent_s(self) -> float:
+        """How long the source has owed an answer; 0 while it owes none."""
+        return 0.0 if self._asked_s is None else time.monotonic() - self._asked_s
+
     async def run(self) -> None:
         """Look for changes; never returns."""
         while True:
+            self._asked_s = time.monotonic()
             try:
                 offered = await self._source.changed({kind: self.gate.suites[kind].digest for kind in KINDS})
             except Transient as error:
                 self._note_down(str(error))
+                self._asked_s = None
             else:
                 self._note_up()
+                self._asked_s = None
                 if offered is None and self._unchecked:
                     in_force = {kind: self.gate.suites[kind].suite for kind in self._unchecked}
                     offered = LoadedRules(in_force, self.faults)

@@ -28,6 +28,9 @@ NOT_INSTALLED: Final = (
     "great_expectations is not installed: the compiled rules gate every record, and nothing audits them"
 )
 SWITCHED_OFF: Final = "GX_AUDIT=0"
+LATE_S: Final = 2.0
+"""A validation service that owes an answer for so long is told; it is asked each second."""
+
 LAG_S: Final = 60.0
 """Messages that wait so much longer than the audit's rhythm are told: a worker that starts on a busy machine needs
 some seconds."""
@@ -101,10 +104,11 @@ class Validation(Part):
 
     def _reasons(self) -> list[str]:
         reasons = [f"{fault} The rules before it stay in force." for fault in self.keeper.faults.values()]
-        if self.keeper.down_reason is not None:
-            reasons.append(
-                f"VALIDATION_SERVICE_URL: {self.keeper.down_reason}; the last known suites gate every record"
-            )
+        down_reason = self.keeper.down_reason
+        if down_reason is None and self._service is not None and self.keeper.silent_s > LATE_S:
+            down_reason = f"it has not answered for {self.keeper.silent_s:.0f} s"
+        if down_reason is not None:
+            reasons.append(f"VALIDATION_SERVICE_URL: {down_reason}; the last known suites gate every record")
         if self._off == NOT_INSTALLED:
             reasons.append(NOT_INSTALLED)
         return reasons + list(self._audit_reasons())

@@ -1,6 +1,14 @@
 """Exchanges of a process of their own, for demos and tests."""
 
-from data_collector.simulator.control.faults import EqualTimes, Faults, FrameFault, Refuse, RefuseStreams, RestFault
+from data_collector.simulator.control.faults import (
+    EqualTimes,
+    Faults,
+    FrameFault,
+    Lie,
+    Refuse,
+    RefuseStreams,
+    RestFault,
+)
 from data_collector.simulator.exchange import Simulator
 from data_collector.simulator.settings import SimulatorSettings
 
@@ -8,6 +16,7 @@ __all__ = [
     "EqualTimes",
     "Faults",
     "FrameFault",
+    "Lie",
     "Refuse",
     "RefuseStreams",
     "RestFault",

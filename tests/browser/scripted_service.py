@@ -45,6 +45,8 @@ class Script:
     refused: list[dict[str, object]] = field(default_factory=list)
     newest_gaps: list[dict[str, object]] = field(default_factory=list)
     open_gaps: int = 0
+    silent_seconds: float | None = None
+    """Since when the collector has not answered."""
     moments_refused: tuple[int, str, str] | None = None
     """Status, sentence and Retry-After of what is said in place of moments."""
     hits: int = 12
@@ -83,7 +85,8 @@ class Script:
             "line": "1", "state": "connected" if self.running else "stopped", "streams": 9, "connected_since": None,
             "last_message_seconds_ago": 0.1, "reconnects": 0, "last_error": None,
         }  # fmt: skip
-        return {
+        silence = {} if self.silent_seconds is None else {"silent_seconds": self.silent_seconds}
+        return silence | {
             "health": {"status": status, "collector_running": self.running, "reasons": self.reasons},
             "metrics": counts | {"validation_errors": len(self.refused), "last_message_seconds_ago": 0.1},
             "received_per_second": 321.0, "stored_per_second": 320.0, "latency": {"p50_ms": 0.4, "p99_ms": 2.5},

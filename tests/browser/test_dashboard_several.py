@@ -106,6 +106,25 @@ def test_nothing_is_green_above_a_no_of_another_exchange(page: Watched, several:
     page.expect_text("#complete .answer", "Repairing")
 
 
+def test_last_word_of_a_collector_that_does_not_answer_is_no_answer(page: Watched, several: ScriptedService) -> None:
+    """Neither of its own nor of all together, and no store, buffer or line of it is up."""
+    kraken = several.script.each[1]
+    page.expect_text("#complete .answer", "Yes")
+    kraken.silent_seconds, kraken.running, kraken.reasons = 4.0, False, ["the collector process has not answered"]
+
+    page.expect_text("#live .reason", "kraken: The collector process has not answered.")
+    page.expect_text("#complete .reason", re.compile(r"^kraken: When last heard of: yes, 100 %\. binance: yes\."))
+    page.expect_text("#spoken", "Live: No, kraken. Complete: Unknown, kraken. Valid: Unknown, kraken.")
+    page.expect_text("#connections-count", "1 of 1 up")
+    switch(page, "kraken")
+    page.expect_text("#connections-count", "unknown")
+    page.expect_text("#connections", "unknown")
+
+    kraken.silent_seconds, kraken.running, kraken.reasons = None, True, []
+    page.expect_text("#spoken", "Live: Yes. Complete: Yes. Valid: Yes.")
+    page.expect_text("#connections-count", "1 of 1 up")
+
+
 def test_control_acts_on_the_exchange_that_is_shown(page: Watched, several: ScriptedService) -> None:
     switch(page, "coinbase")
     page.page.get_by_role("button", name="Stop collecting coinbase").click()

@@ -105,6 +105,28 @@ async def test_garbage_as_state_of_a_series_stops_that_series_alone(sink: RedisS
     assert not sink.broken_keys
 
 
+@pytest.mark.parametrize("entry", ["", "9999999999999-0"], ids=["gone", "ahead"])
+async def test_klines_of_which_the_state_does_not_know_are_not_written_again(
+    sink: RedisSink, reader: Reader, entry: str
+) -> None:
+    """`DEL collector:klines:BTCUSDT`, and a last entry that the stream has never had."""
+    await sink.write(klines(kline(0), kline(1)))
+    if entry:
+        reader.client.hset(CURSORS, "entry", entry)
+    else:
+        reader.client.delete(CURSORS)
+    for _ in range(2):
+        await sink.write(klines(kline(0), kline(1), kline(2)))
+        assert list(sink.broken_keys) == [f"{PREFIX}{STREAM}"]
+    assert [str(record["timestamp"])[14:16] for record in reader.records(STREAM)] == ["00", "01"]
+
+    # What the sentence advises.
+    reader.client.delete(STREAM)
+    await sink.write(klines(kline(0), kline(1), kline(2)))
+    assert not sink.broken_keys
+    assert [str(record["timestamp"])[14:16] for record in reader.records(STREAM)] == ["00", "01", "02"]
+
+
 @pytest.mark.parametrize("field", [0, 1])
 async def test_state_of_a_series_that_names_a_time_to_come_is_told(sink: RedisSink, reader: Reader, field: int) -> None:
     """Nothing would close before that, and all would seem well."""

@@ -123,6 +123,8 @@ def first_ms() -> int:
 def service(
     store_address: StoreAddress, first_ms: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[HttpService]:
+    with redis.Redis(unix_socket_path=store_address.unix_path) as store:
+        store.flushall()
     write(store_address, *candles(closes(), first_ms))
     write(store_address, *candles([100.0] * CANDLES, first_ms, FLAT))
     folder = tmp_path_factory.mktemp("http")

@@ -246,6 +246,27 @@ async def test_store_that_throws_keys_away_is_refused(store_address: StoreAddres
         reader.client.config_set("maxmemory-policy", "noeviction")
 
 
+async def test_store_that_begins_to_throw_keys_away_is_told_until_it_is_set_back(
+    sink: RedisSink, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`allkeys-lru` switched on while running: trades went without an error."""
+    monkeypatch.setattr("data_collector.sinks.redis.sink.CLAIM_S", 0.0)
+    reader.client.config_set("maxmemory", 100_000_000)
+    reader.client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        await sink.write(trades(1, 1))
+        told = sink.unsuited
+    finally:
+        reader.client.config_set("maxmemory", 0)
+        reader.client.config_set("maxmemory-policy", "noeviction")
+    await sink.write(trades(2, 2))
+
+    assert told is not None
+    assert "maxmemory-policy allkeys-lru" in told
+    assert sink.unsuited is None
+    assert reader.ids() == [1, 2]
+
+
 async def test_other_exchanges_keys_begin_with_their_name(store_address: StoreAddress, reader: Reader) -> None:
     async with opened(redis_sink(store_address, prefix="kraken:")) as sink:
         await sink.write(everything())

@@ -17,6 +17,9 @@ from tests.integration.exactness import assert_trades_exact
 from tests.integration.processes import Exchange, end, variables
 from tests.integration.store_reader import Store
 from tests.integration.waiting import DEADLINE_S, until
+from tests.invariants.held import faults_at
+from tests.invariants.lies import lies
+from tests.invariants.said import said_by_service
 
 NO_ANSWER = 0
 """In place of a status."""
@@ -66,6 +69,8 @@ class Api:
         for symbol in SYMBOLS:
             assert assert_trades_exact(self.store, symbol, self.market.trades(symbol)) == []
         until(lambda: self.ask("GET", "/health/ready")[0] == 200, "readiness", output=self.told)
+        faults = [fault for symbol in SYMBOLS for fault in faults_at(self.market, self.store, symbol)]
+        assert [*faults, *lies(said_by_service(self.port, SYMBOLS), faults)] == []
 
 
 @contextmanager

@@ -151,6 +151,21 @@ async def test_row_17_poisoned_id_within_the_plausible_is_disproved_by_rest(
     assert rules_kept(scene) == [["trade_id_jump"]]
 
 
+async def test_row_17_poisoned_neighbours_are_disproved_by_rest(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two neighbouring trades a million ids ahead, and the real ones go on."""
+    monkeypatch.setattr("data_collector.model.backoff.REPEATED_S", 0.5)
+    far = scene.store.tail_id("BTCUSDT") + 1_000_000
+    for trade_id in (far, far + 1):
+        scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, set={"t": trade_id}))
+    for _ in range(20):
+        await scene.trade()
+    await until_async(lambda: scene.store.length("quarantine:BTCUSDT") == 2, "the poisoned trades in quarantine")
+
+    await assert_alive_and_exact(scene)
+    assert rules_kept(scene) == [["trade_id_jump"]] * 2
+    assert scene.counted("records_late_total", channel="trade") == 0
+
+
 async def test_row_19_time_that_goes_back_a_little_moves_no_entry_back(scene: Scene) -> None:
     due = scene.store.tail_id("BTCUSDT") + 1
     scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, add={"T": -60_000}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -14,6 +15,9 @@ from tests.integration.exactness import assert_trades_exact
 from tests.integration.processes import CollectorProcess, Exchange, collecting
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until
+from tests.invariants.held import faults_at
+from tests.invariants.lies import lies
+from tests.invariants.said import said_by
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 BURST = 5_000
@@ -42,6 +46,9 @@ def assert_alive_and_exact(market: Exchange, store: Store, collector: CollectorP
         assert assert_trades_exact(store, symbol, market.trades(symbol)) == []
     until(lambda: collector.status().gaps.open_count == 0, "the end of every repair", output=collector.told)
     until(lambda: collector.status().ready, "readiness", output=collector.told)
+    faults = [fault for symbol in SYMBOLS for fault in faults_at(market, store, symbol)]
+    said = asyncio.run(said_by(collector.status(), store.url))
+    assert [*faults, *lies(said, faults)] == []
 
 
 def filled(collector: CollectorProcess, source: str = "rest") -> float:

@@ -146,13 +146,31 @@ def closed(store: Store, symbol: str = SYMBOL, interval: str = "1m") -> list[dic
 
 def assert_all_of(store: Store, symbol: str, interval: str, klines: Sequence[Kline]) -> set[object]:
     """Every open time from the first to the last once, with the market's numbers; where they are from."""
-    records = closed(store, symbol, interval)
-    assert records
-    length_s = LENGTHS_MS[interval] // 1000
-    places = [datetime.fromisoformat(str(record["timestamp"])).timestamp() // length_s for record in records]
-    assert places == [places[0] + number for number in range(len(places))]
+    assert closed(store, symbol, interval)
+    assert_klines_accounted(store, symbol, interval)
+    assert_klines_true(store, symbol, interval, klines)
+    assert store.gaps(symbol, "kline") == []
+    return {record.get("src", "ws") for record in closed(store, symbol, interval)}
+
+
+def assert_klines_accounted(store: Store, symbol: str, interval: str) -> None:
+    """Every open time from the first to the last once, in order, but for those that are declared."""
+    length_ms = LENGTHS_MS[interval]
+    held = [ms_of(str(record["timestamp"])) for record in closed(store, symbol, interval)]
+    declared = {
+        open_ms
+        for gap in store.gaps(symbol, "kline")
+        if gap["interval"] == interval
+        for open_ms in range(ms_of(str(gap["first"])), ms_of(str(gap["last"])) + 1, length_ms)
+    }
+    places = range(held[0], held[-1] + 1, length_ms) if held else range(0)
+    assert held == [place for place in places if place in held or place not in declared]
+
+
+def assert_klines_true(store: Store, symbol: str, interval: str, klines: Sequence[Kline]) -> None:
+    """The market's numbers; where it has none, nothing was traded."""
     truth = {record["timestamp"]: record for record in map(expected_kline, klines)}
-    for record in records:
+    for record in closed(store, symbol, interval):
         plain = {name: value for name, value in record.items() if name not in {"src", "check", "warnings"}}
         if plain["trades"]:
             assert plain == truth[plain["timestamp"]]
@@ -160,5 +178,8 @@ def assert_all_of(store: Store, symbol: str, interval: str, klines: Sequence[Kli
             assert plain["timestamp"] not in truth
             assert plain["open"] == plain["high"] == plain["low"] == plain["close"]
             assert float(str(plain["volume"])) == float(str(plain["quote_volume"])) == 0
-    assert store.gaps(symbol, "kline") == []
-    return {record.get("src", "ws") for record in records}
+
+
+def ms_of(timestamp: str) -> int:
+    """Of a time of the contract."""
+    return (datetime.fromisoformat(timestamp) - EPOCH) // timedelta(milliseconds=1)

@@ -16,7 +16,9 @@ import msgspec
 import psutil
 import pytest
 
+from data_collector.cli.demo import GENERATION, MARKET, DemoMarket
 from data_collector.client import Client, Trade, WrongStore
+from data_collector.embedded.lock import lock_directory
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.record import read_record
 from data_collector.model.channels import CHANNELS
@@ -251,6 +253,29 @@ def test_demo_of_several_exchanges_tells_one_market_at_prices_that_differ(tmp_pa
         assert code in (0, 130)
         until(lambda: not any(map(is_running, started)), "the end of all that it started", output=running.screen)
         assert "Traceback" not in running.screen()
+
+
+@pytest.mark.parametrize("name", ["demo.lock", "lock"], ids=["demo", "collector"])
+@pytest.mark.parametrize("words", [[], ["--keep"]], ids=["anew", "kept"])
+def test_second_demo_on_a_folder_touches_nothing_of_the_first(tmp_path: Path, name: str, words: list[str]) -> None:
+    """Its market was written over before it was refused, and the first could never be kept again."""
+    folder = tmp_path / "var" / "demo"
+    held = lock_directory(folder, name)
+    market = DemoMarket(start_ms=1_700_000_000_000, ws_port=1, rest_port=2, generation=GENERATION)
+    (folder / MARKET).write_bytes(msgspec.json.encode(market))
+    before = {path.name for path in folder.iterdir()} | {"demo.lock", "lock"}
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "data_collector", "demo", *words], capture_output=True, text=True, timeout=60,
+        check=False, env={**os.environ, "PYTHONPATH": str(ROOT), "VAR_DIR": str(tmp_path / "var"), "PORT": "0"},
+    )  # fmt: skip
+
+    held.release()
+    assert ran.returncode == 78
+    assert f"The folder {folder} is in use by process {os.getpid()} (" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert msgspec.json.decode((folder / MARKET).read_bytes(), type=DemoMarket) == market
+    assert {path.name for path in folder.iterdir()} <= before
 
 
 def test_demo_that_was_never_run_cannot_be_kept(tmp_path: Path) -> None:

@@ -38,6 +38,30 @@ def waiting_after_a_second(scene: Scene) -> float:
     return scene.counted("outlet_records")
 
 
+@pytest.mark.parametrize("is_quiet", [True, False])
+async def test_store_that_is_held_is_told_at_once_and_nothing_is_lost(
+    store: Store, folder: Path, *, is_quiet: bool
+) -> None:
+    """Long before the answer is given up, also while there is nothing to write."""
+    async with playing(store, folder) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        await until_async(lambda: scene.status.ready, "readiness")
+        store.ask("CLIENT", "PAUSE", 5_000, "ALL")
+        if not is_quiet:
+            scene.simulator.advance(1_000)
+
+        await until_async(lambda: not scene.status.ready, "no readiness")
+        assert scene.status.condition == "degraded"
+        assert "The store has not answered for 2 s." in str(scene.status.reasons)
+        assert scene.counted("store_up") == 0
+
+        await until_async(lambda: scene.status.ready, "readiness")
+        await scene.settled()
+        assert scene.counted("store_reconnects_total") == 0
+        scene.assert_trades_exact()
+
+
 async def test_functions_that_are_gone_are_loaded_again(scene: Scene) -> None:
     for _ in range(3):
         scene.store.ask("FUNCTION", "FLUSH")

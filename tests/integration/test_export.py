@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from msgspec import structs
@@ -181,6 +182,17 @@ async def test_texts_keep_zeros_at_the_end(pool: asyncpg.Pool, tmp_path: Path) -
         }  # fmt: skip
 
 
+async def test_floats_are_the_nearest_to_the_stored_texts(pool: asyncpg.Pool, tmp_path: Path) -> None:
+    manifest = await exported(pool, tmp_path / "float", CANDLES, TRADES, decimals="float")
+
+    table = pq.read_table(tmp_path / "float" / "BTCUSDT-1m.parquet")
+    assert {table.column(name).type for name in ("open", "high", "low", "close", "volume")} == {pa.float64()}
+    assert (table.to_pylist()[0]["high"], table.to_pylist()[0]["volume"]) == (42000.2, float(LONG))
+    trades = pq.read_table(tmp_path / "float" / "BTCUSDT-trades.parquet")
+    assert (trades.to_pylist()[0]["price"], trades.to_pylist()[0]["trade_id"]) == (42000.1, 0)
+    assert manifest.decimals == "float64, the nearest to the stored decimal text"
+
+
 async def test_rows_tell_where_they_are_from_when_that_is_asked_for(pool: asyncpg.Pool, tmp_path: Path) -> None:
     marked = candle(START_MS + 20 * MINUTE_MS)
     await PostgresWriter(pool, "binance").put_klines(
@@ -207,7 +219,7 @@ async def test_what_an_exchange_does_not_tell_is_null_and_empty(pool: asyncpg.Po
     )
     await PostgresWriter(pool, "binance").put_trades([structs.replace(trade(100), is_buyer_maker=None)], source="ws")
 
-    for decimals in ("decimal", "text"):
+    for decimals in ("decimal", "text", "float"):
         await exported(pool, tmp_path / decimals, CANDLES, TRADES, decimals=decimals)
         row = pq.read_table(tmp_path / decimals / "BTCUSDT-1m.parquet").to_pylist()[0]
         assert {name: row[name] for name in lacking} == lacking
@@ -229,7 +241,7 @@ async def test_number_beyond_the_type_is_told_and_nothing_is_left(pool: asyncpg.
     wide = structs.replace(candle(START_MS + 20 * MINUTE_MS), volume="0." + "1" * 19)
     await PostgresWriter(pool, "binance").put_klines([wide], source="rest")
 
-    with pytest.raises(Misconfigured, match=r"column volume does not fit .* --decimals text"):
+    with pytest.raises(Misconfigured, match=r"column volume does not fit .* --numbers text"):
         await exported(pool, tmp_path / "out", CANDLES)
 
     assert names_in(tmp_path) == []

@@ -17,7 +17,6 @@ from data_collector.model.status import HistoryStatus
 from data_collector.model.store_url import parse_store_url
 from data_collector.model.wire import kline_json, trade_json
 from data_collector.service.history_writer import reading as history_reading
-from data_collector.service.history_writer import writer as history_writer
 from data_collector.service.history_writer.messages import Orders
 from data_collector.service.history_writer.part import LATE_S
 from data_collector.service.history_writer.reading import StreamReader
@@ -130,66 +129,6 @@ async def test_a_candle_in_the_stream_again_is_kept_as_a_revision(store: Store, 
         store.ask("XADD", f"late:{symbol}", "*", "data", text.replace('"volume":', '"volume":1'), "why", "revision")
 
         await until_async(lambda: rows(database, "select 1 from market_data_ohlcv_revisions") == [(1,)], "a revision")
-
-
-async def test_trades_that_the_store_trimmed_while_nobody_took_them_are_recorded(
-    store: Store, folder: Path, database: str
-) -> None:
-    async with playing(store, folder, database_url=database, postgres_trades="1") as scene:
-        await scene.subscribed()
-        await scene.trade(5_000)
-        newest = store.tail_id("BTCUSDT")
-        highest = "select coalesce(max(trade_id), 0) from market_data_trades where symbol = 'BTCUSDT'"
-        await history(scene, lambda found: found.state == "running", "the tables")
-        await until_async(partial(answers, database, highest, [(newest,)]), "the first trades")
-
-        execute(database, "alter table market_data_trades rename to elsewhere")
-        await scene.trade(20_000)
-        await history(scene, lambda found: found.state == "down", "the refusal")
-        store.ask("XTRIM", "trades:BTCUSDT", "MAXLEN", 3)
-        last = store.tail_id("BTCUSDT")
-        execute(database, "alter table elsewhere rename to market_data_trades")
-
-        await until_async(partial(answers, database, highest, [(last,)]), "the trades that are left")
-        gaps = rows(database, "select first, last, reason from market_data_gaps where symbol = 'BTCUSDT'")
-        assert gaps == [(newest + 1, last - 3, "skipped")]
-
-
-async def test_trades_that_were_trimmed_while_postgresql_was_slow_are_recorded(
-    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history_writer, "HELD_UP_S", 1.5)
-    add_trades(store, 1)
-    writer = HistoryWriter(Orders(database, store.url, "", "binance", ("BTCUSDT",), klines=True, trades=True))
-    running = asyncio.create_task(writer.run())
-    await until_async(lambda: writer.progress.rows["trade"] == 1, "the first trade")
-    execute(
-        database,
-        "create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(3); return new; end'",
-        "create trigger slow before insert on market_data_trades for each row when (new.trade_id = 2)"
-        " execute function slow()",
-    )
-
-    add_trades(store, 2)
-    sleeping = "select count(*)::integer from pg_stat_activity where wait_event = 'PgSleep'"
-    await until_async(partial(answers, database, sleeping, [(1,)]), "a slow insert")
-    await until_async(lambda: "has not answered" in str(writer.progress.down_reason), "the reason")
-    assert writer.progress.lag_seconds > 1
-    add_trades(store, 3, 4, 5)
-    store.ask("XTRIM", "trades:BTCUSDT", "MAXLEN", 1)
-
-    gaps = "select first, last, reason from market_data_gaps"
-    await until_async(partial(answers, database, gaps, [(3, 4, "skipped")]), "the gap")
-    await until_async(lambda: writer.progress.rows["trade"] == 3, "the trade behind it")
-    running.cancel()
-    await asyncio.wait([running])
-
-
-def add_trades(store: Store, *ids: int) -> None:
-    """Put them into the stream."""
-    for number in ids:
-        text = trade_json(structs.replace(TRADE, trade_id=number), '"BTCUSDT"')
-        store.ask("XADD", "trades:BTCUSDT", f"1000-{number}", "data", text)
 
 
 async def test_a_store_that_was_emptied_is_read_from_its_beginning_and_doubles_nothing(

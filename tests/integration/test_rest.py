@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from msgspec.structs import replace
 
+from data_collector.decoding.bounded import ASKED_S_MAX
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.venue import TradePage
 from data_collector.observe.counters import Counters
 from data_collector.observe.metrics import METRICS
 from data_collector.rest.budget import WeightBudget
+from data_collector.rest.client import FAILED_WAIT_S_MAX
 from data_collector.simulator import RestFault, Simulator, SimulatorSettings
 from data_collector.simulator.control.actions import SetStatus, SkipIds
 from data_collector.venues.binance.rest import BinanceRest
@@ -234,6 +236,8 @@ FAILURES = {
     "451": (RestFault(status=451), "unserved", 3600.0),
     "500": (RestFault(status=500), "failed", None),
     "503 that tells when": (RestFault(status=503, retry_after_s=3), "failed", 3.0),
+    "503 that asks for 31 years": (RestFault(status=503, retry_after_s=10**9), "failed", FAILED_WAIT_S_MAX),
+    "429 that asks for 31 years": (RestFault(status=429, retry_after_s=10**9), "limited", ASKED_S_MAX),
     "redirect": (RestFault(status=302, location="http://127.0.0.1:9/"), "failed", None),
     "other types": (RestFault(kind="alter", set={"id": "7", "f": "7", "0": "7"}), "malformed", None),
 }  # fmt: skip

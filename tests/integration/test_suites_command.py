@@ -184,7 +184,7 @@ async def test_records_are_counted_by_rule_with_examples(tmp_path: Path) -> None
 
     assert (ended.code, ended.errors) == (0, "")
     assert ended.output.splitlines() == [
-        "number_text (critical): 1 broke it: A price or quantity is not a decimal number.",
+        "number_text (critical): 1 broke it: A price or quantity is not a plain decimal number.",
         "  line 7: symbol=BTCUSDT trade_id=7 price=1\\u001b[2J quantity=0.1",
         "price_present (critical): 1 broke it: The price must be given.",
         "  line 7: symbol=BTCUSDT trade_id=7 price=1\\u001b[2J",

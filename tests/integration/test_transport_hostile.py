@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import struct
+from functools import partial
 
 import pytest
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.observe.memory import resident_bytes
-from data_collector.pipeline.connections.transport import failure_label
-from data_collector.pipeline.connections.websocket import MESSAGE_BYTES_MAX
+from data_collector.pipeline.connections.transport import RETRY_AFTER_S_MAX, failure_label
+from data_collector.pipeline.connections.websocket import MESSAGE_BYTES_MAX, WebSocket
 from tests.integration.raw_peer import Greet, Talk, accepted, listen, opened, peer, saying, upgraded
+from tests.integration.waiting import until_async
 
 GOOD = b"\x81\x02{}"
 MASKED = b"\x81\x82\x01\x02\x03\x04" + bytes(a ^ b for a, b in zip(b"{}", b"\x01\x02", strict=True))
@@ -23,6 +25,8 @@ ENDED_S = 60.0
 MEBIBYTE = 1024 * 1024
 
 BROKEN = {
+    **{f"close code {code}": b"\x88\x02" + code.to_bytes(2, "big") for code in (999, 1005, 1006, 1015, 2999, 65_535)},
+    "half a close code": b"\x88\x01\x03",
     "masked frame": MASKED,
     "unknown opcode": b"\x83\x02{}",
     "unknown control opcode": b"\x8b\x00",
@@ -50,6 +54,25 @@ async def test_frame_that_the_protocol_forbids_ends_the_connection(raw: bytes) -
 
         assert await socket.wait_ended(ENDED_S) == "protocol"
         assert received == []
+
+
+def has_gone(socket: WebSocket) -> bool:
+    return socket._farewell is not None and socket._farewell.done()
+
+
+@pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
+async def test_what_was_refused_is_no_complaint_of_the_library(raw: bytes) -> None:
+    """It was: Future exception was never retrieved, once for each such frame."""
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(str(context)))
+    async with peer(saying(raw)) as url:
+        socket = await opened(url)
+        await socket.wait_ended(ENDED_S)
+        await until_async(partial(has_gone, socket), "the end of the transport")
+        del socket
+    gc.collect()
+
+    assert complaints == []
 
 
 @pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
@@ -195,7 +218,7 @@ async def test_closing_does_not_wait_for_a_peer_that_reads_nothing() -> None:
 
 def status(line: str, *headers: str) -> Greet:
     """Another answer than an upgrade."""
-    return lambda _: ("\r\n".join([f"HTTP/1.1 {line}", *headers, "Content-Length: 0"]) + "\r\n\r\n").encode()
+    return lambda _: ("\r\n".join([f"HTTP/1.1 {line}", *headers, "Content-Length: 0"]) + "\r\n\r\n").encode("latin-1")
 
 
 def without(word: bytes) -> Greet:
@@ -234,6 +257,25 @@ async def test_handshake_that_is_none_is_refused(name: str) -> None:
             await opened(url)
     labels = {"redirect": "redirect", "extension": "answer", "subprotocol": "answer"}
     assert failure_label(refusal.value) == labels.get(name, "handshake")
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait_s", "words"),
+    [
+        ("7", 7.0, "HTTP 503$"),
+        ("1000000000", RETRY_AFTER_S_MAX, "and a longer wait than the 600 s that are kept"),
+        ("9" * 5_000, RETRY_AFTER_S_MAX, "and a longer wait"),
+        ("Fri, 01 Jan 2999 00:00:00 GMT", RETRY_AFTER_S_MAX, "and a longer wait"),
+        ("²", None, "HTTP 503$"),
+    ],
+    ids=["seconds", "31 years", "thousands of digits", "a date", "no digit"],
+)
+async def test_refused_handshake_cannot_ask_for_years(asked: str, wait_s: float | None, words: str) -> None:
+    async with peer(greet=status("503 Service Unavailable", f"Retry-After: {asked}")) as url:
+        with pytest.raises(VenueUnreachable, match=words) as refusal:
+            await opened(url)
+
+    assert refusal.value.retry_after_s == wait_s
 
 
 async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

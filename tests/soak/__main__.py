@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.integration.redis_server import install_redis
+from tests.soak.adversary.suspicious import Suspicious
 from tests.soak.findings import Findings
 from tests.soak.judge import Judge
 from tests.soak.plan import Plan, plan_of
@@ -35,12 +36,12 @@ def is_hopeless(found: Findings) -> bool:
 async def soak(plan: Plan, folder: Path, *, enough: Callable[[Findings], object] = is_hopeless) -> Result:
     """Carry out a plan, or the part of it after which `enough` has been found. Raises `NoTrades`, in a group."""
     async with staged(plan, folder) as scene:
-        storm, judge = Storm(plan, scene), Judge(scene)
+        storm, judge = Storm(plan, scene), Suspicious(scene) if plan.adversary else Judge(scene)
         start = time.monotonic()
         await _begin(scene)
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(judge.watch())
-            while (left := plan.minutes * 60 - (time.monotonic() - start)) > 0:
+            while (left := _left_s(plan, scene, time.monotonic() - start)) > 0:
                 await storm.blow(min(left, plan.round_s))
                 if not enough(scene.findings):
                     await judge.settle()
@@ -50,6 +51,8 @@ async def soak(plan: Plan, folder: Path, *, enough: Callable[[Findings], object]
             watching.cancel()
         seconds = time.monotonic() - start
     scene.findings.reader_faults = len(scene.read.faults)
+    if isinstance(judge, Suspicious):
+        print(judge.report, flush=True)
     return Result(scene, storm, seconds)
 
 
@@ -63,12 +66,18 @@ async def _begin(scene: Scene) -> None:
         raise NoTrades(f"no trades within {BEGIN_S:g} s: see {scene.folder}")
 
 
+def _left_s(plan: Plan, scene: Scene, seconds: float) -> float:
+    if not plan.trades:
+        return plan.minutes * 60 - seconds
+    return plan.round_s if sum(oracle.followed for oracle in scene.trades) < plan.trades else 0.0
+
+
 def _tell(scene: Scene, storm: Storm, seconds: float) -> None:
     found = scene.findings
     trades = sum(oracle.followed for oracle in scene.trades)
     print(
         f"{seconds:6.0f} s  {trades:11,} trades  {storm.struck.total():5,} faults  lost {len(found.lost):,}  "
-        f"doubled {len(found.doubled):,}  changed {len(found.changed):,}  klines "
+        f"lies {len(found.lies)}  doubled {len(found.doubled):,}  changed {len(found.changed):,}  klines "
         f"{len(found.klines_lost) + len(found.klines_doubled) + len(found.klines_changed)}  unsettled "
         f"{found.unsettled.total()}",
         flush=True,

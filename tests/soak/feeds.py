@@ -25,12 +25,16 @@ class Wire(Struct, frozen=True):
     """Those where trades are read by their ids."""
     contradiction: dict[str, object]
     """What is changed in the frame of a trade, so that it is another one."""
+    clock: tuple[str, str] | None = None
+    """Path and field of a number of milliseconds, where REST has one."""
     closing: str = ""
     """What the closing frames of klines have in them; an exchange of built ones sends none."""
 
 
 WIRES = {
-    "binance": Wire("/api/v3/*", "/api/v3/historicalTrades", {"p": "1.00000000"}, '"x":true'),
+    "binance": Wire(
+        "/api/v3/*", "/api/v3/historicalTrades", {"p": "1.00000000"}, ("/api/v3/time", "serverTime"), '"x":true'
+    ),
     "coinbase": Wire("/products/*", "/products/*/trades", {"price": "1.00000000"}),
     "kraken": Wire("/0/public/*", "/0/public/Trades", {"data.0.price": 1.0}),
 }

@@ -27,6 +27,10 @@ class Findings:
     klines_changed: set[tuple[str, str, int]] = field(default_factory=set)
     gaps_false: set[str] = field(default_factory=set)
     """Entries of `gaps:` about what the stream holds, or `absent` about what the exchange has."""
+    lies: set[str] = field(default_factory=set)
+    """What was said and was not so."""
+    planted: frozenset[str] = frozenset()
+    """Texts of a stranger, who may write them beside what is ours."""
     reader_faults: int = 0
     """What the reader, a process that knows nothing of the truth, has met: see `tests.soak.reader`."""
     unsettled: Counter[str] = field(default_factory=Counter)
@@ -39,7 +43,7 @@ class Findings:
         """Whether nothing at all was found."""
         wrong = (
             self.lost, self.doubled, self.changed, self.klines_lost, self.klines_doubled, self.klines_changed,
-            self.gaps_false,
+            self.gaps_false, self.lies,
         )  # fmt: skip
         return not any(wrong) and not self.reader_faults and not self.unsettled
 
@@ -47,6 +51,10 @@ class Findings:
     def is_hopeless(self) -> bool:
         """Whether there is nothing left to be learned from going on."""
         return len(self.lost) + len(self.doubled) + len(self.changed) > HOPELESS
+
+    def lie(self, sentence: str) -> None:
+        """Something was said that is not so; once each."""
+        self.lies.add(sentence)
 
     def tell(self, sentence: str) -> None:
         """Keep the first few."""

@@ -46,8 +46,8 @@ class GapOracle:
         key = self._trades.truth.key("gaps")
         async for page in pages(server, key, ""):
             for entry_id, fields in page:
-                text = fields["data"]
-                if text in self._seen:
+                text = fields.get("data", "")
+                if text in self._seen or text in self._findings.planted:
                     continue
                 self._seen.add(text)
                 gap = _decode(text)

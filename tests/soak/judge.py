@@ -40,6 +40,7 @@ class Judge:
         """Undo what faults may have left, wait until the store has caught up, verify everything."""
         scene = self._scene
         await self._calm()
+        await self._mend()
         heads = await scene.market.heads()
         closed = {oracle: await self._closed(oracle) for oracle in scene.klines}
         end = time.monotonic() + scene.plan.settle_s
@@ -55,12 +56,16 @@ class Judge:
                     break
                 await asyncio.sleep(VERIFY_POLL_S)
             await self._verify_trades()
+        await self._verify_words()
         if not settled:
             self._note_unsettled("trades", [])
         if behind:
             self._note_unsettled("klines", behind)
         if scene.service is not None and (reasons := await self._unwell(scene.service, end)):
             self._note_unsettled("health", reasons)
+
+    async def _verify_words(self) -> None:
+        """What is said is so; whoever strikes a service asks it."""
 
     def _note_unsettled(self, what: str, which: list[str]) -> None:
         findings, seconds = self._scene.findings, self._scene.plan.settle_s
@@ -76,6 +81,9 @@ class Judge:
             await collector.start()
         for name in ("min-replicas-to-write", "maxmemory"):
             await scene.pair.primary.ask("CONFIG", "SET", name, "0")
+
+    async def _mend(self) -> None:
+        """What only an operator can undo."""
 
     async def _unwell(self, service: Service, end: float) -> list[str]:
         while (reasons := await service.reasons()) and time.monotonic() < end:  # noqa: ASYNC110 - another process's

@@ -9,7 +9,7 @@ from typing import Literal
 
 from tests.soak.scene import Scene
 
-Lane = Literal["collectors", "store", "exchange"]
+Lane = Literal["collectors", "store", "exchange", "readers"]
 """Faults of one lane strike one after the other; the lanes strike at the same time."""
 
 

@@ -144,7 +144,7 @@ async def stored_klines(server: Server, truth: Truth) -> dict[str, list[StoredKl
     found: dict[str, list[StoredKline]] = {}
     async for page in pages(server, truth.key("stream"), ""):
         for _, fields in page:
-            if '"is_closed":true' in fields["data"]:
+            if '"is_closed":true' in fields.get("data", ""):
                 kline = _decode(fields["data"])
                 kline.source = fields.get("src", "ws")
                 found.setdefault(kline.interval, []).append(kline)

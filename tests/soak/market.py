@@ -92,6 +92,10 @@ class Market:
         """Trades that streams do not tell."""
         await self._post("faults", {"equal_times": [fault]})
 
+    async def lie(self, **lie: object) -> None:
+        """A lie of streams."""
+        await self._post("faults", {"lies": [lie]})
+
     async def refuse(self, **fault: object) -> None:
         """A fault in the opening of streams."""
         await self._post("faults", {"refuse": [fault]})

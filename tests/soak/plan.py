@@ -43,6 +43,10 @@ class Plan:
     """Whether the exchange refuses who asks too much."""
     klines_begin_anew: bool = False
     """Whether the closed klines that an emptied store had held may stay missing."""
+    adversary: bool = False
+    """Whether exchange, store and clients mean harm, and what is said is held against what is so all the time."""
+    trades: int = 0
+    """Go on until readers have seen so many, however long it takes; 0 for `minutes`."""
     plant: str | None = None
     publish: Path | None = None
     folder: Path | None = None
@@ -55,7 +59,7 @@ class Plan:
     @property
     def is_one_service(self) -> bool:
         """Whether collectors are the service's, which starts them again, and not ours."""
-        return len(self.exchanges) > 1
+        return len(self.exchanges) > 1 or self.adversary
 
     @property
     def command(self) -> str:
@@ -74,10 +78,13 @@ class Plan:
             "--settle-s": (f"{self.settle_s:g}", f"{default.settle_s:g}"),
             "--trades-maxlen": (self.trades_maxlen, default.trades_maxlen),
             "--plant": (self.plant, None),
+            "--trades": (self.trades, default.trades),
         }
         changed = [f"{name} {value}" for name, (value, usual) in options.items() if value != usual]
         if self.klines_begin_anew:
             changed.append("--klines-begin-anew")
+        if self.adversary:
+            changed.append("--adversary")
         if self.limits:
             changed.append("--limits")
         return f'{words[0]} ARGS="{" ".join(changed)}"' if changed else words[0]
@@ -101,6 +108,8 @@ def plan_of(arguments: Sequence[str] | None) -> Plan:
     parser.add_argument("--trades-maxlen", type=int, default=default.trades_maxlen)
     parser.add_argument("--stream-maxlen", type=int, default=default.stream_maxlen)
     parser.add_argument("--limits", action="store_true", help="the exchange refuses who asks too much")
+    parser.add_argument("--adversary", action="store_true", help="exchange, store and clients mean harm")
+    parser.add_argument("--trades", type=int, default=0, help="go on until so many are stored, whatever --minutes says")
     parser.add_argument("--klines-begin-anew", action="store_true", help="an emptied store may lack earlier klines")
     parser.add_argument("--plant", default=None, help="a bug to be planted into the collectors")
     parser.add_argument("--publish", type=Path, default=None, help="a document whose table gets a line of this run")
@@ -110,4 +119,6 @@ def plan_of(arguments: Sequence[str] | None) -> Plan:
         chosen[option] = tuple(name for name in chosen[option].split(",") if name)
     if len(chosen["exchanges"]) == 1 and chosen["exchanges"] != default.exchanges:
         parser.error(f"one exchange alone is {FIRST_EXCHANGE}")
+    if chosen["adversary"] and len(chosen["exchanges"]) > 1:
+        parser.error("an adversary strikes one exchange")
     return Plan(**chosen)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.soak.findings import EXAMPLES_MAX
 from tests.soak.scene import Scene
 from tests.soak.storm import Storm
 
@@ -97,6 +98,7 @@ def _summary(result: Result) -> Iterator[str]:
         f"lost {len(found.lost):,}, doubled {len(found.doubled):,}, changed {len(found.changed):,}; closed klines lost "
         f"{len(found.klines_lost)}, doubled {len(found.klines_doubled)}, changed {len(found.klines_changed)}"
     )
+    yield f"lies: {len(found.lies)}"
     yield f"false entries of gaps: {len(found.gaps_false)}; rounds that did not settle: {dict(found.unsettled) or 0}"
     read = scene.read
     yield (
@@ -138,5 +140,6 @@ def _examples(result: Result) -> Iterator[str]:
     if not found.is_clean:
         yield ""
         yield "found:"
+        yield from (f"  {lie}" for lie in sorted(found.lies)[:EXAMPLES_MAX])
         yield from (f"  {sentence}" for sentence in (*found.examples, *result.scene.read.faults[:10]))
         yield f"the same faults again: {result.scene.plan.command}"

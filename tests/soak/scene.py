@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -130,7 +130,8 @@ async def staged(plan: Plan, folder: Path) -> AsyncIterator[Scene]:
                 for socket in sockets.values():
                     await socket.start()
                 scene = _assembled(plan, folder, pair, market, sockets, ports)
-                async with _collecting(scene), _reading(scene):
+                # A reader of its own would meet what strangers write.
+                async with _collecting(scene), nullcontext() if plan.adversary else _reading(scene):
                     yield scene
             finally:
                 for socket in sockets.values():

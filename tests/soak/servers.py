@@ -76,6 +76,18 @@ class Server:
         except (SinkUnavailable, ReplyError):
             return False
 
+    def hold(self) -> None:
+        """SIGSTOP."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def kill(self) -> None:
         """As a power cut does to the process; returns when it is gone."""
         if self._process is not None:

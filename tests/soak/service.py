@@ -35,9 +35,9 @@ class Service:
         self.starts = 0
         self.ends: list[int] = []
         """Exit codes of processes that ended without being asked to."""
-        port = free_port()
-        self._url = f"http://127.0.0.1:{port}"
-        self._environment = variables(folder, seen, **settings | {"port": str(port)})
+        self.port = free_port()
+        self._url = f"http://127.0.0.1:{self.port}"
+        self._environment = variables(folder, seen, **settings | {"port": str(self.port)})
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = asyncio.Lock()
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from random import Random
 
 from tests.soak import collector_faults, exchange_faults, service_faults, store_faults
+from tests.soak.adversary import lying, strangers, stuck
 from tests.soak.kind import Kind, Lane, Untouched
 from tests.soak.plan import SWARM, Plan
 from tests.soak.recoveries import Recoveries, passed
@@ -20,6 +21,14 @@ ALL = (*collector_faults.KINDS, *store_faults.KINDS, *exchange_faults.KINDS)
 
 OF_SEVERAL = (*ALL, *service_faults.KINDS)
 """Of several exchanges as one service."""
+
+OF_AN_ADVERSARY = (*lying.KINDS, *strangers.KINDS, *stuck.KINDS)
+
+PENDING = frozenset({
+    "distant-candle", "early-close", "distant-close", "clock-ahead", "distant-ticker", "distant-trade-time",
+    "distant-ids", "refused-ahead", "old-ids", "deep-frames", "http-readers", "http-idlers", "held-store",
+})  # fmt: skip
+"""Kinds of an adversary of which it is known that they still do harm: only by their names."""
 
 DIARY = "faults.txt"
 """In the folder of the run: which fault struck when, to be laid beside the collectors' logs."""
@@ -43,6 +52,8 @@ RECOVERED_S = 30.0
 def kinds_of(plan: Plan) -> tuple[Kind, ...]:
     """The kinds that a plan asks for. Raises `KeyError` for a name that is not known."""
     every = OF_SEVERAL if plan.is_one_service else ALL
+    if plan.adversary:
+        every = tuple(kind for kind in OF_AN_ADVERSARY if kind.name not in PENDING or kind.name in plan.kinds)
     if plan.kinds == (SWARM,):
         random = Random(f"{plan.seed}:swarm")
         return tuple(random.sample(every, random.randint(3, 8)))
@@ -60,7 +71,7 @@ class Storm:
         self._diary: list[str] = []
         self._turns = Turns()
         kinds = kinds_of(plan)
-        lanes: tuple[Lane, ...] = ("collectors", "store", "exchange")
+        lanes: tuple[Lane, ...] = ("collectors", "store", "exchange", "readers")
         self._lanes = {lane: [kind for kind in kinds if kind.lane == lane] for lane in lanes}
         self._randoms = {lane: Random(f"{plan.seed}:{lane}") for lane in lanes}
 
@@ -83,7 +94,8 @@ class Storm:
             (kind,) = random.choices(kinds, weights)
             # What a fault draws for itself must not depend on how much the one before has drawn.
             own = Random(random.getrandbits(64))
-            if random.random() < ALONE_SHARE or kind.alone:
+            # What a stranger does is over when an operator has time for it: that is no figure.
+            if not self._scene.plan.adversary and (random.random() < ALONE_SHARE or kind.alone):
                 async with self._turns.alone():
                     await self._measure(kind, own)
             else:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import SinkUnavailable
@@ -51,14 +53,20 @@ def facts_of(reply: object, key: str) -> StreamFacts | None:
         if "no such key" in str(reply):
             return None
         raise SinkUnavailable(f"The store refused to read {key} ({reply.kind}).")
-    assert isinstance(reply, list), "XINFO STREAM is answered with names and values in turn"
-    told = dict(zip(reply[::2], reply[1::2], strict=True))
-    first, length = told["first-entry"], int(told["length"])
-    if not first:
+    try:
+        return _facts(msgspec.convert(reply, list[object]), key)
+    except (KeyError, ValueError, msgspec.ValidationError) as error:
+        raise SinkUnavailable(f"What the store tells of {key} is nothing about a stream ({error}).") from error
+
+
+def _facts(reply: Sequence[object], key: str) -> StreamFacts | None:
+    told = dict(zip(map(str, reply[::2]), reply[1::2], strict=True))
+    length, added = (msgspec.convert(told[name], int) for name in ("length", "entries-added"))
+    if not told["first-entry"]:
         return None
-    oldest, newest = entries_of([first, told["last-entry"]], "", key)
+    oldest, newest = entries_of([told["first-entry"], told["last-entry"]], "", key)
     return StreamFacts(
-        entry_id(first[0]), entry_id(told["last-generated-id"]), length, int(told["entries-added"]) - length,
+        entry_id(oldest.id), entry_id(told["last-generated-id"]), length, added - length,
         epoch_or_first(oldest.fields), epoch_or_first(newest.fields),
         is_foreign=not (reads_as_trade(oldest) and reads_as_trade(newest)),
     )  # fmt: skip

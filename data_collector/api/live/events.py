@@ -158,7 +158,7 @@ class StoreState(Struct, frozen=True):
 
     name: str
     up: bool | None
-    """None when it is not used."""
+    """None when it is not used, or not known."""
     detail: str
 
 
@@ -202,6 +202,8 @@ class State(Struct, frozen=True, omit_defaults=True):
     gaps: GapsNow
     audit: AuditNow
     exchange: str | None = None
+    silent_seconds: float | None = None
+    """The collector does not answer: how old all this is."""
 
 
 Event = Hello | Prices | CandleState | TapeState | BestQuote | CompletenessRows | State

@@ -56,6 +56,7 @@ class RecentState:
                 snapshot.validation.audit.next_seconds,
             ),
             exchange=self._exchange,
+            silent_seconds=snapshot.silent_seconds,
         )
 
     def _window(self, snapshot: Snapshot, now_s: float) -> tuple[_Reading, _Reading]:
@@ -83,21 +84,24 @@ def _latency(before: Histogram | None, after: Histogram | None) -> Latency:
 
 
 def _redis(snapshot: Snapshot, url: str | None) -> StoreState:
-    up = _total(snapshot, "data_collector_store_up")
-    return StoreState("Redis", up == 1, url or "not known yet")
+    up = None if snapshot.silent_seconds is not None else _total(snapshot, "data_collector_store_up") == 1
+    return StoreState("Redis", up, url or "not known yet")
 
 
 def _postgres(snapshot: Snapshot) -> StoreState:
     history = snapshot.history
     if history.state == "off":
         return StoreState("PostgreSQL", None, "not used: DATABASE_URL is not set")
-    return StoreState("PostgreSQL", history.state == "running", history.reason or history.database or "")
+    up = None if snapshot.silent_seconds is not None else history.state == "running"
+    return StoreState("PostgreSQL", up, history.reason or history.database or "")
 
 
 def _buffers(snapshot: Snapshot) -> list[Buffer]:
     def count(name: str) -> int:
         return int(_total(snapshot, name) or 0)
 
+    if snapshot.silent_seconds is not None:
+        return []
     return [
         Buffer("waiting for the store", records=count("data_collector_outlet_records")),
         Buffer("spool on disk", bytes=count("data_collector_spool_bytes")),

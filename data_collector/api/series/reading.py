@@ -20,6 +20,7 @@ from data_collector.api.series.merge import (
 from data_collector.api.series.postgres import PostgresAway, PostgresKlines, PostgresReading, PostgresTrades
 from data_collector.api.series.redis_klines import Keeping, RedisKlines
 from data_collector.api.series.redis_trades import RedisTrades, redis_epochs
+from data_collector.api.series.seam import Hole, hole_between
 from data_collector.api.series.stretches import Piece, copied_part, pieces_of
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
@@ -137,14 +138,14 @@ class SeriesReading:
         With a `form` PostgreSQL writes the page, if it holds all of it.
         """
         redis, postgres = self._trades_of(place, window, form or CopyForm())
-        return await _page(redis, postgres, place, first, limit, is_copied=form is not None)
+        return await _page(redis, postgres, place, window, first, limit, is_copied=form is not None)
 
     async def trade_range(
         self, place: Place, window: Window, first: int, form: CopyForm
     ) -> Range[Sourced[Trade]]:  # fmt: skip
         """All trades with ids from `first` on. Raises as `trades`."""
         redis, postgres = self._trades_of(place, window, form)
-        found, _ = await self._range(redis, postgres, place, first)
+        found, _ = await self._range(redis, postgres, place, window, first)
         return found
 
     async def klines(
@@ -156,7 +157,7 @@ class SeriesReading:
         None: the newest. Where those of Redis are from is read only `with_origin`.
         """
         redis, postgres = self._klines_of(place, window, form or CopyForm(with_origin))
-        page = await _page(redis, postgres, place, first, limit, is_copied=form is not None)
+        page = await _page(redis, postgres, place, window, first, limit, is_copied=form is not None)
         is_whole = page.end is None and (first is not None or len(page.rows) < limit)
         if with_open and page.end is None and redis is not None:
             _add_open(page, redis.open, window, limit, moves=first is None)
@@ -170,7 +171,7 @@ class SeriesReading:
     ) -> Range[Sourced[Kline]]:  # fmt: skip
         """All klines of the window. Raises and is told as `klines`."""
         redis, postgres = self._klines_of(place, window, form)
-        found, begin = await self._range(redis, postgres, place, window.from_ms)
+        found, begin = await self._range(redis, postgres, place, window, window.from_ms)
         found.oldest_ms = _oldest_ms(found.oldest_ms, window, begin.first, is_end=begin.is_end)
         if with_open and redis is not None:
             found.pieces = _with_open(found.pieces, redis, window)
@@ -222,17 +223,19 @@ class SeriesReading:
         return redis, None if postgres is None else PostgresKlines(postgres, window, form)
 
     async def _range(
-        self, redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None, place: Place, first: int
-    ) -> tuple[Range[Row], Piece[Row]]:
+        self, redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None, place: Place, window: Window,
+        first: int,
+    ) -> tuple[Range[Row], Piece[Row]]:  # fmt: skip
         """And its first piece, which has been read."""
 
         async def begun(
             redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None
-        ) -> tuple[Piece[Row], AsyncIterator[Piece[Row]]]:
+        ) -> tuple[Piece[Row], AsyncIterator[Piece[Row]], Hole | None]:
             pieces = pieces_of(redis, postgres, first)
-            return await anext(pieces), pieces
+            return await anext(pieces), pieces, await hole_between(redis, postgres, window, first)
 
-        (begin, others), told = await _read(redis, postgres, place, begun)
+        (begin, others, hole), told = await _read(redis, postgres, place, begun)
+        told.warnings += [] if hole is None else [hole.sentence(window)]
         return Range(told.oldest_ms, told.stores, told.warnings, self._in_turns(begin, others)), begin
 
     async def _in_turns(self, begin: Piece[Row], others: AsyncIterator[Piece[Row]]) -> AsyncGenerator[Piece[Row], None]:
@@ -256,19 +259,23 @@ class SeriesReading:
 
 
 async def _page(
-    redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None, place: Place, first: int | None, limit: int,
-    *, is_copied: bool,
+    redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None, place: Place, window: Window,
+    first: int | None, limit: int, *, is_copied: bool,
 ) -> Page[Row]:  # fmt: skip
-    async def read(redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None) -> SeriesPart[Row]:
+    async def read(
+        redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None
+    ) -> tuple[SeriesPart[Row], Hole | None]:
         if first is None:
-            return await united_newest(redis, postgres, limit)
-        if is_copied and postgres is not None:
-            part = await copied_part(redis, postgres, first, limit)
-            if part is not None:
-                return part
-        return await united_page(redis, postgres, first, limit)
+            part = await united_newest(redis, postgres, limit)
+            begin = part.rows[0][0] if len(part.rows) == limit else 0
+        else:
+            begin = first
+            copied = await copied_part(redis, postgres, first, limit) if is_copied and postgres is not None else None
+            part = await united_page(redis, postgres, first, limit) if copied is None else copied
+        return part, await hole_between(redis, postgres, window, begin, part.end)
 
-    part, told = await _read(redis, postgres, place, read)
+    (part, hole), told = await _read(redis, postgres, place, read)
+    told.warnings += [] if hole is None else [hole.sentence(window)]
     rows = [row for _, row in part.rows]
     return Page(told.oldest_ms, told.stores, told.warnings, rows, part.end, part.text, part.first)
 

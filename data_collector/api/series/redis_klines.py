@@ -9,20 +9,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import msgspec
 from msgspec import Struct
 
 from data_collector.api.series.merge import SeriesPart, cut, united
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
-from data_collector.model.calendar import DAY_MS, LENGTHS_MS, UtcCalendar
-from data_collector.model.errors import SinkUnavailable
+from data_collector.model.calendar import DAY_MS, LATEST_MS, LENGTHS_MS, UtcCalendar
 from data_collector.model.grid import longest_ms
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Sourced
 from data_collector.model.wire import open_time_text
-from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entries_of, entry_id, kline_of, origin_of, origin_of_text, pages_of
+from data_collector.sinks.redis.connection import Command, StoreConnection
+from data_collector.sinks.redis.entries import (
+    entries_of,
+    entry_id,
+    kline_of,
+    origin_of,
+    origin_of_text,
+    pages_of,
+    texts_told,
+)
 from data_collector.sinks.redis.stored_records import due_open_ms, kline_or_none
 
 KEYS_PER_COMMAND = 250
@@ -110,10 +116,10 @@ class RedisKlines:
             return united(keys, united(corrected, outlived, limit), limit)
 
     async def newest(self, limit: int) -> list[tuple[int, Sourced[Kline]]]:
-        """The last closed klines."""
+        """The last closed klines, whenever the window ends."""
         async with self._store.turn(self._store_url) as connection:
             state = await self._state(connection)
-            places = self._places(state, self._oldest_key_ms(state))
+            places = self._places(state, self._oldest_key_ms(state), LATEST_MS)
             rows: list[tuple[int, Sourced[Kline]]] = []
             until, size = len(places), min(KEYS_PER_BATCH, limit + AHEAD)
             while until > 0 and len(rows) < limit:
@@ -133,8 +139,8 @@ class RedisKlines:
             ("TIME",),
             ("XRANGE", stream, "-", "+", "COUNT", 1),
         ])  # fmt: skip
-        assert isinstance(time, list), "TIME is answered with seconds and microseconds"
-        now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+        seconds, microseconds = texts_told(time, "its clock", 2)
+        now_ms = int(seconds or 0) * 1000 + int(microseconds or 0) // 1000
         due_ms = due_open_ms(cursor, now_ms)
         entries = entries_of(oldest, window.symbol, stream)
         return _State(
@@ -160,7 +166,7 @@ class RedisKlines:
     async def _of_keys(
         self, connection: StoreConnection, state: _State, first: int, limit: int
     ) -> SeriesPart[Sourced[Kline]]:
-        places = self._places(state, first)
+        places = self._places(state, first, self._window.to_ms)
         rows: list[tuple[int, Sourced[Kline]]] = []
         asked, size = 0, limit + 1
         while asked < min(KEYS_PER_PAGE, len(places)) and len(rows) <= limit:
@@ -171,10 +177,10 @@ class RedisKlines:
             return cut(rows, limit)
         return SeriesPart(rows, places[asked])
 
-    def _places(self, state: _State, first: int) -> Sequence[int]:
-        """Open times from `first` on at which a key can stand."""
+    def _places(self, state: _State, first: int, to_ms: int) -> Sequence[int]:
+        """Open times from `first` on, up to `to_ms`, at which a key can stand."""
         newest_ms = state.now_ms if state.due_ms is None else state.due_ms
-        end = min(self._window.to_ms, newest_ms + AHEAD * longest_ms(self._window.interval))
+        end = min(to_ms, newest_ms + AHEAD * longest_ms(self._window.interval))
         return _open_times(self._window.interval, first, end, state.due_ms)
 
     async def _at(self, connection: StoreConnection, places: Sequence[int]) -> list[tuple[int, Sourced[Kline]]]:
@@ -202,10 +208,8 @@ class RedisKlines:
             ("MGET", *names[start : start + KEYS_PER_COMMAND]) for start in range(0, len(names), KEYS_PER_COMMAND)
         ]
         texts: list[str | None] = []
-        for reply in await connection.execute(commands):
-            if isinstance(reply, ReplyError):
-                raise SinkUnavailable(f"The store refused to read {key}… ({reply.kind}).")
-            texts += msgspec.convert(reply, list[str | None])
+        for command, reply in zip(commands, await connection.execute(commands), strict=True):
+            texts += texts_told(reply, f"{key}…", len(command) - 1)
         count = len(places)
         return list(zip(texts[:count], texts[count:] or [None] * count, strict=True))
 

@@ -35,6 +35,11 @@ PLAIN_STEP = 0.1
 """How much of a series lies between two lines of a progress that no terminal shows."""
 
 
+NumbersOption = Annotated[
+    Decimals, typer.Option("--numbers", "--decimals", help="In Parquet as decimal128, as stored, or as float64.")
+]
+
+
 def export(
     *,
     out: Annotated[Path, typer.Option(help="The folder to make.")],
@@ -49,7 +54,7 @@ def export(
     trades: Annotated[bool, typer.Option("--trades", help="Trades too.")] = False,
     epoch: Annotated[int | None, typer.Option(min=0, max=EPOCH_MAX, help="Of the trades; default: the newest.")] = None,
     form: Annotated[Form, typer.Option("--format", help="Parquet or CSV files.")] = "parquet",
-    decimals: Annotated[Decimals, typer.Option(help="Numbers in Parquet as decimal128, or as stored.")] = "decimal",
+    numbers: NumbersOption = "decimal",
     meta: Annotated[bool, typer.Option("--meta", help="Each row's source too, and the rules that mark it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in the folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest instead of sentences.")] = False,
@@ -70,7 +75,7 @@ def export(
         retention=retention_of(settings, now_ms),
         replace=overwrite,
         form=form,
-        decimals=decimals,
+        decimals=numbers,
         with_origin=meta,
         exchange=settings.exchange,
         made_by=f"data-collector {__version__}",

@@ -31,8 +31,9 @@ from data_collector.pipeline.connections.governor import Governor
 from data_collector.pipeline.connections.keeping import open_kept
 from data_collector.pipeline.connections.overlap import Overlap, Result
 from data_collector.pipeline.connections.refused_streams import RefusedStream, RefusedStreams
-from data_collector.pipeline.connections.transport import Address, Connect, failure_label
+from data_collector.pipeline.connections.transport import Address, Connect, end_label, failure_label
 from data_collector.pipeline.connections.websocket import Control, Receive
+from data_collector.pipeline.connections.words import Words
 from data_collector.recording.recorder import Recorder
 
 SILENCE_MARGIN_S = 5.0
@@ -75,6 +76,10 @@ class Line:
         self._first_dial_in_s = first_dial_in_s
         self._backoff = Backoff()
         self._retry_s = 0.0
+        self._early = Backoff()
+        self._early_s = 0.0
+        """No connection is replaced before then because it is announced to end."""
+        self._words = Words(name)
         self._log = structlog.get_logger().bind(line=name)
         self._live: Connection | None = None
         self._following: Connection | None = None
@@ -288,6 +293,9 @@ class Line:
                 self._retry_s = time.monotonic() + self._backoff.next_delay_s()
                 return old
             following.socket.hand_to(context.receive)
+            if old.ends_soon:
+                # An exchange may announce the end of each connection anew, as soon as it is there.
+                self._early_s = time.monotonic() + self._early.next_delay_s(served_s=old.served_s)
             self._take_over(following)
             old.socket.close("rollover")
             return following
@@ -304,7 +312,8 @@ class Line:
         socket = live.socket
         while True:
             now = time.monotonic()
-            due_s = max(0.0 if live.ends_soon else live.roll_over_s, self._retry_s)
+            early_s = self._early_s if live.ends_soon else live.roll_over_s
+            due_s = max(min(early_s, live.roll_over_s), self._retry_s)
             if now >= due_s and not self._rollover_lock.locked() and not socket.ended.done():
                 return True
             if socket.heard:
@@ -362,7 +371,7 @@ class Line:
         self._retry_s = 0.0
         self._state.reconnects += 1
         self._state.last_error = reason
-        self._counters.add("data_collector_disconnects_total", reason=_label(reason))
+        self._counters.add("data_collector_disconnects_total", reason=end_label(reason))
         self._log.warning("line_lost", reason=reason, served_s=round(live.served_s, 1))
 
     def _log_refused(self) -> None:
@@ -379,14 +388,8 @@ class Line:
             return
         if isinstance(control, Closing):
             self._counters.add("data_collector_server_shutdowns_total")
-            self._log.info("exchange_shutdown_announced")
+            self._words.say("exchange_shutdown_announced")
             if self._live is not None:
                 self._live.ends_soon = True
         elif not conversation.take(control) and isinstance(control, Refused):
-            self._log.warning("exchange_error", message=control.error, code=control.code)
-
-
-def _label(reason: str) -> str:
-    """Codes of the exchange's own making are one label: the set must stay closed."""
-    kind, _, code = reason.partition(" ")
-    return reason if kind != "close" or code.startswith("10") else "close other"
+            self._words.say("exchange_error", message=control.error, code=control.code)

@@ -19,6 +19,7 @@ from msgspec import Struct
 from picows import WSError, WSHandshakeError, ws_connect
 from python_socks import ProxyError
 
+from data_collector.decoding.bounded import bounded, retry_after_s
 from data_collector.model.errors import VenueUnreachable
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.websocket import MESSAGE_BYTES_MAX, Decode, OnControl, Receive, WebSocket
@@ -27,6 +28,9 @@ from data_collector.time_limit import time_limit
 HANDSHAKE_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 15.0
 """For name, TCP, TLS and handshake together: a peer that swallows packets would hold us for minutes."""
+
+RETRY_AFTER_S_MAX = 600.0
+"""The longest wait that the answer to a handshake may ask for: the feed stands still meanwhile."""
 
 LOOKUP_TIMEOUT_S = 3.0
 
@@ -103,6 +107,12 @@ def failure_label(error: VenueUnreachable) -> str:
     return next((label for kinds, label in _LABELS if isinstance(cause, kinds)), "answer")
 
 
+def end_label(reason: str) -> str:
+    """Why a connection ended, from a closed set too: codes of the exchange's own making are one label."""
+    kind, _, code = reason.partition(" ")
+    return reason if kind != "close" or code.startswith("10") else "close other"
+
+
 def _handshake_refused(error: WSHandshakeError, hint_451: str) -> VenueUnreachable:
     response = error.response
     if response is None:
@@ -111,9 +121,12 @@ def _handshake_refused(error: WSHandshakeError, hint_451: str) -> VenueUnreachab
     text = f"the handshake was answered with HTTP {status}"
     if status in _REDIRECTS:
         text += " (redirects are not followed)"
-    retry_after = response.headers.get("Retry-After", "")
+    asked_s = retry_after_s(response.headers.get("Retry-After", ""))
+    if asked_s is not None and asked_s > RETRY_AFTER_S_MAX:
+        text += f" and a longer wait than the {RETRY_AFTER_S_MAX:g} s that are kept"
     hint = f". {hint_451}" if status == 451 and hint_451 else ""
-    return VenueUnreachable(text + hint, retry_after_s=float(retry_after) if retry_after.isdigit() else None)
+    wait_s = None if asked_s is None else bounded(asked_s, RETRY_AFTER_S_MAX, 0.0)
+    return VenueUnreachable(text + hint, retry_after_s=wait_s)
 
 
 def _context() -> ssl.SSLContext:

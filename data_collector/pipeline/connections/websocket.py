@@ -82,6 +82,7 @@ class WebSocket(WSListener):
         """Shown what we say."""
         self._reason: str | None = None
         self._failure: BaseException | None = None
+        self._farewell: asyncio.Task[None] | None = None
         self.heard = True
         """Set by every frame, pings included; the line clears it to see whether more come."""
         self.last_message_ns = 0
@@ -197,6 +198,9 @@ class WebSocket(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """picows calls this once."""
         self._end(_close_reason(transport))
+        # What the library has refused it keeps until somebody asks, and complains when nobody does.
+        self._farewell = self._loop.create_task(transport.wait_disconnected())
+        self._farewell.add_done_callback(lambda farewell: farewell.cancelled() or farewell.exception())
 
     def _count_bad_message(self) -> None:
         second = int(time.monotonic())
@@ -219,7 +223,11 @@ class WebSocket(WSListener):
             case WSMsgType.PONG:
                 pass
             case WSMsgType.CLOSE:
-                self._end(f"close {_number(frame.get_close_code())}")
+                code = _number(frame.get_close_code())
+                if code in _NEVER_SENT or code > CLOSE_CODE_MAX:
+                    self.close("protocol", WSCloseCode.PROTOCOL_ERROR)
+                    return None
+                self._end(f"close {code}")
                 transport.send_close(frame.get_close_code())
                 transport.disconnect()
             case WSMsgType.TEXT | WSMsgType.CONTINUATION:
@@ -293,6 +301,11 @@ def _close_reason(transport: WSTransport) -> str:
     sent = getattr(transport.close_handshake, "sent", None)
     return "reset" if sent is None or _number(sent.code) not in _VIOLATIONS else "protocol"
 
+
+_NEVER_SENT = frozenset({1004, 1005, 1006, 1015})
+"""Codes that stand for the lack of one; the library lets some of them through."""
+
+CLOSE_CODE_MAX = 4_999
 
 _VIOLATIONS = frozenset({1002, 1007, 1009})
 """What the library closes with when it has refused a frame."""

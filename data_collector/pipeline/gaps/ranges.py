@@ -73,6 +73,11 @@ class Spilled:
     def __bool__(self) -> bool:
         return bool(self._ranges)
 
+    @property
+    def count(self) -> int:
+        """How many."""
+        return self._ranges.total
+
     def add(self, runs: Iterable[TradeRun], last_id: int) -> None:
         """Runs that were counted, up to this id."""
         self.last_id = max(self.last_id, last_id)

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -30,6 +31,8 @@ RETRY_CAP_S = 2.0
 VERIFY_S = 5.0
 """How often the store is asked whether it still has what it acknowledged, also of symbols that nothing comes of."""
 
+BEAT_S = 1.0
+"""How often the store is asked something while there is nothing to write: else nobody would know that it is held."""
 
 BLOCKED_S = 1.0
 """How often it is tried whether an entry that is not ours has gone."""
@@ -60,6 +63,9 @@ class Pump:
         self._questions: deque[Question] = deque()
         self._timer: asyncio.TimerHandle
         self._verify = False
+        self._verify_s = 0.0
+        """When that is due, by the loop's clock."""
+        self._beat = False
         self.down_reason: str | None = None
         """What the sink said last, while it does not take batches."""
 
@@ -130,9 +136,11 @@ class Pump:
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         # The store is asked between two batches: its connection serves one caller at a time.
-        self._verify = True
+        self._beat = True
+        if loop.time() >= self._verify_s:
+            self._verify, self._verify_s = True, loop.time() + VERIFY_S
         self._outlet.waiting.set()
-        self._timer = loop.call_later(VERIFY_S, self._tick, loop)
+        self._timer = loop.call_later(min(BEAT_S, VERIFY_S), self._tick, loop)
 
     async def _write_next(self) -> None:
         while self._questions:
@@ -143,13 +151,23 @@ class Pump:
         if self._batch is None:
             batch = self._outlet.take()
             if not batch:
+                await self._ask_whether_it_answers()
                 return
             self._batch = batch
         batch, started = self._batch, time.perf_counter()
         await self._write(batch)
         self._batch = None
+        self._beat = False
         self._counters.observe("data_collector_store_flush_seconds", time.perf_counter() - started)
         self._note_way(batch)
+
+    async def _ask_whether_it_answers(self) -> None:
+        symbol = next((queue.symbol for queue in self._outlet.queues.values() if queue.next_id >= 0), None)
+        if self._beat and symbol is not None:
+            # If not, the next batch will say so.
+            with suppress(SinkUnavailable, Misconfigured):
+                await self._sink.tails([symbol])
+        self._beat = False
 
     def _note_way(self, batch: Batch) -> None:
         """Of one trade: a way that is slow is so for the whole connection, and measuring every trade would cost."""

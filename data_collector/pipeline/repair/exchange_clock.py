@@ -1,14 +1,31 @@
-"""The exchange's clock between its messages."""
+"""Asks the exchange for its clock where messages tell a time that nobody else knows of, and settles what waits for it.
+
+Life cycle: the repair of klines makes one, and the service runs it beside the lines. It raises nothing for an exchange
+that is away, but where nobody has told any time at all.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
-from data_collector.pipeline.sequence.tally import Tally
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.pipeline.sequence.exchange_clock import AHEAD_MS, ERROR_MS
+from data_collector.pipeline.sequence.intake import Intake
 
-CLOCK_STEP_MS = 60_000
-"""Event times that step further than our own clock by more than this are compared with REST's clock."""
+LOOK_S = 0.5
+"""How often it is looked whether anything waits."""
+
+STEP_MS = 2 * ERROR_MS
+"""Messages are no further ahead of REST's clock."""
+
+ASK_AGAIN_S = 5.0
+"""Between two questions that nothing waits for, or that were not answered."""
+
+UNANSWERED_S = 10.0
+"""What waits so long for a REST side that does not answer is settled by what is known."""
 
 
 class ClockApi(Protocol):
@@ -18,45 +35,67 @@ class ClockApi(Protocol):
         """The exchange's clock."""
 
 
-class ExchangeClock:
-    """Its newest event time, and what has passed here since.
+class ClockKeeper:
+    """The task that asks."""
 
-    A step is believed when REST agrees: one poisoned event time must not make every kline overdue.
-    """
-
-    def __init__(self, tally: Tally, rest: ClockApi, clock: Callable[[], float]) -> None:
-        self._tally = tally
+    def __init__(self, intake: Intake, rest: ClockApi, clock: Callable[[], float]) -> None:
+        self._intake = intake
+        self._tally = intake.tally
         self._rest = rest
         self._clock = clock
-        self.event_ms = 0
-        """The newest event time that is believed; 0 before the first."""
-        self._seen_s = 0.0
-        self._doubted_ms = -1
-        """An event time that REST's clock contradicts."""
+        self._again_s = self._failed_until_s = 0.0
+        """When it may be asked again where nothing waits, and after a failure."""
+        self._known_ahead_ms = 0
+        """By how much messages were ahead of REST's clock when it told it last."""
+        self._waiting_s: float | None = None
+        """Since when something has waited."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            with suppress(VenueUnreachable, VenueRefused):
+                await self.ask_ms()
+            await asyncio.sleep(LOOK_S)
 
     async def ask_ms(self) -> int:
-        """The time now; REST is asked where events step. Raises `VenueUnreachable` and `VenueRefused`."""
-        event_ms = self._tally.exchange_ms()
-        if not self._follow(event_ms) and (event_ms != self._doubted_ms or not self.event_ms):
-            rest_ms = await self._rest.server_time_ms()
-            is_plausible = event_ms and event_ms <= rest_ms + CLOCK_STEP_MS
-            self._doubted_ms = -1 if is_plausible else event_ms
-            self.event_ms, self._seen_s = event_ms if is_plausible else rest_ms, self._clock()
-        return self._now_ms()
+        """The time now; REST is asked where it is in doubt.
+
+        Raises `VenueUnreachable` and `VenueRefused` where nobody has told any.
+        """
+        count, now_s = len(self._tally.doubted), self._clock()
+        if not count:
+            self._waiting_s = None
+        elif self._waiting_s is None:
+            self._waiting_s = now_s
+        ahead_ms = self._ahead_ms()
+        is_in_doubt = ahead_ms is not None and (ahead_ms > STEP_MS or self._tally.clock.is_contradicted)
+        is_wanted = count or ahead_ms is None or (is_in_doubt and now_s >= self._again_s)
+        is_step = ahead_ms is not None and ahead_ms - self._known_ahead_ms > AHEAD_MS // 2
+        if is_step or (is_wanted and (now_s >= self._failed_until_s or not self.now_ms())):
+            try:
+                rest_ms = await self._rest.server_time_ms()
+            except (VenueUnreachable, VenueRefused):
+                self._failed_until_s = now_s + ASK_AGAIN_S
+                if not self.now_ms():
+                    raise
+            else:
+                self._again_s = now_s + ASK_AGAIN_S
+                self._tally.note_rest(rest_ms)
+                self._known_ahead_ms = self._ahead_ms() or 0
+                self._intake.settle(count)
+                count = 0
+        if count and self._waiting_s is not None and now_s - self._waiting_s >= UNANSWERED_S:
+            self._intake.settle(count)
+        return self.now_ms()
 
     def now_ms(self) -> int:
-        """The same without asking: while REST has never answered, what events say; 0 before the first."""
-        event_ms = self._tally.exchange_ms()
-        self._follow(event_ms)
-        return self._now_ms() if self.event_ms else event_ms
+        """The time now, as far as it is known; 0 before anybody has told any."""
+        return self._tally.listen().now_ms()
 
-    def _follow(self, event_ms: int) -> bool:
-        """Whether a newest event time fits."""
-        if not self.event_ms or event_ms > self._now_ms() + CLOCK_STEP_MS:
-            return False
-        if event_ms > self.event_ms:
-            self.event_ms, self._seen_s = event_ms, self._clock()
-        return True
-
-    def _now_ms(self) -> int:
-        return self.event_ms + int((self._clock() - self._seen_s) * 1000)
+    def _ahead_ms(self) -> int | None:
+        """By how much messages are ahead of REST's clock; None before it has told any."""
+        clock, now_s = self._tally.listen(), self._clock()
+        if not clock.rest.is_known:
+            return None
+        sources = [source.now_ms(now_s) for source in (clock.trades, clock.messages) if source.is_known]
+        return max(sources) - clock.rest.now_ms(now_s) if sources else 0

@@ -16,7 +16,7 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.grid import longest_ms
 from data_collector.model.keys import Key
 from data_collector.model.venue import ExchangeApi
-from data_collector.pipeline.repair.exchange_clock import ExchangeClock
+from data_collector.pipeline.repair.exchange_clock import ClockKeeper
 from data_collector.pipeline.sequence.built_klines import BuiltKlines
 from data_collector.pipeline.sequence.intake import Intake
 
@@ -43,7 +43,7 @@ class KlineBuilding:
     """Two tasks."""
 
     def __init__(
-        self, built: BuiltKlines, intake: Intake, rest: ExchangeApi, exchange_clock: ExchangeClock,
+        self, built: BuiltKlines, intake: Intake, rest: ExchangeApi, exchange_clock: ClockKeeper,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._built = built
@@ -114,7 +114,8 @@ class KlineBuilding:
         if not asked:
             return
         self._asked_s |= dict.fromkeys(asked, self._clock())
-        time_ms = await self._rest.server_time_ms()
+        self._intake.tally.note_rest(await self._rest.server_time_ms())
+        time_ms = self._exchange_clock.now_ms()
         heads = await self._rest.heads(asked)
         if not heads:
             tickers = await self._rest.tickers(asked)

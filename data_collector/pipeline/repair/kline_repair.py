@@ -23,7 +23,7 @@ from data_collector.model.records import Kline
 from data_collector.model.venue import KlinePage, KlinesApi, TradesApi
 from data_collector.pipeline.gaps.attempts import BLOCK_S, GAP_DEADLINE_S, is_block
 from data_collector.pipeline.repair.due_kline import ASK_AGAIN_S, DueKline
-from data_collector.pipeline.repair.exchange_clock import ExchangeClock
+from data_collector.pipeline.repair.exchange_clock import ClockKeeper
 from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.series import KlineSeries
@@ -66,7 +66,7 @@ class KlineRepair:
         self._trades = trades
         self._calendar = intake.klines.calendar
         self._clock = clock
-        self.exchange_clock = ExchangeClock(intake.tally, rest, clock)
+        self.exchange_clock = ClockKeeper(intake, rest, clock)
         self._backoff = Backoff()
         self._refused = ToldRefusals(clock)
         self._holes: dict[Key, DueKline] = {}
@@ -99,7 +99,7 @@ class KlineRepair:
         """Ask for what is due, once."""
         now = self._clock()
         self._begin_without_rest(now)
-        if not self.exchange_clock.event_ms and now < self._blocked_until_s:
+        if not self.exchange_clock.now_ms() and now < self._blocked_until_s:
             return
         try:
             now_ms = await self.exchange_clock.ask_ms()
@@ -159,7 +159,7 @@ class KlineRepair:
         for key, hole in list(self._holes.items()):
             series = self._klines.series.get(key)
             if series is not None:
-                series.leave_to_ids(self._open_at(series, self.exchange_clock.event_ms))
+                series.leave_to_ids(self._open_at(series, self.exchange_clock.now_ms()))
                 self._klines.release(series)
             if series is None or series.due_ms != hole.due_ms:
                 del self._holes[key]

@@ -119,6 +119,8 @@ class NewLives:
         if symbol not in self._intake.lives.suspended:
             # A trade of the old life came meanwhile, or another collector was quicker.
             return
+        if agrees is None and sequence.new_life.is_denied_by(sequence.next_id):
+            agrees, refusal = False, None
         if refusal is not None:
             structlog.get_logger().error("epoch_awaits_order", symbol=symbol, reason=refusal)
             sequence.new_life.refusal = refusal

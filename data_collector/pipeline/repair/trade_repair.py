@@ -23,14 +23,16 @@ from data_collector.model.sink import place_of
 from data_collector.model.venue import TradePage, TradesRefused
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
+from data_collector.pipeline.gaps.missing_ids import MissingIds
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import absent_ranges
 from data_collector.pipeline.repair.conflicts import Conflicts
-from data_collector.pipeline.repair.doubts import contradicts_order, is_doubtful
+from data_collector.pipeline.repair.doubts import contradicts_order, doubts_of, is_doubtful, outweighs
 from data_collector.pipeline.repair.refill import READ_TRADES, Refill
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
-from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, MissingIds, TradeSequence
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, TradeSequence
 from data_collector.pipeline.spool.spool import Spool
+from data_collector.pipeline.supervise import until_any
 
 LOOK_S = 0.02
 """How often what waits is looked at."""
@@ -70,6 +72,11 @@ class TradeRepair:
         """Why the exchange will never give what was asked of it of late, of some symbols."""
         return self._refill.refused.told({Key("trade", symbol) for symbol in self._intake.collected})
 
+    @property
+    def doubts(self) -> list[str]:
+        """Sentences about trades that came ahead, and that nobody has confirmed or denied for long."""
+        return doubts_of(self._intake.holdback.sequences, self._clock())
+
     async def run(self) -> None:
         """Until cancelled."""
         self._busy.clear()
@@ -80,7 +87,7 @@ class TradeRepair:
             group.create_task(self._watch_heads())
             group.create_task(self._conflicts.run())
             while True:
-                await self._until_something_waits()
+                await until_any(self._intake.holdback.waiting, self._outlet.debts.due)
                 self.look()
                 await asyncio.sleep(LOOK_S)
 
@@ -96,17 +103,6 @@ class TradeRepair:
         for debt in self._outlet.debts.payable():
             if now_s >= debt.attempts.retry_s:
                 self._put_to_work(debt.symbol)
-
-    async def _until_something_waits(self) -> None:
-        events = (self._intake.holdback.waiting, self._outlet.debts.due)
-        if any(event.is_set() for event in events):
-            return
-        waits = [asyncio.ensure_future(event.wait()) for event in events]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     async def _watch_heads(self) -> None:
         while True:
@@ -200,23 +196,35 @@ class TradeRepair:
         if sequence.gap is not gap:
             # A stream has filled it, or its ids are of an epoch that is over.
             return
-        last_id = min(sequence.next_id - 1, gap.last_id)
+        last_id, now_s, attempts = min(sequence.next_id - 1, gap.last_id), self._clock(), gap.attempts
+        gap.note_brought(sequence.next_id - sequence.repaired, now_s)
         if sequence.next_id > due_id:
-            gap.attempts.succeed(self._clock())
+            attempts.succeed(now_s)
             if last_id >= gap.first_id:
                 self._ledger.healed(Key("trade", sequence.symbol), gap.first_id, last_id, source)
                 gap.first_id = last_id + 1
-        elif gap.attempts.is_over(self._clock()) or (gap.attempts.is_hopeless and not is_doubtful(sequence)):
-            self._give_up(sequence, gap, gap.last_id)
+        elif attempts.is_over(now_s) or (attempts.is_hopeless and not gap.goes_on):
+            self._give_up_vouched(sequence, gap)
+
+    def _give_up_vouched(self, sequence: TradeSequence, gap: MissingIds) -> bool:
+        """Give up what nobody gives, if enough says that it is missing; whether it does."""
+        last_id = self._last_missing(sequence, gap)
+        is_vouched = not is_doubtful(sequence, last_id)
+        if is_vouched:
+            self._give_up(sequence, gap, last_id)
+        return is_vouched
+
+    def _last_missing(self, sequence: TradeSequence, gap: MissingIds) -> int:
+        """The last id before what is held, or what the spool keeps."""
+        kept_id = self._spool.following_id(place_of(sequence.symbol, sequence.epoch), sequence.next_id)
+        is_nearer = kept_id is not None and sequence.next_id < kept_id <= gap.last_id
+        return kept_id - 1 if kept_id is not None and is_nearer else gap.last_id
 
     def _give_up(self, sequence: TradeSequence, gap: MissingIds, last_id: int) -> None:
         """Nobody can give what is missing up to there, or to what the spool keeps: waiting for it is for nothing."""
         if sequence.gap is not gap:
             return
-        kept_id = self._spool.following_id(place_of(sequence.symbol, sequence.epoch), sequence.next_id)
-        if kept_id is not None and kept_id > sequence.next_id:
-            last_id = min(last_id, kept_id - 1)
-        self._intake.pass_over(sequence, min(last_id, gap.last_id), "lost")
+        self._intake.pass_over(sequence, min(last_id, self._last_missing(sequence, gap)), "lost")
         gap.first_id = sequence.next_id
         gap.attempts.succeed(self._clock())
 
@@ -297,14 +305,14 @@ class TradeRepair:
         self._pass_over_absent(sequence, absent, gap.last_id + 1)
         if sequence.gap is not gap or sequence.next_id > gap.last_id:
             return
-        if page.reaches_head and not (trades and trades[-1].trade_id >= gap.last_id):
+        if page.reaches_head and trades and trades[-1].trade_id < gap.last_id:
             self._ended_before(sequence, gap)
             return
         gap.disproved.forget()
         if sequence.next_id != due_id:
             return
         gap.attempts.fail(self._clock())
-        if trades[0].trade_id > due_id and gap.attempts.begins_late(self._clock()):
+        if trades and trades[0].trade_id > due_id and gap.attempts.begins_late(self._clock()):
             self._give_up(sequence, gap, trades[0].trade_id - 1)
 
     async def _begins_anew(self, sequence: TradeSequence) -> bool:
@@ -343,10 +351,10 @@ class TradeRepair:
             return False
         self._pass_over_absent(sequence, absent, gap.last_id + 1)
         later = next((trade.trade_id for trade in trades if trade.trade_id >= sequence.next_id), None)
-        if later is None and is_doubtful(sequence):
+        if later is None and not self._give_up_vouched(sequence, gap):
             gap.attempts.fail(self._clock())
-        elif later != sequence.next_id:
-            self._give_up(sequence, gap, gap.last_id if later is None else later - 1)
+        elif later is not None and later != sequence.next_id:
+            self._give_up(sequence, gap, later - 1)
         return bool(trades) and sequence.gap is gap and sequence.next_id <= gap.last_id
 
     def _pass_over_absent(self, sequence: TradeSequence, absent: list[Gap], before_id: int) -> None:
@@ -356,7 +364,7 @@ class TradeRepair:
                 self._intake.pass_over(sequence, last_id, "absent")
 
     def _ended_before(self, sequence: TradeSequence, gap: MissingIds) -> None:
-        """An answer that ends before the gap does proves nothing; but many of them are against a lonely trade.
+        """An answer that ends before the gap does proves nothing; but many of them are against what is held.
 
         Also where the stream goes on: it moves the beginning of such a gap for ever, and never reaches its end.
         """
@@ -370,11 +378,11 @@ class TradeRepair:
         if not sequence.held:
             sequence.disbelieve_head()
             self._intake.release(sequence)
-        elif sequence.holds_strays:
+        elif outweighs(sequence, gap):
+            return
+        else:
             self._counters.add("data_collector_implausible_total", rule="trade_id_jump")
             self._intake.refuse_held(sequence)
-        else:
-            return
         self._withdraw(sequence)
 
     def _withdraw(self, sequence: TradeSequence) -> None:

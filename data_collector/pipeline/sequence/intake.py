@@ -21,7 +21,7 @@ from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.kline_intake import KlineIntake, WantedKlines
 from data_collector.pipeline.sequence.refusals import Refusals
-from data_collector.pipeline.sequence.tally import Tally, also_refused
+from data_collector.pipeline.sequence.tally import TIME_JUMP, Tally, also_refused
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.pipeline.sequence.trade_sequence import JUMP_MAX
 
@@ -39,7 +39,7 @@ class Intake:
         self._outlet = outlet
         self._counters = counters
         self.refusals = Refusals(outlet, gate, counters)
-        self.tally = Tally(self.refusals, counters, audit)
+        self.tally = Tally(self.refusals, counters, audit, clock)
         ledger = ledger or Ledger(time.time)
         self.trades = TradeIntake(outlet, gate, self.tally, self.refusals, ledger, counters, audit, clock)
         self._take_trade = self.trades.take
@@ -83,10 +83,22 @@ class Intake:
 
     def release_held(self, *, everything: bool = False) -> None:
         """Let go trades that were held back, as far as their time is over; `everything`: nothing comes any more."""
+        if everything:
+            self.settle(len(self.tally.doubted))
         for sequence in self.trades.holdback.sequences:
             self.trades.release(sequence, at_once=everything)
             if everything and sequence.next_id >= 0:
                 self.trades.spill(sequence)
+
+    def settle(self, count: int) -> None:
+        """The exchange's clock is known as well as can be: so many that were put aside pass, or are refused."""
+        doubted = self.tally.doubted
+        self.tally.is_settling = True
+        try:
+            for _ in range(min(count, len(doubted))):
+                self.receive(doubted.popleft())
+        finally:
+            self.tally.is_settling = False
 
     def receive(self, received: Received) -> None:
         """What one message of any line holds."""
@@ -137,6 +149,8 @@ class Intake:
             self.tally.copy(key.channel)
             return
         verdict = self._check_newest(record)
+        if verdict is not None and TIME_JUMP in verdict.critical and self.tally.sets_aside(record):
+            return
         if self.tally.passes(record, key.channel, verdict):
             self.spoken[key] = number
             self._put_newest(key, record, verdict)

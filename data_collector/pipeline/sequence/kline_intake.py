@@ -24,7 +24,7 @@ from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.built_klines import BuiltKlines
 from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.series import KlineSeries, Order, content, says_alike
-from data_collector.pipeline.sequence.tally import Tally
+from data_collector.pipeline.sequence.tally import TIME_JUMP, Tally, also_refused
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 
 TIME_MS_MIN = 10**12
@@ -105,8 +105,12 @@ class KlineIntake:
         if series is None:
             self._tally.refuse_unknown(kline)
             return
-        verdict = self._tally.judged_in_time(kline.event_ms, self._judge(kline))
-        if verdict is not None and verdict.critical:
+        verdict = self._judge(kline)
+        if (verdict is None or not verdict.critical) and not self._has_come(kline):
+            if not self._tally.sets_aside(kline):
+                # What closes then is not refused with it: the true frame comes at its end, or REST tells it.
+                self._refuse(kline, also_refused(TIME_JUMP, verdict))
+        elif verdict is not None and verdict.critical:
             if kline.is_closed and TIME_MS_MIN <= kline.open_ms <= TIME_MS_MAX:
                 series.refuse(kline.open_ms, verdict.critical)
             self._refuse(kline, verdict)
@@ -114,6 +118,13 @@ class KlineIntake:
             self._take_closed(series, kline, verdict)
         else:
             self._take_open(series, kline, verdict)
+
+    def _has_come(self, kline: Kline) -> bool:
+        """Whether it was sent by now, and has begun, or ended if it says so."""
+        tally, time_ms = self._tally, kline.close_ms + 1 if kline.is_closed else kline.open_ms
+        if kline.event_ms > tally.event_limit_ms and not tally.is_timely(kline.event_ms):
+            return False
+        return time_ms <= tally.passed_ms or tally.has_come(time_ms)
 
     def take_built(self, kline: Kline, *, is_doubtful: bool) -> None:
         """A closed kline that was made of our trades; where REST told it before, that stands."""
@@ -153,7 +164,8 @@ class KlineIntake:
     def prove(self, symbol: str, trade_id: int, time_ms: int) -> None:
         """The exchange has no trade with a later id from before that time."""
         if self.built is not None:
-            self.built.prove(symbol, trade_id, time_ms)
+            clock = self._tally.listen()
+            self.built.prove(symbol, trade_id, min(time_ms, clock.now_ms()) if clock.is_vouched_for else time_ms)
 
     def take_told(self, series: KlineSeries, kline: Kline) -> None:
         """A closed kline that REST told; its place is due, or behind others that are."""
@@ -274,6 +286,9 @@ class KlineIntake:
         return now_ms - self.catch_up_ms if now_ms else sys.maxsize
 
     def _take_open(self, series: KlineSeries, kline: Kline, verdict: Verdict | None) -> None:
+        if series.open_ms > kline.open_ms and not self._tally.has_come(series.open_ms):
+            # It was believed while nobody else told the time.
+            series.open_ms = series.event_ms = -1
         match series.judge_open(kline):
             case Order.KNOWN:
                 self._tally.copy("kline")
@@ -368,7 +383,7 @@ class KlineIntake:
                 self.compare(kline)
 
     def _check(self, kline: Kline, id_before: int) -> KlineCheck:
-        if kline.interval != CHECKED_INTERVAL:
+        if kline.interval != CHECKED_INTERVAL and kline.trades != 0:
             return "unchecked"
         return self._trades[kline.symbol].check_minute(kline, id_before)
 

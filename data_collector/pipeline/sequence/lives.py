@@ -107,6 +107,8 @@ class Lives:
         else:
             watch.follow(trade)
             self.doubt(sequence, trade)
+            if watch.refusal is not None and watch.is_denied_by(sequence.next_id):
+                self.go_on(trade.symbol)
 
     def leave(self, sequence: TradeSequence) -> None:
         """Its trades are collected no longer."""

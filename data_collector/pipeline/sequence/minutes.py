@@ -60,6 +60,8 @@ class MinuteVolumes:
         `next_id` is the trade id that is due: unchecked when some of its trades have not come, or came before us.
         """
         first, last = kline.first_trade_id, kline.last_trade_id
+        if kline.trades == 0 and self._has_any(kline):
+            return "mismatch"
         if first < 0 or last >= next_id or not 0 <= self._began_id <= first:
             return "unchecked"
         volume = self._volume_of(kline.open_ms // MINUTE_MS)
@@ -72,6 +74,11 @@ class MinuteVolumes:
             and abs(volume - stated) <= max(QUANTITY_STEP_HALF, stated * VOLUME_TOLERANCE)
         )
         return "ok" if agrees else "mismatch"
+
+    def _has_any(self, kline: Kline) -> bool:
+        """Whether trades of its time passed, in one of the newest minutes."""
+        opens = (minute * MINUTE_MS for minute in (*self._kept, self._minute))
+        return any(kline.open_ms <= open_ms < kline.close_ms - MINUTE_MS + 2 for open_ms in opens)
 
     def _turn(self, minute: int, trade_id: int) -> None:
         if self._minute < 0:

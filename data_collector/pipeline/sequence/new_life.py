@@ -111,6 +111,10 @@ class NewLifeWatch:
         """Whether the row may come to the due id next."""
         return due_id - self.next_id <= REACH
 
+    def is_denied_by(self, due_id: int) -> bool:
+        """Whether the due trade came meanwhile, and the row is too far below to have grown to it: the old ids go on."""
+        return due_id in self._ahead and not self.is_past and not self.is_near(due_id)
+
     def recognise(self, trade: Trade, next_id: int, due_id: int) -> None:
         """The exchange has this later trade under an id of ours; what came has ids below `next_id`."""
         self._extend(trade)

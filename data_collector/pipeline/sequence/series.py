@@ -14,6 +14,7 @@ from enum import Enum
 
 from msgspec import structs
 
+from data_collector.candles.quiet import without_trades
 from data_collector.model.calendar import Calendar, missing_range
 from data_collector.model.gaps import Gap, GapReason, add_gap, explained_from
 from data_collector.model.keys import Key
@@ -22,6 +23,9 @@ from data_collector.model.sink import KlineCheck, KlineUpdate, RecordSource
 
 HELD_MAX = 1_000
 """Closed klines that wait behind a missing one; those beyond are fetched when it is their turn."""
+
+RELEASED_MAX = 2_000
+"""Klines that one call lets through; the next one goes on. One message can claim that those of decades had no trade."""
 
 REFUSED_MAX = 1_000
 """Refused closed klines remembered until a good one follows; those beyond are asked of REST."""
@@ -188,9 +192,12 @@ class KlineSeries:
         return is_first
 
     def release(self) -> list[KlineUpdate]:
-        """Closed klines whose turn it is, in order; what is proven to be without trades is made here."""
+        """Closed klines whose turn it is, in order; what is proven to be without trades is made here.
+
+        At most `RELEASED_MAX`: each update of a later kline, and the repair, call again.
+        """
         released: list[KlineUpdate] = []
-        while (update := self._next()) is not None:
+        while len(released) < RELEASED_MAX and (update := self._next()) is not None:
             released.append(self._pass(update))
         return released
 
@@ -292,7 +299,9 @@ class KlineSeries:
         is_prompt = self.due_ms > self._decided_ms and proven_ms - next_open_ms <= BUILT_WITHIN_MS
         if not is_prompt and self.due_ms > self._trusted_ms:
             return None
-        kline = _without_trades(before.kline, self.due_ms, next_open_ms, proven_ms)
+        kline = without_trades(before.kline, self.due_ms, next_open_ms, proven_ms)
+        if self._check(kline, self._chain_id) == "mismatch":
+            return None
         return KlineUpdate(kline, next_open_ms, source="built")
 
     def _quiet_proven_ms(self, next_open_ms: int) -> int | None:
@@ -359,7 +368,8 @@ class KlineSeries:
 
 
 def _is_revision(kline: Kline, before: Kline) -> bool:
-    return kline.event_ms > before.event_ms and content(kline) != content(before)
+    is_later = kline.event_ms > before.event_ms or (before.trades == 0 and bool(kline.trades))
+    return is_later and content(kline) != content(before)
 
 
 def content(kline: Kline) -> tuple[str | int | None, ...]:
@@ -374,24 +384,3 @@ def says_alike(kline: Kline, theirs: Kline) -> bool:
     """Whether REST's row has the same numbers, as far as it tells any; digits may differ."""
     pairs = zip(content(kline), content(theirs), strict=True)
     return all(told is None or (ours is not None and Decimal(ours) == Decimal(told)) for ours, told in pairs)
-
-
-def _without_trades(before: Kline, open_ms: int, next_open_ms: int, event_ms: int) -> Kline:
-    """As the exchange's REST side tells it: the close before as all four prices, and zeros with the usual digits."""
-    price = before.close
-    return Kline(
-        before.symbol, before.interval, open_ms, next_open_ms - 1, open=price, high=price, low=price, close=price,
-        volume=_zero_like(before.volume), quote_volume=_zero_where_told(before.quote_volume),
-        taker_buy_base_volume=_zero_where_told(before.taker_buy_base_volume),
-        taker_buy_quote_volume=_zero_where_told(before.taker_buy_quote_volume),
-        trades=None if before.trades is None else 0, is_closed=True, event_ms=event_ms,
-    )  # fmt: skip
-
-
-def _zero_where_told(text: str | None) -> str | None:
-    return None if text is None else _zero_like(text)
-
-
-def _zero_like(text: str) -> str:
-    decimals = len(text.partition(".")[2])
-    return f"0.{'0' * decimals}" if decimals else "0"

@@ -24,7 +24,7 @@ from data_collector.pipeline.sequence.holdback import Holdback
 from data_collector.pipeline.sequence.lives import Lives
 from data_collector.pipeline.sequence.new_life import contradicts
 from data_collector.pipeline.sequence.refusals import Refusals
-from data_collector.pipeline.sequence.tally import Tally, also_refused
+from data_collector.pipeline.sequence.tally import TIME_JUMP, Tally, also_refused
 from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, RECENT_MAX, Outcome, TradeSequence
 
 CONFLICTS_MAX = 100
@@ -114,9 +114,10 @@ class TradeIntake:
                 return
         verdict = self._check(trade)
         if trade.event_ms > tally.event_limit_ms and not tally.is_timely(trade.event_ms):
-            verdict = also_refused("event_time_jump", verdict)
+            self._set_aside(trade, verdict)
+            return
         if verdict is not None and verdict.critical:
-            if "event_time_jump" not in verdict.critical and verdict.readable and sequence.shows_new_life(trade):
+            if verdict.readable and sequence.shows_new_life(trade):
                 self.lives.doubt(sequence, trade)
             else:
                 self._refuse(sequence, trade, verdict)
@@ -171,6 +172,9 @@ class TradeIntake:
         if trade.trade_id != sequence.next_id or not self._is_collected(sequence):
             return
         if sequence.symbol not in self.trusted and self.lives.suspend_where_lives_meet(sequence, trade):
+            return
+        if trade.time_ms > self._tally.event_limit_ms and not self._tally.is_timely(trade.time_ms):
+            # Asking again may give a better answer.
             return
         verdict = self._check(trade)
         if verdict is not None and verdict.critical:
@@ -350,6 +354,13 @@ class TradeIntake:
             self.spill(sequence)
         if sequence.gap is None or sequence.refused_s:
             self.release(sequence)
+
+    def _set_aside(self, trade: Trade, verdict: Verdict | None) -> None:
+        """It is of a time that has not come. Its id stays due: the exchange's REST side tells it with its true time."""
+        if not self._tally.sets_aside(trade):
+            untimely = also_refused(TIME_JUMP, verdict)
+            self._tally.refuse(trade, "trade", untimely)
+            self._refusals.quarantine(trade, untimely)
 
     def _take_late(self, trade: Trade, verdict: Verdict | None) -> None:
         self._count_unseen(1)

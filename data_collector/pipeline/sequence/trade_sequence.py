@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from data_collector.candles.building import CandleBuilder
-from data_collector.model.backoff import RepeatedAnswer
 from data_collector.model.gaps import Gap, GapReason, explain_ids
 from data_collector.model.records import Kline, Trade
 from data_collector.model.sink import KlineCheck
-from data_collector.pipeline.gaps.attempts import Attempts
+from data_collector.pipeline.gaps.missing_ids import MissingIds
 from data_collector.pipeline.gaps.ranges import Spilled, common
 from data_collector.pipeline.sequence.minutes import MinuteVolumes
 from data_collector.pipeline.sequence.new_life import NewLifeWatch, contradicts
+from data_collector.pipeline.sequence.refused_turns import RefusedTurns
 
 ARBITRATION_S = 0.15
 """How long a missing or refused id waits for another line to bring a good copy."""
@@ -56,29 +56,12 @@ class Outcome(Enum):
     IMPLAUSIBLE = "jumps too far ahead, unconfirmed"
 
 
-class MissingIds:
-    """Trade ids that are missing before what is held back."""
-
-    __slots__ = ("attempts", "disproved", "first_id", "last_id", "opened_s")
-
-    def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
-        self.first_id = first_id
-        """The first that the ledger has not been told of as healed."""
-        self.last_id = last_id
-        """The last that is missing before the first one held."""
-        self.opened_s = now_s
-        self.attempts = Attempts(now_s)
-        """To fill it."""
-        self.disproved = RepeatedAnswer()
-        """The exchange's REST side ends before what is held back."""
-
-
 class TradeSequence:
     """One symbol. The trade intake alone lets trades through; the repair marks what it has told of the gap."""
 
     __slots__ = (
-        "_first_s", "_head_id", "_head_s", "_holes", "_newest_ms", "_unconfirmed_id", "epoch", "gap", "held", "minutes",
-        "new_life", "next_id", "recent", "recent_mask", "reference_id", "refused_s", "repaired", "reported",
+        "_first_s", "_head_id", "_head_s", "_holes", "_newest_ms", "_turns", "_unconfirmed_id", "epoch", "gap", "held",
+        "minutes", "new_life", "next_id", "recent", "recent_mask", "reference_id", "refused_s", "repaired", "reported",
         "resumed_id", "spilled", "stored_id", "symbol",
     )  # fmt: skip
 
@@ -96,8 +79,9 @@ class TradeSequence:
         """Trades that wait for those before them, by id."""
         self.spilled = Spilled()
         """What waits in the spool, because memory had no room for more."""
-        self.refused_s: dict[int, float] = {}
-        """When each refused id that is still due was refused first: for a while a good copy may take its place."""
+        self._turns = RefusedTurns(ARBITRATION_S)
+        self.refused_s = self._turns.since_s
+        """Refused ids that are still due: for a while a good copy may take the place of each."""
         self.gap: MissingIds | None = None
         """What is missing before what waits; None while nothing is."""
         self.reported: tuple[int, int] | None = None
@@ -145,11 +129,6 @@ class TradeSequence:
         """Whether something waits for time to pass, for a trade, or for the ledger to be told."""
         return bool(self.held or self.refused_s) or self.gap is not None or self.reported is not None
 
-    @property
-    def holds_strays(self) -> bool:
-        """Whether no two trades that are held follow each other: none vouches for another."""
-        return all(trade_id + 1 not in self.held for trade_id in self.held)
-
     def known(self, trade_id: int) -> Trade | None:
         """The trade that was let through under this id, while it is remembered."""
         trade = self.recent[trade_id & self.recent_mask]
@@ -177,7 +156,7 @@ class TradeSequence:
         self.minutes.begin_anew()
         self.held.clear()
         self.spilled = Spilled()
-        self.refused_s.clear()
+        self._turns.clear()
         self.gap = self.reported = None
         self._holes = []
         self._unconfirmed_id = self.reference_id = -1
@@ -207,7 +186,7 @@ class TradeSequence:
     def leave(self) -> None:
         """Its trades are collected no longer: nothing is waited for."""
         self.gap = self.reported = None
-        self.refused_s.clear()
+        self._turns.clear()
         self.new_life.reset()
 
     def offer(self, trade: Trade, now_s: float) -> Outcome:
@@ -284,9 +263,11 @@ class TradeSequence:
         return True
 
     def lacks_refused(self, now_s: float, *, at_once: bool = False) -> bool:
-        """Whether the due id was refused, and has waited long enough for a good copy."""
-        refused_s = self.refused_s.get(self.next_id)
-        return refused_s is not None and (at_once or now_s - refused_s >= ARBITRATION_S)
+        """Whether the due id was refused, and has waited long enough for a good copy since its turn came."""
+        if at_once:
+            return self.next_id in self.refused_s
+        followed_s = None if self.gap is None else self.gap.opened_s
+        return self._turns.is_over(self.next_id, self.held, followed_s, now_s)
 
     def pass_over(self, last_id: int, reason: GapReason, rules: Mapping[int, tuple[str, ...]]) -> list[Gap]:
         """Nothing more is waited for up to `last_id`, which is due or later: the gaps that explain it, in order.
@@ -358,6 +339,7 @@ class TradeSequence:
             del self.refused_s[trade_id]
         self._newest_ms = self.newest_ms
         self.next_id = next_id
+        self._turns.pass_to(next_id)
         self.spilled.pass_to(next_id)
 
     def _offer_first(self, trade: Trade, now_s: float) -> Outcome:

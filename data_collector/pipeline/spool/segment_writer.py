@@ -50,6 +50,10 @@ class DiskCalls:
         else:
             os.fsync(descriptor)
 
+    def is_deleted(self, descriptor: int) -> bool:
+        """Whether nobody will find the file again."""
+        return os.fstat(descriptor).st_nlink == 0
+
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut the file off."""
         os.ftruncate(descriptor, size)
@@ -147,6 +151,8 @@ class SegmentWriter:
             self._begin()
         descriptor = self._descriptor
         assert descriptor is not None
+        if self._calls.is_deleted(descriptor):
+            raise _SyncFailed("its file was deleted")
         self._write_all(descriptor, content)
         started = time.perf_counter()
         try:

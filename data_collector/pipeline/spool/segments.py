@@ -37,6 +37,9 @@ MAGIC = b"dcspool\n"
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 """A length beyond is damage; writers stay far below."""
 
+FILE_BYTES_MAX = 2 * FRAME_BYTES_MAX
+"""A larger file was not written by us; ours end after some megabytes."""
+
 DECODED_SEGMENTS_MAX = 2
 """About 12 MB each. Symbols that drain side by side read the same file, or two neighbours."""
 
@@ -191,6 +194,8 @@ class Recovered(Struct, frozen=True):
     corrupt_frames: int
     next_number: int
     next_sequence: int
+    set_aside: list[str] = []
+    """Files that are too large to be ours, by the names that they have now."""
 
 
 def recover(folder: Path) -> Recovered:
@@ -235,10 +240,17 @@ def _numbers(folder: Path) -> Iterator[int]:
 
 def _scan_all(folder: Path, numbers: list[int]) -> Recovered:
     segments: list[Segment] = []
+    set_aside: list[str] = []
     corrupt = sequence = 0
     for number in numbers:
         path = segment_path(folder, number)
         content, written_s = _read(path)
+        if content is None:
+            broken = path.with_suffix(".broken")
+            path.rename(broken)
+            set_aside.append(broken.name)
+            corrupt += 1
+            continue
         found = scan(content)
         if found.header is not None and found.header.version != FORMAT_VERSION:
             raise Misconfigured(
@@ -256,10 +268,11 @@ def _scan_all(folder: Path, numbers: list[int]) -> Recovered:
             segment.add(frame.covers)
             sequence = max(sequence, frame.first_sequence + frame.count)
         segments.append(segment)
-    return Recovered(segments, corrupt, numbers[-1] + 1 if numbers else 1, sequence)
+    return Recovered(segments, corrupt, numbers[-1] + 1 if numbers else 1, sequence, set_aside)
 
 
-def _read(path: Path) -> tuple[bytes, float]:
+def _read(path: Path) -> tuple[bytes | None, float]:
+    """Content, None where there is more than can be ours, and when it was written."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         state = os.fstat(descriptor)
@@ -267,7 +280,9 @@ def _read(path: Path) -> tuple[bytes, float]:
             return b"", time.time()
         if state.st_mode & 0o077:
             os.fchmod(descriptor, 0o600)
-        return file.read(), state.st_mtime
+        # A file may be a hole of terabytes, and grow while it is read.
+        content = None if state.st_size > FILE_BYTES_MAX else file.read(FILE_BYTES_MAX)
+        return content, state.st_mtime
 
 
 class SegmentReader:
@@ -314,7 +329,7 @@ class SegmentReader:
 
     def _shelf(self, segment: Segment) -> Shelf:
         try:
-            content, _ = _read(segment_path(self._folder, segment.number))
+            content = _read(segment_path(self._folder, segment.number))[0] or b""
         except OSError:
             # Deleted meanwhile, or unreadable: what is not kept here is asked of the exchange.
             content = b""

@@ -119,6 +119,11 @@ class Spool:
         for segment in found.segments:
             segment.written_s = now - max(0.0, wall_s - segment.written_s)
         self._segments = found.segments
+        for name in found.set_aside:
+            self._log.error(
+                "spool_file_set_aside", file=name,
+                advice="it is larger than any that we write; what the store lacks of it is asked of the exchange",
+            )  # fmt: skip
         self._writer = SegmentWriter(
             self._folder,
             number=found.next_number,

@@ -30,6 +30,21 @@ class Orders(Struct, frozen=True):
     """Of symbols whose trade ids are not in their first epoch."""
 
 
+class Lost(Struct, frozen=True):
+    """What the store threw away before it was written."""
+
+    symbol: str
+    first: int
+    """Trade ids."""
+    last: int
+    count: int
+    """0: candles, and nobody knows how many."""
+    epoch: int
+    before_ms: int
+    """When what came before was stored."""
+    after_ms: int
+
+
 class Progress(Struct, frozen=True):
     """How far the writer is; sent about once a second, so that silence means that it is stuck."""
 
@@ -57,6 +72,8 @@ class Progress(Struct, frozen=True):
     """Those of `refused` of which the store no longer has all that waited."""
     unreadable_reason: str | None = None
     """Stream and reason of the last of the `unreadable`; None when that was long ago."""
+    lost: list[Lost] = field(default_factory=list)
+    """What is in neither store, until it has been brought from the exchange."""
 
 
 def stored_rows() -> dict[str, int]:

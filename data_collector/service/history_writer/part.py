@@ -7,6 +7,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +17,12 @@ from msgspec import structs
 from data_collector.child import Link, LinkLost, start_child
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.backoff import Backoff
+from data_collector.model.calendar import MINUTE_MS
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.status import HistoryStatus, Snapshot
 from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
-from data_collector.service.history_writer.messages import PROGRESS, Orders, Progress, stored_rows
+from data_collector.service.history_writer.messages import PROGRESS, Lost, Orders, Progress, stored_rows
 from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.resubscription import Resubscription
 from data_collector.service.store import StoreHome
@@ -38,7 +40,7 @@ COMMAND: Final = (sys.executable, "-m", "data_collector", "history-writer")
 SILENT_S: Final = 90.0
 """It speaks once a second, and the longest it waits for PostgreSQL is a minute: past this it is stuck."""
 
-LATE_S: Final = 5.0
+LATE_S: Final = 3.0
 """So many seconds without a word of it are told."""
 
 ORDERS_CHECK_S: Final = 1.0
@@ -174,6 +176,7 @@ class History(Part):
                 f"history: {progress.unreadable:,} entries of the store are none of ours and were left out; somebody "
                 f"else writes there: {progress.unreadable_reason}"
             )
+        reasons += [_lost(lost, self._venue.name) for lost in progress.lost[:REFUSALS_TOLD]]
         if progress.deletion_reason is not None:
             told = "history: rows older than their retention stay, new ones are written"
             reasons.append(f"{told}: {progress.deletion_reason}")
@@ -309,6 +312,24 @@ class History(Part):
                     await link.send(newest)
                     sent = newest
                 await asyncio.sleep(ORDERS_CHECK_S)
+
+
+def _lost(lost: Lost, exchange: str) -> str:
+    what = f"{lost.count:,} trades of {lost.symbol} ({lost.first} to {lost.last})"
+    cure = f"data-collector backfill --exchange {exchange} --symbols {lost.symbol}"
+    if not lost.count:
+        what = f"candles of {lost.symbol}"
+    else:
+        cure = f"{cure} --intervals '' --trades"
+    begin, end = (_minute_text(ms) for ms in (lost.before_ms, lost.after_ms + MINUTE_MS))
+    return (
+        f"history: the store trimmed {what} before they were written; they may be in neither store: "
+        f"{cure} --from {begin} --to {end} brings them"
+    )
+
+
+def _minute_text(ms: int) -> str:
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M")
 
 
 def _kept(symbol: str, progress: Progress) -> str:

@@ -45,6 +45,19 @@ class Rows(Struct):
     """Stream to the last entry read of it."""
 
 
+class Trimmed(Struct, frozen=True):
+    """A stream that has lost its entries between two places."""
+
+    stream: str
+    symbol: str
+    read: str
+    """The last entry read."""
+    oldest: str
+    """The first entry behind it that there still is."""
+    epoch: int
+    """Of that one."""
+
+
 class ReadBatch(Struct):
     """What one read brought."""
 
@@ -56,6 +69,8 @@ class ReadBatch(Struct):
     """Of the last of them: stream and reason."""
     is_full: bool = False
     """Whether there is more to read at once."""
+    trimmed: list[Trimmed] = field(default_factory=list)
+    """Streams of trades that had been trimmed before they were read."""
 
     @property
     def has_rows(self) -> bool:
@@ -131,6 +146,7 @@ class StreamReader:
         reply = (await self._ask([("XREAD", "COUNT", count, "STREAMS", *self.streams, *positions)]))[0]
         answered = list(_answered(reply))
         await self._look_for_epochs(answered)
+        batch.trimmed = await self._trimmed_trades(answered)
         late = [pair for pair in answered if self._kind(pair[0]) == "late"]
         others = [pair for pair in answered if self._kind(pair[0]) != "late"]
         batch.is_full = any(len(entries) == count for _, entries in others)
@@ -167,17 +183,37 @@ class StreamReader:
                 lost.append(name)
         return lost
 
-    async def trimmed(self) -> list[tuple[str, str, str, int]]:
-        """Streams whose oldest entry is behind the cursor's: name, cursor, oldest entry, and its epoch."""
-        found: list[tuple[str, str, str, int]] = []
-        commands: list[Command] = [("XRANGE", name, "-", "+", "COUNT", 1) for name in self.streams]
-        for name, reply in zip(self.streams, await self._ask(commands), strict=True):
-            for oldest, fields in _entries(reply):
-                read = entry_id(self.cursors[name])
-                # Of trades of one time the next id is the next one.
-                is_next = self._kind(name) == "trades" and entry_id(oldest) == (read.ms, read.number + 1)
-                if self.cursors[name] != BEGINNING and entry_id(oldest) > read and not is_next:
-                    found.append((name, self.cursors[name], oldest, epoch_or_first(fields)))
+    async def trimmed(self) -> list[Trimmed]:
+        """Streams of others than trades whose oldest entry is behind the cursor's."""
+        names = [name for name in self.streams if self._kind(name) != "trades" and self.cursors[name] != BEGINNING]
+        return await self._trimmed(dict.fromkeys(names))
+
+    async def _trimmed_trades(
+        self, answered: Sequence[tuple[str, list[tuple[str, dict[str, str]]]]]
+    ) -> list[Trimmed]:  # fmt: skip
+        """However short the time in which that happened was: ids tell that there was something in between."""
+        jumps = {
+            name: entries[0]
+            for name, entries in answered
+            if self._kind(name) == "trades"
+            and self.cursors[name] != BEGINNING
+            and epoch_or_first(entries[0][1]) <= self._known_epoch(self._symbol(name))
+            and entry_id(entries[0][0]).number != entry_id(self.cursors[name]).number + 1
+        }
+        return await self._trimmed(jumps)
+
+    async def _trimmed(self, asked: Mapping[str, tuple[str, dict[str, str]] | None]) -> list[Trimmed]:
+        """Of these streams; with the entry that was read behind the cursor, where one was."""
+        commands: list[Command] = [("XRANGE", name, "-", "+", "COUNT", 1) for name in asked]
+        replies = await self._ask(commands) if commands else []
+        found: list[Trimmed] = []
+        for (name, read), reply in zip(asked.items(), replies, strict=True):
+            for oldest in _entries(reply):
+                if entry_id(oldest[0]) > entry_id(self.cursors[name]):
+                    number, fields = read or oldest
+                    found.append(
+                        Trimmed(name, self._symbol(name), self.cursors[name], number, epoch_or_first(fields))
+                    )  # fmt: skip
         return found
 
     async def lag_s(self) -> float:

@@ -19,12 +19,11 @@ import structlog
 from data_collector.child import Link, LinkLost, open_link
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavailable
-from data_collector.model.gaps import Gap
-from data_collector.model.keys import Key
 from data_collector.model.records import Ticker
 from data_collector.model.store_url import parse_store_url
 from data_collector.observe.logs import name_exchange
 from data_collector.service.history_writer.forgetting import Forgetting
+from data_collector.service.history_writer.losses import Losses
 from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
 from data_collector.service.history_writer.reading import BEGINNING, ReadBatch, Rows, StreamReader
 from data_collector.service.history_writer.refused_trades import RefusedTrades
@@ -32,7 +31,6 @@ from data_collector.service.history_writer.sampling import TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import entry_id
 from data_collector.time_limit import time_limit
 
 POLL_S = 1.0
@@ -51,9 +49,6 @@ NO_STREAM = " is no stream: delete or rename it"
 
 UNREADABLE_TOLD_S = 600.0
 """How long it is told that an entry was left out."""
-
-ID_MAX = 2**63 - 1
-"""The database's."""
 
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 10.0
@@ -98,6 +93,7 @@ class HistoryWriter:
         self._read_s = time.monotonic()
         """When a read began last."""
         self._forgetting = Forgetting(clock)
+        self._losses = Losses(clock)
         self._log = structlog.get_logger()
 
     @property
@@ -111,7 +107,7 @@ class HistoryWriter:
         return Progress(
             down_reason, dict(self._rows), self._replaced, self._told, self._unreadable, lag_s,
             self._lag_entries, dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
-            self._trimmed, self._unreadable_reason if is_told else None,
+            self._trimmed, self._unreadable_reason if is_told else None, self._losses.told,
         )  # fmt: skip
 
     def use(self, orders: Orders) -> None:
@@ -168,7 +164,7 @@ class HistoryWriter:
         while not self._changed.is_set():
             if time.monotonic() - self._read_s > HELD_UP_S:
                 # A PostgreSQL that is slow and one that is away come to the same.
-                await self._tell_trimmed(reader, database)
+                await self._tell_trimmed(reader)
             self._read_s = time.monotonic()
             if time.monotonic() - looked_back_s > LOOK_BACK_S:
                 looked_back_s = time.monotonic()
@@ -181,19 +177,21 @@ class HistoryWriter:
             self._unreadable += batch.unreadable
             if batch.unreadable_reason is not None:
                 self._unreadable_reason, self._unreadable_s = batch.unreadable_reason, time.monotonic()
+            await self._record_trimmed(batch, reader, database)
             if batch.has_rows or batch.is_full:
                 await self._write(batch, reader, database)
                 self._cursors = dict(reader.cursors)
             await self._sample(sampler, reader, database)
             self._told = dict(self._refused)
             await self._forgetting.step(database, self._orders)
+            await self._losses.look(database)
             self._lag_s = await reader.lag_s() if batch.is_full or self._refused else 0.0
             await self._keep_refused(reader, database)
             trimmed = reader.trimmed_held | self._refused_trades.trimmed
             self._trimmed = sorted(trimmed.intersection(self._refused))
             if batch.is_full:
                 # Behind: trimming may overtake the cursor meanwhile.
-                await self._tell_trimmed(reader, database)
+                await self._tell_trimmed(reader)
                 await self._count_waiting(reader)
             else:
                 if self._refused:
@@ -228,29 +226,17 @@ class HistoryWriter:
             self._lag_entries = await reader.waiting()
             self._counted_s = time.monotonic()
 
-    async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
-        """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""
-        for name, cursor, oldest, epoch in await reader.trimmed():
-            self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
-            kind, _, symbol = name.removeprefix(self._orders.prefix).partition(":")
-            if kind == "trades" and epoch <= self._epochs.get(symbol, 0):
-                with self._isolated(symbol, reader):
-                    await self._declare_trimmed(
-                        symbol, epoch, entry_id(cursor).number, entry_id(oldest).number, database
-                    )
+    async def _tell_trimmed(self, reader: StreamReader) -> None:
+        """Of candles; trades that were trimmed are seen when one behind them is read."""
+        for found in await reader.trimmed():
+            self._losses.note_klines(found)
 
-    async def _declare_trimmed(
-        self, symbol: str, epoch: int, read: int, oldest: int, database: FollowedDatabase
-    ) -> None:  # fmt: skip
-        """All before the `oldest` of its epoch. Where ids began anew, nobody knows how far the former ones went."""
-        up_to = read
-        if epoch:
-            up_to = await database.trades_up_to(symbol, epoch, min(read, ID_MAX), min(oldest, ID_MAX))
-            if up_to != read:
-                self._log.warning("history_end_of_epoch_unknown", symbol=symbol, read_up_to=read, next_epoch=epoch)
-        if up_to + 1 < oldest:
-            gap = Gap(up_to + 1, oldest - 1, oldest - 1 - up_to, "skipped")
-            await database.put([], [], [], [(Key("trade", symbol), gap, epoch)], {})
+    async def _record_trimmed(self, batch: ReadBatch, reader: StreamReader, database: FollowedDatabase) -> None:
+        """Before what was read behind them is written: the place to read on from moves with that."""
+        for found in batch.trimmed:
+            with self._isolated(found.symbol, reader):
+                await self._keep_epochs({found.symbol: found.epoch}, database)
+                await self._losses.record_trades(found, database)
 
     async def _keep_epochs(self, epochs: Mapping[str, int], database: FollowedDatabase) -> None:
         newer = {symbol: epoch for symbol, epoch in epochs.items() if epoch > self._epochs.get(symbol, 0)}
@@ -270,7 +256,7 @@ class HistoryWriter:
             if symbol in self._orders.epochs and symbol not in self._refused:
                 with self._isolated(symbol, reader):
                     await self._keep_epochs({symbol: self._orders.epochs[symbol]}, database)
-        await self._tell_trimmed(reader, database)
+        await self._tell_trimmed(reader)
 
     @contextlib.contextmanager
     def _isolated(self, symbol: str, reader: StreamReader) -> Iterator[None]:

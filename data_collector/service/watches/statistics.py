@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -68,6 +69,10 @@ class Statistics(Part):
             reasons.append(f"the exchange's REST side: {self.down_reason}")
         if self._rest.key_wanted is not None:
             reasons.append(f"the exchange gives only its newest trades again: {self._rest.key_wanted}")
+        clock = self._intake.tally.clock
+        self._counters.set("data_collector_clock_disagreement_seconds", clock.disagreement_ms / 1000)
+        if clock.doubt is not None:
+            reasons.append(clock.doubt)
         return PartHealth(reasons)
 
     async def run(self) -> None:
@@ -99,6 +104,14 @@ class Statistics(Part):
         self._known = listed
         self._judge(listed)
 
+    async def ask_clock(self) -> None:
+        """Learn the time of the exchange's REST side. Raises `VenueUnreachable` and `VenueRefused`."""
+        started = time.time()
+        server_ms = await self._rest.server_time_ms()
+        self._intake.tally.note_rest(server_ms)
+        self._counters.set("data_collector_clock_offset_seconds", server_ms / 1000 - (started + time.time()) / 2)
+        self._next("clock", CLOCK_S)
+
     def _judge(self, listed: Mapping[str, SymbolRules]) -> None:
         unlisted, resting = unknown_symbols(self._symbols, listed), resting_symbols(self._symbols, listed)
         if unlisted != self.unlisted:
@@ -114,10 +127,7 @@ class Statistics(Part):
             self.learn(await self._rest.symbols())
             asked = True
         if self._is_due("clock"):
-            started = time.time()
-            server_s = await self._rest.server_time_ms() / 1000
-            self._counters.set("data_collector_clock_offset_seconds", server_s - (started + time.time()) / 2)
-            self._next("clock", CLOCK_S)
+            await self.ask_clock()
             asked = True
         wanted = set(self._symbols) - set(self.unlisted)
         # Tickers of the stream are newer, once they come.
@@ -148,9 +158,14 @@ class Exchange(Part):
         self._statistics = statistics
 
     async def open(self) -> None:
-        """Check the symbols, if the exchange answers. Raises `Misconfigured`."""
+        """Check the symbols, if the exchange answers. Raises `Misconfigured`.
+
+        Two answers must agree that it lists one no more: a start is not refused on the word of one.
+        """
         try:
             listed = await self._rest.symbols()
+            if unknown_symbols(self._symbols, listed):
+                listed = await self._rest.symbols()
         except (VenueUnreachable, VenueRefused) as error:
             advice = {"advice": self._advice} if self._advice else {}
             structlog.get_logger().warning("symbols_unchecked", reason=str(error), **advice)
@@ -160,6 +175,9 @@ class Exchange(Part):
         if unknown:
             raise Misconfigured(unknown_sentence(unknown, listed, self._venue))
         self._statistics.learn(listed)
+        # Before the first message, which is held against it; else it is asked again at once.
+        with suppress(VenueUnreachable, VenueRefused):
+            await self._statistics.ask_clock()
 
     async def close(self) -> None:
         """Release the connections."""

@@ -11,6 +11,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from data_collector.model.records import Kline, Record
+
 FrameFaultKind = Literal["drop", "duplicate", "reorder", "delay", "change", "conflict", "corrupt"]
 
 RestFaultKind = Literal["overlap", "short", "shuffle", "alter", "missing", "newest"]
@@ -114,7 +116,29 @@ class EqualTimes(Struct, kw_only=True, forbid_unknown_fields=True):
     """Which share of them, drawn from the seed."""
 
 
-Fault = FrameFault | RestFault | Refuse | RefuseStreams | EqualTimes
+class Lie(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A record that is not so, told by a stream in the exchange's own form, whichever exchange it is."""
+
+    stream: str = "*"
+    """Shell pattern of the streams' names."""
+    beside: bool = False
+    """Whether the true record is told too, before it."""
+    closed: bool | None = None
+    """Of klines: only closing ones, or only open ones."""
+    ids: int = 0
+    """How far trade ids are off."""
+    times_ms: int = 0
+    """How far every time is off."""
+    price: str | None = None
+    """Of a trade, or the newest one of a ticker."""
+    closes: bool = False
+    """Whether an open kline is told to be closed."""
+    rate: float = 1.0
+    """Which share of the records, drawn from the seed."""
+    count: int | None = None
+
+
+Fault = FrameFault | RestFault | Refuse | RefuseStreams | EqualTimes | Lie
 
 
 class Faults:
@@ -126,6 +150,7 @@ class Faults:
         self.refusals: list[Refuse] = []
         self.refused_streams: list[RefuseStreams] = []
         self.equal_times: list[EqualTimes] = []
+        self.lies: list[Lie] = []
         self.hit_counts: dict[str, int] = {}
         self._random = random.Random(f"{seed}:faults")
 
@@ -133,7 +158,7 @@ class Faults:
     def count(self) -> int:
         """How many are in force."""
         faults = len(self.frame_faults) + len(self.rest_faults) + len(self.refusals)
-        return faults + len(self.refused_streams) + len(self.equal_times)
+        return faults + len(self.refused_streams) + len(self.equal_times) + len(self.lies)
 
     def add(self, fault: Fault) -> None:
         """Put a fault in force."""
@@ -148,6 +173,8 @@ class Faults:
                 self.refused_streams.append(fault)
             case EqualTimes():
                 self.equal_times.append(fault)
+            case Lie():
+                self.lies.append(fault)
 
     def clear(self) -> None:
         """Behave again."""
@@ -156,6 +183,7 @@ class Faults:
         self.refusals.clear()
         self.refused_streams.clear()
         self.equal_times.clear()
+        self.lies.clear()
 
     def frame_fault(self, connection: int, stream: str, payload: bytes) -> FrameFault | None:
         """The fault for a frame that is about to be sent; counts it."""
@@ -206,11 +234,22 @@ class Faults:
                 return True
         return False
 
+    def lie(self, stream: str, record: Record) -> Lie | None:
+        """The lie in place of a record, or beside it; counts it."""
+        for lie in self.lies:
+            fits = lie.closed is None or (isinstance(record, Kline) and record.is_closed == lie.closed)
+            if fits and fnmatchcase(stream, lie.stream) and self._random.random() < lie.rate:
+                if _is_spent(lie):
+                    self.lies.remove(lie)
+                self._hit("lie")
+                return lie
+        return None
+
     def _hit(self, kind: str) -> None:
         self.hit_counts[kind] = self.hit_counts.get(kind, 0) + 1
 
 
-def _is_spent(fault: FrameFault | RestFault | Refuse | RefuseStreams) -> bool:
+def _is_spent(fault: FrameFault | RestFault | Refuse | RefuseStreams | Lie) -> bool:
     if fault.count is None:
         return False
     fault.count -= 1

@@ -15,6 +15,7 @@ from data_collector.simulator.control.faults import (
     Fault,
     Faults,
     FrameFault,
+    Lie,
     Refuse,
     RefuseStreams,
     RestFault,
@@ -30,6 +31,7 @@ class FaultOrder(Struct, forbid_unknown_fields=True):
     refuse: list[Refuse] = field(default_factory=list)
     streams: list[RefuseStreams] = field(default_factory=list)
     equal_times: list[EqualTimes] = field(default_factory=list)
+    lies: list[Lie] = field(default_factory=list)
 
 
 class Operation:
@@ -90,7 +92,7 @@ class Operation:
         except msgspec.DecodeError as error:
             return _refusal(str(error))
         asked: list[Fault] = [
-            *order.frames, *order.rest, *order.refuse, *order.streams, *order.equal_times
+            *order.frames, *order.rest, *order.refuse, *order.streams, *order.equal_times, *order.lies
         ]  # fmt: skip
         for fault in asked:
             self._faults.add(fault)

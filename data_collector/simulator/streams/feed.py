@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from data_collector.simulator.control.faults import Faults
 from data_collector.simulator.market.market import QUIET, Market, SymbolMarket
 from data_collector.simulator.speaker import Form, Live, Scheduled, StreamSpeaker
 from data_collector.simulator.streams.connection import Hub
+from data_collector.simulator.streams.lies import lying_record
 from data_collector.simulator.streams.live import trades
 
 QUIET_CHECK_MS = 1_000
@@ -154,6 +155,8 @@ class Feed:
     def _send(self, stream: str, records: Sequence[Record]) -> None:
         if self._faults.equal_times:
             records = self._without_equal_times(stream, records)
+        if self._faults.lies:
+            records = list(self._with_lies(stream, records))
         if not records:
             return
         payloads: dict[Form, list[bytes]] = {}
@@ -167,6 +170,14 @@ class Feed:
 
     def _framed(self, stream: str, payloads: Sequence[bytes], form: Form) -> bytes:
         return b"".join([self._speaker.text(stream, payload, form) for payload in payloads])
+
+    def _with_lies(self, stream: str, records: Sequence[Record]) -> Iterator[Record]:
+        for record in records:
+            lie = self._faults.lie(stream, record)
+            if lie is None or lie.beside:
+                yield record
+            if lie is not None:
+                yield lying_record(record, lie)
 
     def _without_equal_times(self, stream: str, records: Sequence[Record]) -> list[Record]:
         kept: list[Record] = []

@@ -118,6 +118,15 @@ class FollowedDatabase:
             found = await self._pool.fetchval(statements.TRADES_UP_TO, self._exchange, symbol, epoch, read, oldest)
         return -1 if found is None else int(str(found))
 
+    async def is_explained(self, symbol: str, epoch: int, first: int, last: int) -> bool:
+        """Whether of the trades with these ids each is here, or known to be missing for another reason than `skipped`.
+
+        Raises `RowsRefused` too.
+        """
+        with named_failures(self._place):
+            known = await self._pool.fetchval(statements.EXPLAINED_TRADES, self._exchange, symbol, epoch, first, last)
+        return int(str(known)) >= last - first + 1
+
     async def put_epochs(self, epochs: Mapping[str, int]) -> None:
         """Keep them."""
         with named_failures(self._place):

@@ -265,6 +265,17 @@ select case
 end
 """
 
+EXPLAINED_TRADES = """
+select (
+  select count(*) from market_data_trades
+  where exchange = $1 and symbol = $2 and epoch = $3 and trade_id between $4::bigint and $5::bigint
+) + (
+  select coalesce(sum(count), 0) from market_data_gaps
+  where exchange = $1 and symbol = $2 and channel = 'trade' and epoch = $3 and reason <> 'skipped'
+    and first >= $4::bigint and last <= $5::bigint
+)
+"""
+
 EPOCHS = "select symbol, max(epoch) as epoch from market_data_epochs where exchange = $1 group by symbol"
 
 PUT_EPOCH = """

@@ -10,12 +10,13 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 import hiredis
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.store_url import StoreAddress
+from data_collector.sinks.redis.flow import ReplyFlow
 from data_collector.time_limit import time_limit
 
 CONNECT_TIMEOUT_S = 5.0
@@ -34,6 +35,9 @@ _MORE = object()
 """The parser's word for an unfinished reply."""
 
 Command = tuple[str | bytes | int, ...]
+
+_ARRAYS = frozenset({"HMGET", "MGET", "TIME", "XINFO", "XPENDING", "XRANGE", "XREVRANGE"})
+"""What these are answered with."""
 
 
 class ReplyError(Exception):
@@ -67,7 +71,10 @@ class StoreConnection(asyncio.Protocol):
         self._transport: _Writable | None = None
         self._replies: list[object] = []
         self._expected = 0
+        self._flow = ReplyFlow()
         self._answered: asyncio.Future[None] | None = None
+        self._asked_s = 0.0
+        """By the loop's clock."""
         self._lost: str | None = None
 
     @classmethod
@@ -97,6 +104,11 @@ class StoreConnection(asyncio.Protocol):
         """False once the server or the network has gone."""
         return self._lost is None and self._transport is not None
 
+    @property
+    def silent_s(self) -> float:
+        """How long an answer has been awaited; 0 while none is."""
+        return 0.0 if self._answered is None else asyncio.get_running_loop().time() - self._asked_s
+
     async def execute(self, commands: Sequence[Command], *, timeout_s: float = REPLY_TIMEOUT_S) -> list[object]:
         """Send all commands in one write and return all replies; a server's error is a `ReplyError` among them.
 
@@ -111,8 +123,10 @@ class StoreConnection(asyncio.Protocol):
         packed = _packed(commands)
         loop = asyncio.get_running_loop()
         self._expected = len(commands)
+        self._flow.begin()
         # A plain timer: asyncio.timeout costs more than the rest of a small batch.
         timer = loop.call_later(timeout_s, self._fail, f"{self._name} has not answered for {timeout_s:g} s.")
+        self._asked_s = timer.when() - timeout_s
         self._answered = loop.create_future()
         try:
             self._transport.write(packed)
@@ -125,7 +139,16 @@ class StoreConnection(asyncio.Protocol):
             timer.cancel()
             self._answered = None
         replies, self._replies = self._replies, []
+        for command, reply in zip(commands, replies, strict=True):
+            if command[0] in _ARRAYS and not isinstance(reply, (list, ReplyError)):
+                self.distrust(f"{command[0]} was answered with {str(reply)[:40]!r}")
         return replies
+
+    def distrust(self, words: str) -> NoReturn:
+        """A reply is none of a store. Closes the connection, and raises `SinkUnavailable`."""
+        sentence = f"{self._name} does not answer as a store does ({words})."
+        self._fail(sentence)
+        raise SinkUnavailable(sentence)
 
     def close(self) -> None:
         """Drop the connection; replies under way are lost."""
@@ -165,6 +188,9 @@ class StoreConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio calls this."""
+        if self._flow.is_endless(data):
+            self._fail(f"{self._name} answers with more than anybody has asked for.")
+            return
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not _MORE:

@@ -52,8 +52,24 @@ def entries_of(reply: object, symbol: str, key: str) -> list[StreamEntry]:
     """What XRANGE or XREVRANGE answered: `[[id, [name, value, …]], …]`. Raises `SinkUnavailable`."""
     if isinstance(reply, ReplyError):
         raise SinkUnavailable(f"The store refused to read {key} ({reply.kind}).")
-    page = msgspec.convert(reply, list[tuple[str, list[str]]])
+    try:
+        page = msgspec.convert(reply, list[tuple[str, list[str]]])
+    except msgspec.ValidationError as error:
+        raise SinkUnavailable(f"What the store has read of {key} are no entries of a stream ({error}).") from error
     return [StreamEntry(symbol, number, dict(zip(fields[::2], fields[1::2], strict=False))) for number, fields in page]
+
+
+def texts_told(reply: object, key: str, count: int) -> list[str | None]:
+    """What MGET, HMGET and TIME answered: so many. Raises `SinkUnavailable`."""
+    if isinstance(reply, ReplyError):
+        raise SinkUnavailable(f"The store refused to read {key} ({reply.kind}).")
+    try:
+        texts = msgspec.convert(reply, list[str | None])
+    except msgspec.ValidationError as error:
+        raise SinkUnavailable(f"What the store has read of {key} are no texts ({error}).") from error
+    if len(texts) != count:
+        raise SinkUnavailable(f"The store has read {len(texts)} texts of {key}, and was asked for {count}.")
+    return texts
 
 
 async def pages_of(

@@ -11,6 +11,7 @@ local ID_END = 2 ^ 53
 -- How far back it is looked for entries of somebody else where it is not known which one we wrote last.
 local TRADES_LOOKED_AT = 100
 local GAPS_LOOKED_AT = 1000
+local KLINES_LOOKED_AT = 100
 
 -- By so much another collector may be ahead of ours.
 local AHEAD_MS = 60000
@@ -351,6 +352,14 @@ local function put_origin(key, origin, life)
   if origin == '' then redis.call('DEL', key) else redis.call('SET', key, origin, 'EX', life) end
 end
 
+-- Whether klines stand at the end of a stream.
+local function holds_klines(stream)
+  for _, entry in ipairs(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', KLINES_LOOKED_AT)) do
+    if string.find(field_of(entry[2], 'data') or '', '"is_closed":', 1, true) then return true end
+  end
+  return false
+end
+
 -- keys: kline stream, state hash, gaps stream, then the kline key of each record, then the origin key of each
 -- args: maxlen, maxlen of the side streams, count, then of each record: interval, open time, next open time, event
 --       time, '1' when closed, time to live in s, first open time that its gaps explain, gaps, '1' when it may begin a
@@ -364,11 +373,20 @@ end
 local function append_klines(keys, args)
   exists(keys[2], 'hash')
   local last_ms, last_number = tail_of(keys[1])
-  local entry = redis.call('HGET', keys[2], 'entry')
+  local entry, is_known = redis.call('HGET', keys[2], 'entry'), true
   if entry then
     local ms, number = id_of(entry)
     if not ms then error({err = 'WRONGTYPE ' .. keys[2] .. ' names no entry'}) end
-    if not last_ms or last_ms < ms or last_ms == ms and last_number < number then redis.call('DEL', keys[2]) end
+    is_known = last_ms and (last_ms > ms or last_ms == ms and last_number >= number)
+  elseif last_ms then
+    is_known = redis.call('HGET', keys[2], args[4])
+  end
+  if not is_known then
+    -- What is there would be written again behind itself.
+    if last_ms and holds_klines(keys[1]) then
+      error({err = string.format('WRONGTYPE %s holds klines of which %s does not know', keys[1], keys[2])})
+    end
+    redis.call('DEL', keys[2])
   end
   local outcome, blocked, position, added = {}, {}, 4, nil
   for i = 1, tonumber(args[3]) do

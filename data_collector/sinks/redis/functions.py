@@ -67,8 +67,9 @@ async def check_rights(
             if reply.kind != "NOPERM":
                 raise SinkUnavailable(f"The store does not run the functions now: {reply}")
             missing = ["FCALL"]
+        elif not isinstance(reply, list):
+            connection.distrust(f"a function was answered with {str(reply)[:40]!r}")
         else:
-            assert isinstance(reply, list), "missing_rights answers with an array"
             missing += [f"{command}*" for command in reply]
     if missing:
         raise Misconfigured(

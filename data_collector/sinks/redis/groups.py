@@ -35,11 +35,11 @@ async def group_places(connection: StoreConnection, streams: Sequence[str]) -> l
     """All groups of some streams. What may not be asked, or is no stream, has none. Raises `SinkUnavailable`."""
     replies = await connection.execute([("XINFO", "GROUPS", stream) for stream in streams])
     groups = [
-        (stream, _as_mapping(group))
+        (stream, found)
         for stream, reply in zip(streams, replies, strict=True)
         if isinstance(reply, list)
-        for group in reply
-        if isinstance(group, list)
+        for found in (_as_mapping(group) for group in reply if isinstance(group, list))
+        if "name" in found
     ]
     if not groups:
         return []
@@ -47,10 +47,13 @@ async def group_places(connection: StoreConnection, streams: Sequence[str]) -> l
     pending = [("XPENDING", stream, str(group["name"])) for stream, group in groups]
     replies = await connection.execute([*(("XINFO", "STREAM", stream) for stream in read), *pending])
     facts = dict(zip(read, replies, strict=False))
-    places = (
-        _place(stream, group, facts[stream], summary)
-        for (stream, group), summary in zip(groups, replies[len(read) :], strict=True)
-    )
+    try:
+        places = [
+            _place(stream, group, facts[stream], summary)
+            for (stream, group), summary in zip(groups, replies[len(read) :], strict=True)
+        ]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        connection.distrust(f"XINFO was answered with something else: {error}")
     return [place for place in places if place is not None]
 
 
@@ -76,9 +79,10 @@ def _place(stream: str, group: Mapping[str, object], facts: object, summary: obj
 def _as_mapping(reply: Iterable[object]) -> dict[str, object]:
     """Names and values in turn."""
     words = list(reply)
-    return dict(zip(map(str, words[::2]), words[1::2], strict=True))
+    return dict(zip(map(str, words[::2]), words[1::2], strict=False))
 
 
 def _number(value: object) -> int:
-    assert isinstance(value, int), "XINFO STREAM tells lengths as integers"
+    if not isinstance(value, int):
+        raise TypeError("XINFO STREAM tells lengths as integers")
     return value

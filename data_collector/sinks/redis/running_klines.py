@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, Calendar
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
 from data_collector.model.sink import RunningKlines
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entry_id, last_entry, pages_of, trade_of
+from data_collector.sinks.redis.entries import StreamEntry, entry_id, last_entry, pages_of, texts_told, trade_of
 from data_collector.sinks.redis.stored_records import epoch_or_first, kline_or_none
 
 PAGE = 2_000
@@ -91,7 +89,7 @@ async def _closed(
         return []
     names = [keys.kline(symbol, interval, open_time_text(open_ms)) for open_ms in opens]
     (reply,) = await connection.execute([("MGET", *names)])
-    texts = msgspec.convert(reply, list[str | None])
+    texts = texts_told(reply, f"klines of {symbol}", len(names))
     klines = [None if text is None else kline_or_none(text, calendar) for text in texts]
     whole = [each for each in klines if each is not None and each.is_closed and each.quote_volume is not None]
     return whole if len(whole) == len(opens) else None

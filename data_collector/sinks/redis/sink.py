@@ -20,13 +20,13 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, RevisedKline, SidePart
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entry_id
 from data_collector.sinks.redis.former_epochs import end_of_epoch
 from data_collector.sinks.redis.functions import TRADES_END, check_rights, load_functions, with_rights
 from data_collector.sinks.redis.groups import GroupPlace, group_places
 from data_collector.sinks.redis.not_ours import WRONG_TYPE, NotOurs, is_of_its_keys, offered, used_keys
+from data_collector.sinks.redis.replies import due_or_none, explains, is_refused, trade_tail
 from data_collector.sinks.redis.stored_records import due_open_ms, epoch_number
-from data_collector.sinks.redis.suitability import check_store, claim_store
+from data_collector.sinks.redis.suitability import check_store, claim_store, unsuited
 
 ROUNDS_MAX = 8
 """A hole takes two rounds; each further one means that another writer moved the tail in between."""
@@ -41,7 +41,7 @@ AHEAD_MAX = 100_000
 """A second collector is ahead by less; a store that is ahead by more was filled from another market."""
 
 CLAIM_S = 5.0
-"""How often the store is claimed anew: it may have been wiped."""
+"""How often the store is claimed anew, and looked at: it may have been wiped, or set otherwise."""
 
 TAILS_PER_CALL = 500
 """Symbols asked about at a time."""
@@ -86,6 +86,8 @@ class RedisSink:
         """Symbols of which the store holds later trade ids than the exchange sends: its tail, and the id that came."""
         self.overtaken: set[str] = set()
         """Symbols of which we wrote what the store had: from another collector, or from us before a retry."""
+        self.unsuited: str | None = None
+        """For health too: somebody has changed a setting of the store since it was opened."""
         self.broken_keys = NotOurs(calls.keys)
         """For health: somebody else uses a key of ours, or wrote into it."""
 
@@ -104,6 +106,11 @@ class RedisSink:
         self._connection = connection
         self._counters.set("data_collector_store_up", 1)
 
+    @property
+    def silent_s(self) -> float:
+        """How long the store has owed an answer."""
+        return 0.0 if self._connection is None else self._connection.silent_s
+
     async def close(self) -> None:
         """Drop the connection."""
         if self._connection is not None:
@@ -121,7 +128,12 @@ class RedisSink:
         for _ in range(ROUNDS_MAX):
             self._bridged.clear()
             replies = await connection.execute([call.command for call in calls])
-            calls = [again for call, reply in zip(calls, replies, strict=True) if (again := self._settle(call, reply))]
+            try:
+                settled = [self._settle(call, reply) for call, reply in zip(calls, replies, strict=True)]
+            except (TypeError, ValueError, IndexError) as error:
+                # Other than ours have it: what was stored is found out by writing it again.
+                connection.distrust(f"a function was answered with something else: {error}")
+            calls = [again for again in settled if again]
             if not calls:
                 return list(self._behind.values())
         raise SinkUnavailable("Other writers keep moving the store's tail; trying again.")
@@ -146,14 +158,18 @@ class RedisSink:
                     self.broken_keys.note(keys.key("trades", symbol), reply)
                     tails[symbol] = None
                     continue
-                assert isinstance(reply, list), "trades_end answers with an array"
+                if not isinstance(reply, list):
+                    connection.distrust(f"a function was answered with {str(reply)[:40]!r}")
                 if reply[:1] == ["FOREIGN"]:
-                    self.broken_keys.note_stranger(symbol, str(reply[1]))
+                    self.broken_keys.note_stranger(symbol, str(reply[-1]))
                     tails[symbol] = None
-                else:
-                    self.broken_keys.forget((keys.key("trades", symbol), keys.epoch(symbol)))
-                    if reply:
-                        tails[symbol] = _trade_tail(reply)
+                    continue
+                self.broken_keys.forget((keys.key("trades", symbol), keys.epoch(symbol)))
+                if reply:
+                    try:
+                        tails[symbol] = trade_tail(reply)
+                    except ValueError as error:
+                        connection.distrust(f"a function was answered with something else: {error}")
         return tails
 
     async def epoch_orders(self, symbols: Sequence[str]) -> dict[str, int]:
@@ -214,6 +230,7 @@ class RedisSink:
         if now - self._claimed_s >= CLAIM_S:
             self._claimed_s = now
             await claim_store(connection, self._address, source=self._source, keys=self._keys)
+            self.unsuited = await unsuited(connection, self._address, expected_bytes=self._expected_bytes)
 
     def _settle(self, call: Call, reply: object) -> Call | None:
         """Count what was stored; return the call to make instead when something is missing before it."""
@@ -222,9 +239,9 @@ class RedisSink:
             return None
         subject = call.subject
         if self.broken_keys:
-            is_refused = isinstance(subject, TradeRun) and _is_refused(reply)
+            refused = isinstance(subject, TradeRun) and is_refused(reply)
             # What is refused was not found to be ours, but for the epoch, which is looked at first.
-            self.broken_keys.forget(call.command[7:8] if is_refused else used_keys(call))
+            self.broken_keys.forget(call.command[7:8] if refused else used_keys(call))
         match subject:
             case TradeRun():
                 return self._settle_trades(call, subject, reply)
@@ -243,7 +260,8 @@ class RedisSink:
         return None
 
     def _settle_trades(self, call: Call, run: TradeRun, reply: object) -> Call | None:
-        assert isinstance(reply, list), "append_trades answers with an array"
+        if not isinstance(reply, list):
+            raise TypeError("append_trades answers with an array")
         symbol = run.symbol
         if reply[0] == "GAP":
             return self._settle_gap(call, run, int(reply[1]), int(reply[2]))
@@ -292,7 +310,8 @@ class RedisSink:
         self._behind.setdefault(key, Behind(key, run.first_id, run.epoch, blocked=True))
 
     def _settle_klines(self, call: Call, part: KlinePart, reply: object) -> Call | None:
-        assert isinstance(reply, list), "append_klines answers with an array"
+        if not isinstance(reply, list):
+            raise TypeError("append_klines answers with an array")
         due: dict[str, int] = {}
         again: list[KlineUpdate] = []
         for update, gaps, outcome in zip(part.updates, call.gaps, reply, strict=True):
@@ -301,8 +320,8 @@ class RedisSink:
                 key = Key("kline", update.kline.symbol, interval)
                 if interval not in due:
                     due[interval] = int(outcome)
-                    if not _explains(update, int(outcome)):
-                        self._behind.setdefault(key, Behind(key, _due_or_none(int(outcome))))
+                    if not explains(update, int(outcome)):
+                        self._behind.setdefault(key, Behind(key, due_or_none(int(outcome))))
                 if key not in self._behind:
                     again.append(update)
                 continue
@@ -318,7 +337,8 @@ class RedisSink:
         return self._calls.klines(again, due=due) if again else None
 
     def _settle_side(self, part: SidePart, reply: object) -> Call | None:
-        assert isinstance(reply, list), "append_once answers with an array"
+        if not isinstance(reply, list):
+            raise TypeError("append_once answers with an array")
         if reply[0] == "GAP":
             return self._calls.side(part.entries, go_on=True)
         _, added, foreign = reply
@@ -358,28 +378,3 @@ class RedisSink:
         assert self._connection is not None, "a reply came over it"
         self._connection.close()
         raise SinkUnavailable(f"The store at {self._address.place} refuses to write: {error}")
-
-
-def _trade_tail(told: Sequence[object]) -> TradeTail:
-    """Of what `trades_end` in functions.lua answers; ids are `ms-trade id`."""
-    last, epoch, oldest, oldest_epoch, newest = told
-    end = entry_id(last)
-    first_id = end.number + 1
-    if oldest:
-        first_id = entry_id(oldest).number if oldest_epoch == epoch else 0
-    return TradeTail(first_id, end.number, int(str(epoch)), end.ms, entry_id(newest).number if newest else -1)
-
-
-def _is_refused(reply: object) -> bool:
-    """Whether append_trades has done nothing: what it refused is not found to be ours."""
-    return isinstance(reply, list) and reply[0] in ("FOREIGN", "GAP")
-
-
-def _due_or_none(due_ms: int) -> int | None:
-    """append_klines says -1 when it has nothing of a series."""
-    return due_ms if due_ms >= 0 else None
-
-
-def _explains(update: KlineUpdate, due_ms: int) -> bool:
-    """Whether its gaps reach back to what the store must get next."""
-    return bool(update.gaps) and 0 <= update.gaps[0].first <= due_ms < update.kline.open_ms

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+from types import NoneType
+
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.connection import IN_CLUSTER_MODE, ReplyError, StoreConnection
+
+MEMORY_DIGITS_MAX = 20
+"""Of a number of bytes."""
+
+
+async def unsuited(connection: StoreConnection, address: StoreAddress, *, expected_bytes: int) -> str | None:
+    """Why the store may not be relied on: it would evict keys, or is too small. Raises as `check_store`."""
+    (memory,) = await connection.execute([("INFO", "memory")])
+    if isinstance(memory, ReplyError):
+        _raise_refusal(address, memory)
+    facts = dict(line.split(":", 1) for line in str(memory).splitlines() if ":" in line)
+    policy, told = facts.get("maxmemory_policy", "noeviction"), facts.get("maxmemory", "0")
+    if not facts or not (told.isascii() and told.isdigit() and len(told) <= MEMORY_DIGITS_MAX):
+        connection.distrust(f"INFO was answered with {str(memory)[:40]!r}")
+    maxmemory = int(told)
+    if maxmemory and policy != "noeviction":
+        return (
+            f"The store at {address.place} throws keys away when it is full (maxmemory-policy {policy}): that loses "
+            "trades without an error. Run CONFIG SET maxmemory-policy noeviction, or use another store."
+        )
+    if maxmemory and expected_bytes > maxmemory:
+        return (
+            f"The store at {address.place} may use {maxmemory / 2**20:,.0f} MiB (maxmemory), and these settings "
+            f"fill about {expected_bytes / 2**20:,.0f} MiB. Lower TRADES_MAXLEN, STREAM_MAXLEN or KLINE_TTL_SECONDS, "
+            "collect fewer symbols, or give the store more."
+        )
+    return None
 
 
 async def check_store(
@@ -16,24 +45,13 @@ async def check_store(
     Raises `Misconfigured` when it would evict keys, is too small or was filled from another exchange,
     `SinkUnavailable` when it cannot answer now.
     """
-    (memory,) = await connection.execute([("INFO", "memory")])
-    if isinstance(memory, ReplyError):
-        _raise_refusal(address, memory)
-    facts = dict(line.split(":", 1) for line in str(memory).splitlines() if ":" in line)
-    policy, maxmemory = facts.get("maxmemory_policy", "noeviction"), int(facts.get("maxmemory", "0"))
-    if maxmemory and policy != "noeviction":
-        raise Misconfigured(
-            f"The store at {address.place} throws keys away when it is full (maxmemory-policy {policy}): that loses "
-            "trades without an error. Run CONFIG SET maxmemory-policy noeviction, or use another store."
-        )
-    if maxmemory and expected_bytes > maxmemory:
-        raise Misconfigured(
-            f"The store at {address.place} may use {maxmemory / 2**20:,.0f} MiB (maxmemory), and these settings "
-            f"fill about {expected_bytes / 2**20:,.0f} MiB. Lower TRADES_MAXLEN, STREAM_MAXLEN or KLINE_TTL_SECONDS, "
-            "collect fewer symbols, or give the store more."
-        )
+    sentence = await unsuited(connection, address, expected_bytes=expected_bytes)
+    if sentence is not None:
+        raise Misconfigured(sentence)
     # Claimed with the first record: a start that never got one leaves the store free.
     (claimed,) = await connection.execute([("GET", keys.own("source"))])
+    if not isinstance(claimed, (str, ReplyError, NoneType)):
+        connection.distrust(f"GET was answered with {str(claimed)[:40]!r}")
     if claimed is not None:
         _check_claim(claimed, address, source, keys)
 
@@ -46,6 +64,9 @@ async def claim_store(connection: StoreConnection, address: StoreAddress, *, sou
     for reply in (claimed, written if claimed is None else None):
         if isinstance(reply, ReplyError):
             _raise_refusal(address, reply)
+    is_told = isinstance(claimed, str) and (written is None or isinstance(written, ReplyError))
+    if not is_told and (written, claimed) != ("OK", source):
+        connection.distrust(f"after SET with {str(written)[:40]!r}, GET was answered with {str(claimed)[:40]!r}")
     _check_claim(claimed, address, source, keys)
 
 

@@ -26,7 +26,7 @@ NUMBER_CHARACTERS_MAX: Final = 64
 NUMBER_TEXT: Final = "number_text"
 NUMBER_LENGTH: Final = "number_length"
 READING_RULES: Final = {
-    NUMBER_TEXT: "A price or quantity is not a decimal number.",
+    NUMBER_TEXT: "A price or quantity is not a plain decimal number.",
     NUMBER_LENGTH: f"A price or quantity has more than {NUMBER_CHARACTERS_MAX} characters.",
 }
 """What is found while the columns are read; such a value is null to the rules of the suite."""
@@ -35,6 +35,9 @@ VERDICTS_KEPT: Final = 1_024
 """A record of a kind breaks few combinations of rules; making a verdict costs a microsecond."""
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeEncodeError)
+_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?").fullmatch
+"""JSON's grammar, without exponents (1e308 is 309 digits to whoever writes them out) and blanks around the number."""
+
 _number = msgspec.json.Decoder(float).decode
 _NUMBERS: Final = {
     kind: msgspec.json.Decoder(GenericAlias(tuple, (float,) * len(names))).decode for kind, names in DECIMALS.items()
@@ -135,6 +138,9 @@ def _decimal(text: str | None, broken: dict[str, None]) -> float | None:
     except _UNREADABLE:
         broken[NUMBER_TEXT] = None
         return None
+    if not _PLAIN(text):
+        broken[NUMBER_TEXT] = None
+        return None
     if len(text) > NUMBER_CHARACTERS_MAX:
         broken[NUMBER_LENGTH] = None
         return None
@@ -184,6 +190,8 @@ def _check_source(kind: Kind, rules: Sequence[Rule]) -> str:
         "    try:",
         f"        {', '.join(decimals)} = _numbers(text)",
         "    except _unreadable:",
+        "        return _judge_slowly(record)",
+        "    if 'e' in text or 'E' in text or len(text.split()) > 1:",
         "        return _judge_slowly(record)",
         f"    if len(text) > {NUMBER_CHARACTERS_MAX} and max(map(len, ({lengths}))) > {NUMBER_CHARACTERS_MAX}:",
         "        return _judge_slowly(record)",

@@ -128,6 +128,9 @@ class BinanceCodec:
     def _decode_array(self, frame: bytes | memoryview | msgspec.Raw, received_ns: int) -> list[Record]:
         records: list[Record] = []
         for item in self._array(frame):
+            if bytes(memoryview(item)[:1]) == b"[":
+                # Each level would be parsed anew.
+                raise BadFrame("An array holds an array.", reason="wrong_shape")
             decoded = self._decode_payload(item, received_ns)
             if isinstance(decoded, list) or not isinstance(decoded, Record):
                 raise BadFrame("An array holds something that is no record.", reason="wrong_shape")

@@ -79,7 +79,7 @@ class BinanceRest(RestClient):
         weight_per_minute = pages.weight_limit_of(listed)
         if weight_per_minute is not None:
             self._weights.learn_limit(weight_per_minute)
-        return pages.symbols_of(listed)
+        return self._trusted(lambda: pages.symbols_of(listed))
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         """See `tickers_weight`."""

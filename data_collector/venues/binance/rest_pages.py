@@ -21,6 +21,7 @@ from data_collector.rest.pages import (
     check_rows,
     clock_ms,
     kline_page,
+    some_listed,
     step_of,
 )
 from data_collector.venues.binance.codec import MICROSECONDS_FROM, milliseconds
@@ -124,7 +125,7 @@ def weight_limit_of(listed: ExchangeInfo) -> int | None:
 
 def symbols_of(listed: ExchangeInfo) -> dict[str, SymbolRules]:
     """Every listed symbol, by its name."""
-    return {item.symbol: _symbol_rules(item) for item in listed.symbols}
+    return some_listed({item.symbol: _symbol_rules(item) for item in listed.symbols})
 
 
 def server_time_of(row: TimeRow) -> int:

@@ -87,7 +87,7 @@ class CoinbaseRest(IdPagedRest):
     async def symbols(self) -> dict[str, SymbolRules]:
         """One call."""
         products = await self._get("/products", {}, 1, list[Product])
-        return {product.id: _rules(product) for product in products}
+        return self._trusted(lambda: pages.some_listed({product.id: _rules(product) for product in products}))
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         """One call a symbol, and one for the clock: statistics tell no time."""

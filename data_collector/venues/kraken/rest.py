@@ -116,10 +116,13 @@ class KrakenRest(TimePagedRest):
     async def symbols(self) -> dict[str, SymbolRules]:
         """One call."""
         pairs = (await self._get("/0/public/AssetPairs", {}, 1, Answered[dict[str, Pair]])).result
+        listed = self._trusted(
+            lambda: pages.some_listed({pair.symbol: _rules(pair) for pair in pairs.values() if pair.wsname})
+        )
         self._names = {
             pair.symbol: (pair.altname, name, pair.symbol, pair.wsname) for name, pair in pairs.items() if pair.wsname
         }
-        return {pair.symbol: _rules(pair) for pair in pairs.values() if pair.wsname}
+        return listed
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         """One call, and one for the clock: statistics tell no time."""

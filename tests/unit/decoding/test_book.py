@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,12 @@ def test_levels_beyond_the_depth_are_forgotten() -> None:
     book.change([("3", "0"), ("2", "0")], [])
 
     assert book.top is None
+
+
+def test_number_without_an_end_is_refused() -> None:
+    """Each checksum would write all levels with as many decimals."""
+    with pytest.raises(ValueError, match="has no end"):
+        Book(depth=2).change([(f"1.{'1' * 500_000}", "1")], [])
 
 
 def test_digits_have_as_many_decimals_as_the_finest() -> None:

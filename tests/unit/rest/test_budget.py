@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from data_collector.decoding.bounded import ASKED_S_MAX
 from data_collector.model.errors import VenueUnreachable
-from data_collector.rest.budget import BACKGROUND_PLACES, BACKOFF_S_MAX, BLOCK_S_MAX, PLACES, WeightBudget
+from data_collector.rest.budget import BACKGROUND_PLACES, BACKOFF_S_MAX, PLACES, WeightBudget
 from tests.clock import Clock
 
 MINUTE_START_S = 1_700_000_040.0
@@ -143,7 +144,7 @@ async def test_shorter_block_does_not_end_a_longer_one(budget: WeightBudget, clo
 async def test_absurd_block_is_cut_to_the_longest_ban_that_there_is(budget: WeightBudget, clock: Clock) -> None:
     budget.block(1e12, "banned")
 
-    assert budget.blocked_until_s == clock.now_s + BLOCK_S_MAX
+    assert budget.blocked_until_s == clock.now_s + ASKED_S_MAX
 
 
 @pytest.mark.parametrize("set_by_s", [-3_600.0, 3_600.0])

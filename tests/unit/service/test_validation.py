@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.service.validation import LAG_S, Validation
 from data_collector.settings import load_settings
+from tests.integration.waiting import until_async
 from tests.market import trade
 
 EVERY_S = 300
@@ -32,6 +35,24 @@ def test_only_what_waits_longer_than_the_rhythm_is_behind(tmp_path: Path, waited
     assert (audit.every_seconds, audit.next_seconds, audit.waiting) == (EVERY_S, 0.0, 1)
     assert bool(reasons) is is_behind
     assert all("GX_AUDIT_SECONDS" in reason for reason in reasons)
+
+
+async def test_service_that_is_held_is_told_long_before_its_question_is_given_up(tmp_path: Path) -> None:
+    """It takes the connection, as the kernel of a stopped process does, and says nothing."""
+    snapshot = Snapshot()
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        settings = load_settings({"VALIDATION_SERVICE_URL": f"http://127.0.0.1:{held.getsockname()[1]}"}, None)
+        validation = Validation(settings, tmp_path, Counters(), lambda _: None)
+        keeping = asyncio.create_task(validation.keeper.run())
+
+        def told() -> bool:
+            return any("it has not answered for 2 s" in reason for reason in validation.report(snapshot).reasons)
+
+        await until_async(told, "a word about it")
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        await validation.close()
+    assert validation.keeper.down_reason is None
 
 
 async def test_stop_starts_no_great_expectations_for_the_last_messages(tmp_path: Path) -> None:

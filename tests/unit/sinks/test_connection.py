@@ -184,3 +184,43 @@ async def test_false_of_the_newer_protocol_is_a_reply() -> None:
     connection, _ = connected(b"#f\r\n+OK\r\n")
 
     assert await connection.execute([("A",), ("B",)]) == [False, "OK"]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"*1000000000\r\n"],
+        [b"*2\r\n:1\r\n*1000000000\r\n"],
+        [b"*1", b"0000", b"00000\r\n"],
+        [b"*2\r\n$12\r\n*12345678\r\n0\r\n", b"%99999999\r\n"],
+        [b"*" + b"9" * 5_000 + b"\r\n"],
+    ],
+    ids=["whole", "nested", "in pieces", "after a text", "thousands of digits"],
+)
+async def test_array_that_is_longer_than_anybody_asks_for_is_no_reply(pieces: list[bytes]) -> None:
+    """The parser made room for a billion items first: the loop stood for six seconds."""
+    connection, wire = connected(*pieces)
+
+    with pytest.raises(SinkUnavailable, match="answers with more than anybody has asked for"):
+        await connection.execute([("XRANGE", "trades:BTCUSDT", "-", "+")])
+
+    assert wire.aborted
+
+
+async def test_text_that_looks_like_a_long_array_is_a_text() -> None:
+    """Somebody wrote it into a stream; it comes in pieces, and so does what follows."""
+    text = "x\r\n*1000000000\r\n" * 20
+    whole = b"*2\r\n" + 2 * (b"$%d\r\n%s\r\n" % (len(text), text.encode()))
+    connection, _ = connected(*(whole[start : start + 7] for start in range(0, len(whole), 7)))
+
+    assert await connection.execute([("XRANGE", "quarantine:BTCUSDT", "-", "+")]) == [[text, text]]
+
+
+async def test_replies_without_an_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_collector.sinks.redis.flow.BYTES_MAX", 1_000)
+    connection, wire = connected(b"$99999999999\r\n", b"x" * 600, b"x" * 600)
+
+    with pytest.raises(SinkUnavailable, match="more than anybody has asked for"):
+        await connection.execute([("GET", "k")])
+
+    assert wire.aborted

@@ -1,7 +1,7 @@
 // The bar of three answers, and what an operator must know below it; of several exchanges of all of them.
 
 import { byId, element, resize, setText } from "/assets/text.js";
-import { completeVerdict, liveVerdict, markOf, tally, unheard, validVerdict, worstOf } from "/assets/verdicts.js";
+import { completeVerdict, liveVerdict, markOf, tally, unheard, unlessSilent, validVerdict, worstOf } from "/assets/verdicts.js";
 
 const PHASES = { connecting: "Connecting…", live: "Connected", lost: "Connection lost" };
 const QUESTIONS = ["live", "complete", "valid"];
@@ -21,8 +21,8 @@ export class Headline {
     const each = exchanges.map(({ name, state, completeness, newest }) => [name, {
       // The age of a lost connection is told by this device's clock, for nobody tells the service's.
       live: liveVerdict(connection, state, Date.now()),
-      complete: completeVerdict(state, completeness === null ? null : tally(completeness.rows)),
-      valid: validVerdict(state, newest, now),
+      complete: unlessSilent(state, completeVerdict(state, completeness === null ? null : tally(completeness.rows))),
+      valid: unlessSilent(state, validVerdict(state, newest, now)),
     }]);
     const answers = isLost ? this.#unheard(each[0][1].live) : answersOf(each);
     this.#told = isLost ? this.#told : answers;

@@ -5,24 +5,25 @@ import { byId, bytes, counted, element, milliseconds, rate, resize, setText, spa
 const CONNECTIONS_MOST = 50;
 
 /** Writes a `state` event. */
-export function drawPipeline({ received_per_second: received, stored_per_second: stored, latency, stores, buffers, connections }) {
+export function drawPipeline({ received_per_second: received, stored_per_second: stored, latency, stores, buffers, connections, silent_seconds: silent }) {
   setText(byId("received-rate"), rate(received));
   setText(byId("stored-rate"), rate(stored));
   setText(byId("latency-p50"), milliseconds(latency.p50_ms));
   setText(byId("latency-p99"), milliseconds(latency.p99_ms));
   drawList(byId("stores"), stores, ({ name, up, detail }) => ({
-    name, text: detail, state: up === null ? "not used" : up ? "up" : "down", tone: up === null ? "" : up ? "good" : "bad",
+    name, text: detail, state: up === null ? (silent === undefined ? "not used" : "unknown") : up ? "up" : "down", tone: up === null ? "" : up ? "good" : "bad",
   }));
   drawList(byId("buffers"), buffers, (buffer) => ({
     name: buffer.name, text: "", tone: "",
     state: buffer.bytes === undefined ? counted(buffer.records, "record") : bytes(buffer.bytes),
   }));
   const up = connections.filter(({ state }) => state === "connected").length;
-  setText(byId("connections-count"), `${whole(up)} of ${whole(connections.length)} up`);
+  setText(byId("connections-count"), silent === undefined ? `${whole(up)} of ${whole(connections.length)} up` : "unknown");
   // Those that are not up come first: they are what one looks for.
   const order = [...connections].sort((a, b) => (a.state === "connected") - (b.state === "connected"));
   drawList(byId("connections"), order.slice(0, CONNECTIONS_MOST), (line) => ({
-    name: `Line ${line.line}`, state: line.state, text: lineText(line), tone: line.state === "connected" ? "good" : "warn",
+    name: `Line ${line.line}`, state: silent === undefined ? line.state : "unknown", text: lineText(line),
+    tone: silent === undefined && line.state === "connected" ? "good" : "warn",
   }));
 }
 

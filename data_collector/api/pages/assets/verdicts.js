@@ -124,6 +124,11 @@ export function validVerdict(state, newest, now) {
   return isRecent ? { answer: "Not all", tone: "warn", figure, reason } : { answer: "Yes", tone: isDown ? "warn" : "good", figure, reason };
 }
 
+/** As `completeVerdict` and `validVerdict`, but of a collector that does not answer, whose last word they would repeat. */
+export function unlessSilent(state, verdict) {
+  return state?.silent_seconds === undefined ? verdict : unheard(verdict);
+}
+
 /** What is said of complete and valid while nobody tells: the last answer is no answer. */
 export function unheard(before) {
   const reason = before.answer === "…" ? "" : `When last heard of: ${before.answer.toLowerCase()}${before.figure ? `, ${before.figure}` : ""}.`;

@@ -12,7 +12,7 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.sink import Behind
 from data_collector.model.venue import KlinePage, SymbolRules, TradePage, TradePlace
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
@@ -109,14 +109,23 @@ class RepairScene(Scene):
     """An intake, a REST side, and the repair between them."""
 
     def __init__(self, *, catch_up_s: float = HOUR_S, rows_max: int = 1_000, are_built: bool = False) -> None:
-        super().__init__(catch_up_s=catch_up_s, are_built=are_built)
         self.market = Market(rows_max)
+        super().__init__(catch_up_s=catch_up_s, are_built=are_built)
         self.repair = KlineRepair(self.intake, self.market, rows_max, trades=self.market, clock=lambda: self.now_s)
+
+    def send(self, *records: Record) -> None:
+        """The exchange's clock is no earlier than what it sends, and REST has told it, once it was asked."""
+        sent_ms = [record.event_ms for record in records if isinstance(record, Kline | Trade | Ticker)]
+        self.market.now_ms = max(self.market.now_ms, *sent_ms)
+        if self.intake.tally.clock.rest.is_known:
+            self.intake.tally.note_rest(self.market.now_ms)
+        super().send(*records)
 
     async def pass_s(self, seconds: float) -> None:
         """Time passes, here and at the exchange; the repair looks at both ends."""
         await self.repair.look()
         self.now_s += seconds
+        self.market.now_ms += int(seconds * 1000)
         await self.repair.look()
 
     def stored(self, interval: str = "1m") -> list[tuple[int, str]]:
@@ -320,27 +329,6 @@ async def test_store_that_lost_more_than_is_remembered_is_filled_by_rest(scene: 
     await scene.repair.look()
 
     assert scene.stored() == [(3, "rest"), (4, "rest"), (5, "ws"), (6, "ws")]
-
-
-async def test_event_time_that_rest_contradicts_makes_nothing_overdue(scene: RepairScene) -> None:
-    await begun(scene)
-    scene.send(kline(0, interval="1h", closed=False, event_ms=at(20 * 60)))
-
-    await scene.pass_s(GRACE_S)
-    assert scene.asked == []
-
-    scene.market.has(1)
-    await scene.pass_s(120)
-    await scene.pass_s(GRACE_S)
-    assert scene.stored() == [(1, "rest")]
-
-
-async def test_exchange_that_serves_nothing_here_ends_nothing(scene: RepairScene) -> None:
-    scene.market.banned = True
-    await scene.pass_s(1)
-    scene.market.banned = False
-    await scene.pass_s(60)
-    await begun(scene)
 
 
 async def test_ledger_learns_how_a_gap_was_closed(scene: RepairScene) -> None:

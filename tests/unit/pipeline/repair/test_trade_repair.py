@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from data_collector.model.errors import VenueUnreachable
 from data_collector.pipeline.gaps.attempts import RETRY_CAP_S
 from data_collector.pipeline.repair.refill import Reach
 from data_collector.pipeline.repair.trade_repair import URGENT_TRADES
@@ -149,8 +150,8 @@ def test_question_that_failed_is_asked_again_no_sooner_than_the_exchange_wants()
 
 
 def test_pauses_grow_up_to_a_cap_and_then_what_nobody_gave_is_lost() -> None:
-    scene = RepairScene(NEVER)
-    scene.send(trade(13))
+    scene = RepairScene(VenueUnreachable("The exchange is away."))
+    scene.send(trade(13), trade(14))
     seconds = 0.0
     while scene.sequence.gap is not None and seconds < 700:
         scene.look(1.0)
@@ -160,7 +161,7 @@ def test_pauses_grow_up_to_a_cap_and_then_what_nobody_gave_is_lost() -> None:
     assert len(scene.rest.asked) < 35
     batch = scene.take()
     assert gaps(batch) == [(11, 12, "lost")]
-    assert runs(batch) == [(13, 1)]
+    assert runs(batch) == [(13, 2)]
     assert scene.closed() == [(11, 12, {}, {"lost": 2})]
 
 
@@ -185,16 +186,6 @@ def test_lonely_trade_that_the_exchange_does_not_know_is_refused_in_the_end() ->
     assert scene.counters.value("data_collector_implausible_total", rule="trade_id_jump") == 1
     scene.send(trade(11))
     assert runs(scene.take()) == [(11, 1)]
-
-
-def test_trades_that_vouch_for_each_other_are_not_refused() -> None:
-    scene = RepairScene([10])
-    scene.send(trade(500), trade(501))
-    for _ in range(20):
-        scene.look(1.0)
-
-    assert scene.sequence.gap is not None
-    assert len(scene.sequence.held) == 2
 
 
 def test_spilled_trades_are_read_back_before_the_exchange_is_asked() -> None:

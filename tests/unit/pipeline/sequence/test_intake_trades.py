@@ -251,8 +251,9 @@ def test_exchange_that_was_away_for_days_is_believed_at_the_second_message(scene
     scene.send(*(trade(number, time_ms=NOON_MS + days, event_ms=NOON_MS + days) for number in (11, 12, 13)))
     scene.wait(ARBITRATION_S)
 
-    assert scene.counts == (5, 4, 1)
-    assert runs(scene.take()) == [(10, 1), (12, 2)]
+    # What was not believed is missing: REST tells it.
+    assert scene.counts == (3, 2, 1)
+    assert (scene.sequence.next_id, sorted(scene.sequence.held)) == (11, [12, 13])
 
 
 def test_trade_for_which_there_is_no_memory_stays_due(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

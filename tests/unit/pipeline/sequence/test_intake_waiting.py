@@ -262,6 +262,33 @@ def test_trades_that_the_exchange_does_not_know_are_refused(scene: Scene) -> Non
     assert scene.counts == (3, 2, 1)
 
 
+def test_refused_frames_that_run_ahead_take_no_place_of_the_good_ones(scene: Scene) -> None:
+    """60 refused frames with ids 200 ahead; the good trades come later, in order, one every two seconds or faster."""
+    scene.begin()
+    scene.send(*(trade(trade_id, price="-1") for trade_id in range(211, 271)))
+    for trade_id in range(11, 280):
+        scene.wait(0.05 if trade_id < 211 else 2.0)
+        scene.send(trade(trade_id))
+
+    batch = scene.take()
+    assert gaps(batch) == []
+    assert sum(count for _, count in runs(batch)) == 270
+    assert scene.counters.value("data_collector_records_late_total", channel="trade") == 0
+
+
+def test_trades_that_are_all_refused_are_passed_over_as_fast_as_they_come(scene: Scene) -> None:
+    scene.begin()
+    for trade_id in range(11, 1_011):
+        scene.send(trade(trade_id, price="-1"))
+        scene.wait(0.02)
+    scene.send(trade(1_011))
+    scene.wait(2 * ARBITRATION_S)
+
+    batch = scene.take()
+    assert gaps(batch) == [(11, 1_010, "refused")]
+    assert scene.sequence.next_id == 1_012
+
+
 def test_good_copy_in_the_place_of_a_refused_one_leaves_nothing_to_wait_for(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(11, price="0"), trade(11), trade(12))

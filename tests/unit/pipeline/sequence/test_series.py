@@ -15,7 +15,7 @@ from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.sink import KlineUpdate
 from data_collector.pipeline.sequence.minutes import MinuteVolumes
-from data_collector.pipeline.sequence.series import HELD_MAX, RECENT_KEPT, KlineSeries, Order
+from data_collector.pipeline.sequence.series import HELD_MAX, RECENT_KEPT, RELEASED_MAX, KlineSeries, Order
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 
 
@@ -147,6 +147,17 @@ def test_ids_that_follow_each_other_prove_that_there_was_no_trade(evidence: Klin
     assert (built.open, built.high, built.low, built.close) == ("45180.50",) * 4
     assert (built.volume, built.quote_volume, built.trades) == ("0.000", "0.00", 0)
     assert (built.is_closed, built.close_ms) == (True, NOON_MS + 2 * MINUTE_MS - 1)
+
+
+def test_one_kline_of_a_far_future_builds_a_bounded_number_of_others() -> None:
+    """Its ids follow, and REST is away: tens of millions lie before one of the year 2099."""
+    far = ids(100_000, 6, 6, closed=False)
+    made, _ = fed(ids(0, 1, 5))
+    made.leave_to_ids(far.open_ms)
+    made.judge_open(far)
+
+    assert [update.source for update in made.release()] == ["built"] * RELEASED_MAX
+    assert len(made.release()) == RELEASED_MAX
 
 
 @pytest.mark.parametrize("first", [9, 7, 100])

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from data_collector.model.gaps import Gap
-from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, HOLES_MAX, JUMP_MAX, Outcome, TradeSequence
+from data_collector.pipeline.sequence.refused_turns import ALONE_S
+from data_collector.pipeline.sequence.trade_sequence import (
+    ARBITRATION_S,
+    HOLES_MAX,
+    JUMP_MAX,
+    Outcome,
+    TradeSequence,
+)
 from tests.market import trade
 
 
@@ -130,14 +137,41 @@ def test_refused_id_has_a_place_only_a_little_ahead(trade_id: int, has_place: bo
     assert at(10).refuse(trade_id, 0.0) is has_place
 
 
-def test_due_id_that_was_refused_waits_for_a_good_copy() -> None:
+def test_due_id_that_was_refused_waits_for_a_good_copy_once_another_trade_followed() -> None:
     sequence = at(10)
     sequence.refuse(10, 1.0)
+    offered(sequence, 11)
+    sequence.settle(1.0)
 
     assert not sequence.lacks_refused(1.0)
     assert sequence.lacks_refused(1.0, at_once=True)
     assert sequence.lacks_refused(1.1 + ARBITRATION_S)
     assert not at(10).lacks_refused(5.0, at_once=True)
+
+
+def test_refused_id_that_nothing_has_followed_waits_longer() -> None:
+    sequence = at(10)
+    sequence.refuse(10, 1.0)
+
+    assert not sequence.lacks_refused(1.0)
+    assert not sequence.lacks_refused(0.9 + ALONE_S)
+    assert sequence.lacks_refused(1.1 + ALONE_S)
+
+
+def test_time_of_a_refused_id_begins_when_all_before_it_have_come() -> None:
+    sequence = at(10)
+    sequence.refuse(12, 0.0)
+    sequence.refuse(13, 0.0)
+    offered(sequence, 14)
+    sequence.settle(0.0)
+    sequence.advance(trade(10))
+    assert not sequence.lacks_refused(5.0)
+    sequence.advance(trade(11))
+
+    assert not sequence.lacks_refused(5.0)
+    sequence.pass_over(12, "refused", {})
+    assert not sequence.lacks_refused(5.1)
+    assert sequence.lacks_refused(5.1 + ARBITRATION_S)
 
 
 def test_missing_ids_are_reported_once_and_again_when_they_are_more() -> None:

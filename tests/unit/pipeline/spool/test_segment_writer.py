@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -218,6 +219,33 @@ def test_a_folder_that_was_deleted_refuses_and_may_come_back(tmp_path: Path, mon
 
     assert (refused.number, refused.refusal) == (None, os.strerror(errno.ENOENT))
     assert written.number == 1
+
+
+def test_file_that_was_deleted_while_it_is_written_is_followed_by_another(
+    tmp_path: Path, writer: SegmentWriter
+) -> None:  # fmt: skip
+    """What went on into it was lost without a word."""
+    writer.write([run_of(0)])
+    segment_path(tmp_path, 1).unlink()
+
+    written = writer.write([run_of(1)])
+
+    assert (written.number, written.failed_syncs, written.refusal) == (2, 1, None)
+    assert ids_on_disk(tmp_path) == [1]
+
+
+def test_folder_that_was_deleted_while_it_is_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment_writer, "RETRY_S", 0.0)
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    writer = SegmentWriter(folder, number=1, sequence=0, segment_bytes=1_000_000)
+    writer.write([run_of(0)])
+    shutil.rmtree(folder)
+
+    refused = writer.write([run_of(1)])
+    writer.close()
+
+    assert (refused.number, refused.refusal) == (None, os.strerror(errno.ENOENT))
 
 
 def test_room_on_the_disk_is_told_also_when_it_refuses(writer: SegmentWriter, disk: FailingDisk) -> None:

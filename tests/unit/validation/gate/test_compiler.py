@@ -29,9 +29,10 @@ LONGEST: Final = "1" * NUMBER_CHARACTERS_MAX
 
 NO_NUMBERS: Final = [
     "", " ", "x", "1,2", "1 2", "1_000", "1.", ".5", "+1", "01", "0x1", "NaN", "Infinity", "-Infinity", "1e400", "١٢",
-    "true", "null", '"1"', "[1]", "{}", "1]", "[", "1//", "\ud800", "1\x00",
+    "true", "null", '"1"', "[1]", "{}", "1]", "[", "1//", "\ud800", "1\x00", "1.5\n", " 1.5", "1.5\t", "1.5\r", "1e308",
+    "1E2", "-1.5e-3", "5e+0",
 ]  # fmt: skip
-"""Texts that Python's float, Decimal or int may take, and JSON must not."""
+"""Texts that Python's float, Decimal or int may take, or JSON, and that are no plain decimals."""
 
 HOSTILE: Final = [
     "__class__", "a or True", "price) or (True", "price\n", "{price}", "{0}", "record.price", "__import__('os')", "價",

@@ -275,3 +275,22 @@ def test_kline_is_read_field_by_field() -> None:
         taker_buy_quote_volume="0.500", trades=100, is_closed=False, event_ms=1672515782136, first_trade_id=100,
         last_trade_id=200, received_ns=7,
     )  # fmt: skip
+
+
+def in_stream(payload: bytes) -> bytes:
+    return b'{"stream":"x","data":' + payload + b"}"
+
+
+@pytest.mark.parametrize("wrap", [bytes, in_stream])
+def test_arrays_within_arrays_are_not_parsed_level_by_level(wrap: Callable[[bytes], bytes]) -> None:
+    """450 levels around a megabyte held the loop for 0.3 s a frame."""
+    frame = b"[" * 450 + b'"' + b"x" * 1_000_000 + b'"' + b"]" * 450
+
+    with pytest.raises(BadFrame, match="An array holds an array"):
+        decode(wrap(frame))
+
+
+@pytest.mark.parametrize("depth", [2_000, 500_000])
+def test_frame_without_a_bottom_is_refused(depth: int) -> None:
+    with pytest.raises(BadFrame, match="nested too deep"):
+        decode(b"[" * depth + b"]" * depth)

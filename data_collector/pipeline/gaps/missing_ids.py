@@ -1,0 +1,33 @@
+"""What is missing of a symbol's trades before those that wait."""
+
+from __future__ import annotations
+
+from data_collector.model.backoff import RepeatedAnswer
+from data_collector.pipeline.gaps.attempts import Attempts
+
+
+class MissingIds:
+    """Trade ids that are missing before what is held back."""
+
+    __slots__ = ("_brought", "attempts", "disproved", "first_id", "goes_on", "last_id", "opened_s")
+
+    def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
+        self.first_id = first_id
+        """The first that the ledger has not been told of as healed."""
+        self.last_id = last_id
+        """The last that is missing before the first one held."""
+        self.opened_s = now_s
+        self.attempts = Attempts(now_s)
+        """To fill it."""
+        self.goes_on = False
+        """Whether the stream brings what is due before what is held back: that is not what comes next then."""
+        self._brought = -1
+        self.disproved = RepeatedAnswer()
+        """The exchange's REST side ends before what is held back."""
+
+    def note_brought(self, brought: int, now_s: float) -> None:
+        """How far the stream itself has come, in order: that is progress, and no reason to ask sooner."""
+        if 0 <= self._brought < brought:
+            self.goes_on = True
+            self.attempts.progress_s = now_s
+        self._brought = brought
