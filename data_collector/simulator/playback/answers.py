@@ -13,7 +13,7 @@ from data_collector.recording.reading import Answer
 
 Question = tuple[str, frozenset[tuple[str, str]]]
 
-PATHS_MAX = 1_000
+UNKNOWN_MAX = 1_000
 """Anybody may ask for anything."""
 
 UNKNOWN = 503
@@ -29,7 +29,7 @@ class RecordedAnswers:
             self._answers.setdefault(_question(answer.asked.path, answer.asked.query), []).append(answer)
         self.given = 0
         self.unknown: Counter[str] = Counter()
-        """Questions that nobody had asked, by path."""
+        """Questions that nobody had asked."""
 
     def find(self, path: str, query: Mapping[str, str], now_ns: int) -> Answer | None:
         """The newest one of before, or the first of after; None where that was never asked."""
@@ -42,7 +42,7 @@ class RecordedAnswers:
         """The answer as HTTP."""
         answer = self.find(request.path, dict(parse_qsl(request.query_string, keep_blank_values=True)), now_ns)
         if answer is None:
-            if request.path in self.unknown or len(self.unknown) < PATHS_MAX:
+            if request.path_qs in self.unknown or len(self.unknown) < UNKNOWN_MAX:
                 self.unknown[request.path_qs] += 1
             return web.json_response({"error": "not in the recording: nobody asked this then"}, status=UNKNOWN)
         self.given += 1
