@@ -16,6 +16,7 @@ no JSON, or hold a line break, come as `["in64",…,"…"]` and `["body64",…,"
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +24,9 @@ from msgspec import Struct
 FORMAT_VERSION = 1
 """Raise it when a line changes its meaning; kinds may be added without, readers pass over those they do not know."""
 
-_ENCODED = b'64"'
+_ENCODED = b"64"
+
+Content = TypeVar("Content")
 
 
 class Head(Struct, frozen=True, kw_only=True):
@@ -109,10 +112,18 @@ def parse(line: bytes) -> Line | None:
     parts = line.split(b",", 3)
     if len(parts) != 4 or not parts[0].startswith(b'["') or not parts[3].endswith(b"]"):
         return None
-    kind, number, ns, rest = parts
-    if not (number.isdigit() and ns.isdigit()):
+    kind, number, ns, content = parts[0][2:-1], parts[1], parts[2], parts[3][:-1]
+    try:
+        if kind.endswith(_ENCODED):
+            kind, content = kind.removesuffix(_ENCODED), b64decode(content[1:-1], validate=True)
+        return Line(kind.decode(), int(number), int(ns), content)
+    except ValueError:
         return None
-    content = rest[:-1]
-    if kind.endswith(_ENCODED):
-        return Line(kind[2:-3].decode(), int(number), int(ns), b64decode(content[1:-1]))
-    return Line(kind[2:-1].decode(), int(number), int(ns), content)
+
+
+def content_of(line: Line, form: type[Content]) -> Content | None:
+    """What we have said ourselves in a line; None where it is damaged."""
+    try:
+        return msgspec.json.decode(line.content, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct, field
 
 from data_collector.model.errors import Misconfigured
 from data_collector.recording.files import SUFFIX, recording_files
-from data_collector.recording.lines import FORMAT_VERSION, Asked, Head, Left, Line, parse
+from data_collector.recording.lines import FORMAT_VERSION, Asked, Head, Left, Line, content_of, parse
 from data_collector.recording.packing import lines_in
 
 
@@ -30,7 +29,9 @@ class Contents(Struct):
     """What is in the recording of one exchange."""
 
     head: Head
-    """Of the newest file."""
+    """The newest."""
+    symbols: dict[str, None] = field(default_factory=dict)
+    """Of all of it."""
     first_ns: int = 0
     last_ns: int = 0
     frames: int = 0
@@ -70,17 +71,18 @@ class ExchangeRecording:
                 if head.run != found.head.run:
                     asked.clear()
                 found.head = head
+                found.symbols |= dict.fromkeys(head.symbols)
             found.first_ns = found.first_ns or line.ns
             found.last_ns = max(found.last_ns, line.ns)
             match line.kind:
                 case "in":
                     found.frames += 1
-                case "asked":
-                    asked[line.number] = msgspec.json.decode(line.content, type=Asked)
+                case "asked" if (question := content_of(line, Asked)) is not None:
+                    asked[line.number] = question
                 case "body" if line.number in asked:
                     found.answers.append(Answer(line.ns, asked.pop(line.number), line.content))
-                case "left":
-                    found.left_out += msgspec.json.decode(line.content, type=Left).lines
+                case "left" if (left := content_of(line, Left)) is not None:
+                    found.left_out += left.lines
         return found
 
 
@@ -94,10 +96,9 @@ def find_recordings(folder: Path) -> list[ExchangeRecording]:
 
 
 def _head(line: Line, folder: Path) -> Head:
-    try:
-        head = msgspec.json.decode(line.content, type=Head)
-    except msgspec.DecodeError as error:
-        raise Misconfigured(f"{folder} holds a recording that is damaged where it begins ({error}).") from error
+    head = content_of(line, Head)
+    if head is None:
+        raise Misconfigured(f"{folder} holds a recording that is damaged where it begins.")
     if head.format > FORMAT_VERSION:
         raise Misconfigured(f"{folder} was recorded by a later release ({head.version}): take that one to play it.")
     return head

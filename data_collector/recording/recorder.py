@@ -11,7 +11,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -94,6 +94,12 @@ class Recorder:
     def left_out(self) -> int:
         """Lines that are in no file."""
         return self._unqueued + (0 if self._files is None else self._files.left_out)
+
+    def learn(self, symbols: Sequence[str]) -> None:
+        """What is collected now."""
+        if tuple(symbols) != self._head.symbols:
+            self._head = structs.replace(self._head, symbols=tuple(symbols))
+            self._lines.append(self._first_line())
 
     def connection(self, line: str, path: str) -> KeptConnection:
         """One that is being made by a line, to this path."""

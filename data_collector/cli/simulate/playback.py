@@ -50,7 +50,7 @@ def tell_recording(playback: Playback) -> None:
     print("Point the collector at it, with a store of its own, with:")
     print(f"  export EXCHANGES={','.join(playback.addresses)}")
     for each in playback.exchanges:
-        print(f"  export {variable_of('symbols', each.name)}={','.join(each.contents.head.symbols)}")
+        print(f"  export {variable_of('symbols', each.name)}={','.join(each.contents.symbols)}")
         print(f"  export {variable_of('ws_url', each.name)}={each.addresses.ws_url}")
         print(f"  export {variable_of('rest_url', each.name)}={each.addresses.rest_url}")
     for line in _collected(playback.exchanges[0].contents.head):

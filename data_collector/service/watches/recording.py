@@ -46,7 +46,10 @@ class Recording(Part):
 
     def report(self, snapshot: Snapshot) -> PartHealth:
         """Whether the disk takes it."""
-        if self.recorder is None or self.recorder.refusal is None:
+        if self.recorder is None:
+            return PartHealth()
+        self.recorder.learn(snapshot.symbols)
+        if self.recorder.refusal is None:
             return PartHealth()
         reason = (
             f"the recording stands still: {self._folder} cannot be written ({self.recorder.refusal}), and"

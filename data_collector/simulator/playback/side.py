@@ -6,12 +6,11 @@ import asyncio
 import re
 from collections.abc import Iterator
 
-import msgspec
 from aiohttp import web
 from msgspec import structs
 
 from data_collector.model.venue import Addresses, Codec
-from data_collector.recording.lines import Head, Line, Opened
+from data_collector.recording.lines import Head, Line, Opened, content_of
 from data_collector.recording.reading import Contents, ExchangeRecording
 from data_collector.simulator.control.faults import Faults
 from data_collector.simulator.doors import Doors
@@ -52,7 +51,7 @@ class PlayedExchange:
         self.unheard = 0
         """Frames that nobody was there for."""
         self._codec = codec
-        self._spoken = speaker.open_streams(_market(contents.head, speaker, settings), settings)
+        self._spoken = speaker.open_streams(_market(contents, speaker, settings), settings)
         self._hub = Hub(lambda stream: None)
         self._answers = RecordedAnswers(contents.answers)
         streams = StreamSide(self._spoken, settings, Faults(settings.seed), self._hub, numbers, connection=Client)
@@ -97,14 +96,14 @@ class PlayedExchange:
         self.position_ns = max(self.position_ns, line.ns)
         match line.kind:
             case "head":
-                run = msgspec.json.decode(line.content, type=Head).run
-                if run != self._run:
+                head = content_of(line, Head)
+                if head is not None and head.run != self._run:
                     # The collector began anew: all its connections are gone.
-                    self._run = run
+                    self._run = head.run
                     self._then.clear()
             case "open":
-                path = msgspec.json.decode(line.content, type=Opened).path
-                self._spoken.greet(path.encode(), self._connection(line.number))
+                if (opened := content_of(line, Opened)) is not None:
+                    self._spoken.greet(opened.path.encode(), self._connection(line.number))
             case "sent":
                 self._connection(line.number).hear(line.content)
             case "in":
@@ -155,16 +154,16 @@ class PlayedExchange:
     def _end(self, line: Line) -> None:
         then = self._then.pop(line.number, None)
         if then is not None and then.client is not None:
-            then.client.lose(msgspec.json.decode(line.content, type=str))
+            then.client.lose(content_of(line, str) or "")
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         return self._answers.respond(request, self.position_ns)
 
 
-def _market(head: Head, speaker: Speaker, settings: SimulatorSettings) -> Market:
+def _market(contents: Contents, speaker: Speaker, settings: SimulatorSettings) -> Market:
     """What its speaker takes symbols from: those that were collected. Nothing is traded there."""
     market = Market(structs.replace(settings, symbols=()), 0, speaker.name)
-    for name in head.symbols:
+    for name in contents.symbols:
         listing = listing_of(speaker.market_symbol(name), settings.seed)
         base, _, quote = re.sub("[-_]", "/", name).partition("/")
         if quote:

@@ -118,6 +118,31 @@ async def test_next_collector_goes_on_in_the_same_folder(recorder: MakeRecorder,
     assert [line.ns for line in read(tmp_path) if line.kind == "in"] == [1, 2]
 
 
+async def test_symbols_that_are_collected_later_are_told_too(recorder: MakeRecorder, tmp_path: Path) -> None:
+    recording = recorder()
+    for symbols in (["BTCUSDT"], ["BTCUSDT", "ETHUSDT"], ["ETHUSDT"]):
+        recording.learn(symbols)
+    await written(recording)
+
+    contents = ExchangeRecording(tmp_path / "binance").contents()
+    assert (contents.head.symbols, set(contents.symbols)) == (("ETHUSDT",), {"BTCUSDT", "ETHUSDT"})
+
+
+async def test_damaged_file_is_read_without_what_is_damaged(recorder: MakeRecorder, tmp_path: Path) -> None:
+    """Whatever stands in the middle of it."""
+    recording = recorder()
+    hear = hearing(recording)[1]
+    for number in range(2_000):
+        hear(TRADE % number, number)
+    await written(recording)
+    (path,) = recording_files(tmp_path / "binance")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 40] = os.urandom(40)
+    path.write_bytes(content)
+
+    assert 0 < ExchangeRecording(tmp_path / "binance").contents().frames < 2_000
+
+
 @pytest.mark.parametrize("cut", [1, 9, 40, 300])
 async def test_cut_file_is_read_up_to_the_cut(recorder: MakeRecorder, tmp_path: Path, cut: int) -> None:
     """As `kill -9` leaves it, and then the next file."""

@@ -19,17 +19,17 @@ def settings(**variables: str) -> Settings:
 
 async def test_disk_that_refuses_is_told_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "binance").write_text("in the way")
-    counters = Counters()
-    recording = Recording(settings(RECORD=str(tmp_path)), VENUE, counters)
+    counters, snapshot = Counters(), Snapshot(symbols=["BTCUSDT"])
+    recording = Recording(settings(RECORD=str(tmp_path), SYMBOLS="BTCUSDT"), VENUE, counters)
     recorder = recording.recorder
     assert recorder is not None
-    assert recording.report(Snapshot()).reasons == ()
+    assert recording.report(snapshot).reasons == ()
     running = asyncio.create_task(recorder.run())
     recorder.answer("/x", {}, 200, {}, b"{}", 1)
-    await until_async(lambda: recording.report(Snapshot()).reasons)
+    await until_async(lambda: recording.report(snapshot).reasons)
     await until_async(lambda: _counted(counters, "data_collector_recording_left_out_total"))
 
-    health = recording.report(Snapshot())
+    health = recording.report(snapshot)
     assert health.ready
     assert not health.is_losing
     (reason,) = health.reasons

@@ -11,9 +11,8 @@ def answer(ns: int, path: str, **query: str) -> Answer:
     return Answer(ns, Asked(path=path, query=query, status=200, asked_ns=ns - 1), b"%d" % ns)
 
 
-ANSWERS = RecordedAnswers(
-    [answer(10, "/time"), answer(20, "/time"), answer(15, "/trades", symbol="BTCUSDT", limit="5")]
-)
+TRADES = answer(15, "/trades", symbol="BTCUSDT", limit="5")
+ANSWERS = RecordedAnswers([answer(10, "/time"), answer(20, "/time"), TRADES])
 
 
 def test_newest_answer_of_before_is_given_and_the_first_where_none_was_before() -> None:
