@@ -67,7 +67,7 @@ class Link(Generic[Received]):
         content = await self.receive_frame()
         try:
             return self._decoder.decode(content)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise _lost(error) from error
 
     async def send_frame(self, content: bytes) -> None:

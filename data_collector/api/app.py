@@ -25,6 +25,7 @@ from data_collector.api import pages
 from data_collector.api.collector import Collector, OnState
 from data_collector.api.collectors import Collectors, SeveralExchanges, several_of
 from data_collector.api.completeness.former_entries import FormerEntries
+from data_collector.api.completeness.kline_counting import KlineCounting
 from data_collector.api.context import ApiContext, Contexts
 from data_collector.api.live.feed import LiveFeed, Places
 from data_collector.api.memory import MarketMemory
@@ -45,6 +46,7 @@ from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
 from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
+from data_collector.web.capacity import Capacity
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.openapi import DescribedApp
 from data_collector.web.parameters import demand_known_parameters
@@ -121,13 +123,13 @@ def create_app(
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
     app.add_middleware(RateLimit, rejections=rejections)
     app.add_middleware(RequestBounds, rejections=rejections)
+    app.add_middleware(Capacity, rejections=rejections)
     app.add_middleware(AnswerHeaders)
     return app
 
 
 def _write_policy(settings: Settings) -> WritePolicy:
-    token = None if settings.control_token is None else settings.control_token.get_secret_value()
-    return WritePolicy(environment=settings.environment, token=token, allowed_hosts=settings.allowed_hosts)
+    return WritePolicy(environment=settings.environment, token=settings.token, allowed_hosts=settings.allowed_hosts)
 
 
 def _contexts(
@@ -135,13 +137,13 @@ def _contexts(
     rejections: Rejections,
 ) -> Contexts:  # fmt: skip
     """Of each exchange; the way to the store is shared."""
-    store, streams = StoreReading(), Streams()
+    store, streams, klines = StoreReading(), Streams(), KlineCounting()
     contexts = {}
     for name, (own, collector) in of.items():
         series, former = SeriesReading(own, store), FormerEntries()
         feed, memory = LiveFeed(collector, own, former, list(of)), MarketMemory(own, collector.status, series)
         contexts[name] = ApiContext(
-            own, collector, store, series, streams, rejections, policy, former, feed, memory
+            own, collector, store, series, streams, rejections, policy, former, klines, feed, memory
         )  # fmt: skip
     return Contexts(contexts, collectors, Places())
 
@@ -221,6 +223,7 @@ async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterat
                 context.live.close()
                 context.series.close()
             first.store.close()
+            first.klines.close()
             # Their processes end first: what they read goes with the collectors.
             await asyncio.wait(remembering)
 

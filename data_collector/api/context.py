@@ -14,6 +14,7 @@ from data_collector.api.collector import Collector
 from data_collector.api.collectors import Collectors
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.completeness.gap_answers import Mark
+from data_collector.api.completeness.kline_counting import KlineCounting
 from data_collector.api.live.feed import LiveFeed, Places
 from data_collector.api.memory import MarketMemory
 from data_collector.api.series.reading import SeriesReading
@@ -41,6 +42,8 @@ class ApiContext(Struct, frozen=True):
     policy: WritePolicy
     former: FormerEntries
     """Counted for `/completeness` and for `live`."""
+    klines: KlineCounting
+    """For `/completeness`."""
     live: LiveFeed
     """Runs while the application does."""
     memory: MarketMemory

@@ -1,4 +1,4 @@
-"""The HTTP process reading the store: one connection, opened when first asked, and the newest entries of streams."""
+"""The HTTP process reading the store: a few connections, opened when asked, and the newest entries of streams."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ from data_collector.time_limit import time_limit
 READ_TIMEOUT_S = 5.0
 """For the whole answer, however many streams it is gathered from."""
 
+CONNECTIONS = 4
+
+SILENT_S = 2.0
+"""A store that owes a single reply for so long is what an answer waited for."""
+
 PAGE_ENTRIES_MAX = 32
 """Fetched from a stream at a time: entries hold up to 4 KiB, and most streams hold few."""
 
@@ -31,35 +36,66 @@ ANSWER_BYTES_MAX = 4 * 1024 * 1024
 
 
 class StoreReading:
-    """One connection for as long as the address stays the same."""
+    """A few connections for as long as the address stays the same: who asks for much holds up only so many."""
 
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self._connection: StoreConnection | None = None
+    def __init__(self, timeout_s: float = READ_TIMEOUT_S) -> None:
+        """`timeout_s` is for the whole of an answer."""
+        self._timeout_s = timeout_s
+        self._turns = asyncio.Semaphore(CONNECTIONS)
+        self._free: list[StoreConnection] = []
+        self._busy: list[StoreConnection] = []
         self._url: str | None = None
 
     @asynccontextmanager
     async def turn(self, store_url: str) -> AsyncIterator[StoreConnection]:
-        """The connection, for one answer. Raises `SinkUnavailable`, also when the block takes too long."""
+        """A connection, for one answer. Raises `SinkUnavailable`, also when the block takes too long."""
+        has_turn, connection = False, None
         try:
-            async with time_limit(READ_TIMEOUT_S), self._turn:
-                yield await self._connect(store_url)
+            async with time_limit(self._timeout_s), self._turns:
+                has_turn = True
+                connection = await self._connect(store_url)
+                try:
+                    yield connection
+                finally:
+                    self._put_back(connection, store_url)
         except TimeoutError:
-            raise SinkUnavailable(f"The store has not answered within {READ_TIMEOUT_S:g} s.") from None
+            raise SinkUnavailable(self._why_late(connection, has_turn=has_turn)) from None
         except Misconfigured as error:
             raise SinkUnavailable(str(error)) from error
 
     def close(self) -> None:
-        """Drop the connection."""
-        if self._connection is not None:
-            self._connection.close()
+        """Drop the connections."""
+        for connection in (*self._free, *self._busy):
+            connection.close()
+        self._free.clear()
 
     async def _connect(self, store_url: str) -> StoreConnection:
-        if self._connection is None or not self._connection.is_open or self._url != store_url:
-            self.close()
-            self._connection = await StoreConnection.connect(parse_store_url(store_url))
-            self._url = store_url
-        return self._connection
+        if self._url != store_url:
+            for old in self._free:
+                old.close()
+            self._free, self._url = [], store_url
+        connection = next((each for each in self._free if each.is_open), None)
+        if connection is not None:
+            self._free = [each for each in self._free if each.is_open and each is not connection]
+        else:
+            connection = await StoreConnection.connect(parse_store_url(store_url))
+        self._busy.append(connection)
+        return connection
+
+    def _put_back(self, connection: StoreConnection, store_url: str) -> None:
+        self._busy.remove(connection)
+        if connection.is_open and self._url == store_url:
+            self._free.append(connection)
+        else:
+            connection.close()
+
+    def _why_late(self, connection: StoreConnection | None, *, has_turn: bool) -> str:
+        silent_s = [each.silent_s for each in self._busy] if connection is None else [connection.abandoned_s]
+        if (has_turn and connection is None) or max(silent_s, default=0.0) > SILENT_S:
+            return f"The store has not answered within {self._timeout_s:g} s."
+        if not has_turn:
+            return "Too much is being read from the store; come back in a moment."
+        return f"To gather this answer takes longer than {self._timeout_s:g} s; ask for less."
 
 
 class _Stream(Struct):

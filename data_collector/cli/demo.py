@@ -30,6 +30,7 @@ from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
 from data_collector.model.venue import Venue
 from data_collector.observe.logs import configure_logs
+from data_collector.observe.output import tell
 from data_collector.service.subscription_plan import settings_of_each
 from data_collector.settings import Settings, load_settings
 from data_collector.settings.fields import variable_of
@@ -239,7 +240,7 @@ def _market(folder: Path) -> DemoMarket:
         market = msgspec.json.decode((folder / MARKET).read_bytes(), type=DemoMarket)
     except FileNotFoundError as error:
         raise Misconfigured(f"There is no earlier demo in {folder} to keep; leave out --keep once.") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise Misconfigured(f"{folder / MARKET} cannot be read ({error}); leave out --keep once.") from error
     if market.generation != GENERATION:
         raise Misconfigured(
@@ -268,9 +269,9 @@ def _simulator(
         if kept is None:
             (folder / MARKET).write_bytes(msgspec.json.encode(market))
         else:
-            print("Bringing the kept market up to the present …", flush=True)
+            tell("Bringing the kept market up to the present …")
             if len(exchanges) > 1 and not market.premium_bps:
-                print("It began with one exchange: all have the same prices.", flush=True)
+                tell("It began with one exchange: all have the same prices.")
         # Its clock has stood still until it ran, which takes seconds on a busy machine.
         asyncio.run(bring_up(addresses["rest_url"]))
         yield {

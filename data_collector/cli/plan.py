@@ -106,7 +106,7 @@ async def _known(settings: Settings, venue: Venue, url: str) -> _Known:
             present = msgspec.json.decode(await answer.read(), type=Present)
     except TimeoutError:
         return _by_settings(settings, venue, f"{url} does not answer")
-    except (aiohttp.ClientError, OSError, msgspec.DecodeError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
         return _by_settings(settings, venue, f"{url} cannot be asked ({escaped(str(error))})")
     if not present.groups:
         return _by_settings(settings, venue, f"{url} collects nothing now")

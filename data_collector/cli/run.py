@@ -14,6 +14,7 @@ from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
+from data_collector.observe.output import tell
 from data_collector.settings import Settings, load_settings
 
 _SCREEN = """
@@ -71,15 +72,15 @@ class Screen:
         """Called with the state every few seconds; what it tells twice in a row stays."""
         if not self._welcomed:
             self._welcomed = True
-            print(welcome(url, snapshot, self._settings, ending=self._ending), flush=True)
+            tell(welcome(url, snapshot, self._settings, ending=self._ending))
         found = {_DIGITS.sub("#", reason): reason for reason in snapshot.reasons}
         for kind, reason in found.items():
             if kind in self._before and kind not in self._told:
                 self._told.add(kind)
-                print(f"Not well: {reason}", flush=True)
+                tell(f"Not well: {reason}")
         standing = self._told & (self._before | found.keys())
         if self._told and not standing and not found:
-            print("All is well again.", flush=True)
+            tell("All is well again.")
         self._told = standing
         self._before = set(found)
 

@@ -60,13 +60,12 @@ def validation_service(
 
 
 def _options(settings: Settings, folder: Path | None, docs_every_s: float) -> Options:
-    token = settings.control_token
     return Options(
         # Great Expectations takes no relative path.
         folder=(folder or settings.var_dir / "validation-service").absolute(),
         suites_dir=settings.suites_dir,
         environment=settings.environment,
-        token=None if token is None else token.get_secret_value(),
+        token=settings.token,
         allowed_hosts=settings.allowed_hosts,
         docs_every_s=docs_every_s,
     )

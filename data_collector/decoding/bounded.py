@@ -1,6 +1,6 @@
 """How far a number is believed that somebody else wrote: an exchange, a store, a caller, a file.
 
-Whatever loops, waits, reserves or descends by such a number goes through `bounded`; a test walks
+Whatever loops, waits, reserves or descends by such a number goes through `bounded`; tests/docs/test_bounds.py walks
 the code for what does not.
 """
 

@@ -74,7 +74,7 @@ class FileLock:
         """Who wrote into the file last; None when that cannot be read."""
         try:
             return msgspec.json.decode(self.path.read_bytes()[:4096], type=Holder)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, RecursionError):
             return None
 
 

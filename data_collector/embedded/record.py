@@ -53,7 +53,7 @@ def read_record(directory: Path) -> ServerRecord | None:
     try:
         with (directory / RECORD_NAME).open("rb") as file:
             return msgspec.json.decode(file.read(RECORD_BYTES_MAX), type=ServerRecord)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, RecursionError):
         return None
 
 

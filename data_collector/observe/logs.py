@@ -12,6 +12,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.observe.escaping import escaped
+from data_collector.observe.output import unblocked
 
 Log = FilteringBoundLogger
 """What takes events: `log.info("line_connected", venue="…", line="A")`."""
@@ -35,7 +36,7 @@ _SECRET_NAME = re.compile("password|secret|token|api_?key|authorization|credenti
 
 def configure_logs(*, stream: TextIO | None = None) -> None:
     """Set up our own logs and those of the libraries, once, before the first event."""
-    output = sys.stderr if stream is None else stream
+    output = unblocked(sys.stderr) if stream is None else stream
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import resource
 import sys
 from pathlib import Path
 
 from data_collector.model.errors import CollectorError
+from data_collector.observe.output import last_words
 
 LAST_WORDS = b'{"level": "critical", "event": "memory_exhausted"}\n'
 
@@ -33,9 +33,7 @@ class Shortage:
     def give_up(self) -> None:
         """Memory is short."""
         if self.ends_process:
-            # Nothing here takes memory.
-            os.write(STDERR, LAST_WORDS)
-            faulthandler.dump_traceback(STDERR, all_threads=True)
+            last_words(LAST_WORDS, stacks=True)
             os._exit(CollectorError.exit_code)
 
 
@@ -44,8 +42,6 @@ _OPEN = next((path for path in (Path("/proc/self/fd"), Path("/dev/fd")) if path.
 
 SHORTAGE = Shortage()
 """Of this process."""
-
-STDERR = 2
 
 
 def resident_bytes() -> int:

@@ -76,7 +76,9 @@ WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 MEMORY_OUTCOME = Label("outcome", "answered, wrong (422), conflict (409), later (503), failed (503)")
-REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers")
+REJECTION = Label(
+    "reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers, connections"
+)
 
 CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one
     Annotated[Literal["data_collector_epochs_begun_total"], "Times that trade ids of a symbol began anew"],
@@ -257,7 +259,10 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
         Literal["data_collector_spool_files_over_limit_total"],
         "Spool files deleted before their time because of SPOOL_BYTES_MAX",
     ],
-    Annotated[Literal["data_collector_spool_corrupt_frames_total"], "Damaged ends of spool files, left unread"],
+    Annotated[
+        Literal["data_collector_spool_corrupt_frames_total"],
+        "Damaged ends of spool files, left unread, and files set aside (`*.broken`) that are larger than any of ours",
+    ],
     Annotated[Literal["data_collector_spool_fsync_errors_total"], "Syncs of the spool that failed"],
     Annotated[
         Literal["data_collector_recording_left_out_total"],
@@ -268,6 +273,10 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
         "The oldest files of the recording, deleted because of RECORD_BYTES_MAX",
     ],
     Annotated[Literal["data_collector_process_cpu_seconds_total"], "CPU time of the collector process"],
+    Annotated[
+        Literal["data_collector_output_lines_dropped_total"],
+        "Lines of the collector's log that were left out, because who reads it was stuck or gone",
+    ],
     Annotated[Literal["data_collector_api_rejected_total"], "HTTP requests refused at the door", REJECTION],
     Annotated[Literal["data_collector_memory_starts_total"], "Times that the process of Market Memory was started"],
     Annotated[Literal["data_collector_memory_questions_total"], "Questions to Market Memory", MEMORY_OUTCOME],

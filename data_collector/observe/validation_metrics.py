@@ -46,6 +46,12 @@ ValidationCounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to j
         RULE,
     ],
     Annotated[
+        Literal["data_validation_disagreements_outside_total"],
+        "The same of records that came without a proof of CONTROL_TOKEN, and may be forged",
+        KIND,
+        RULE,
+    ],
+    Annotated[
         Literal["data_validation_failures_total"], "Times that Great Expectations could not evaluate a rule", KIND, RULE
     ],
     Annotated[Literal["data_validation_suite_changes_total"], "Suites that came into force", KIND, SOURCE],

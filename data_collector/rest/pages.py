@@ -122,5 +122,5 @@ def step_of(text: str) -> float:
     """A step of prices or quantities, or 0.0 for one that is missing or no number: the rule about it is not applied."""
     try:
         return msgspec.json.decode(text, type=float)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return 0.0

@@ -270,7 +270,7 @@ def _read(file: Path, kind: type[Content]) -> Content:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except FileNotFoundError:
         pass
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
         structlog.get_logger().warning("epochs_unreadable", file=str(file), reason=str(error))
     return kind()
 

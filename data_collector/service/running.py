@@ -84,7 +84,7 @@ def running_collectors(var_dir: Path) -> list[tuple[Path, CollectorRecord]]:
         try:
             with path.open("rb") as file:
                 record = msgspec.json.decode(file.read(RECORD_BYTES_MAX), type=CollectorRecord)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, RecursionError):
             continue
         if is_alive(record.pid) and command_of(record.pid) == record.command:
             found.append((path.parent.resolve(), record))

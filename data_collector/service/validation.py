@@ -67,7 +67,10 @@ class Validation(Part):
         if self._url is None and self._off is None:
             worker = EmbeddedPort() if shared is None else SharedPort(shared, source)
         use_proxy = settings.use_proxy
-        service = None if self._url is None else ServicePort(self._url, use_proxy=use_proxy, source=source)
+        service = (
+            None if self._url is None
+            else ServicePort(self._url, use_proxy=use_proxy, source=source, token=settings.token)
+        )  # fmt: skip
         self._worker, self._service = worker, service
         self._drain_s, self._why_not_up = (
             (DRAIN_S, "Great Expectations was not running") if shared is None

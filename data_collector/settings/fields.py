@@ -189,6 +189,11 @@ class Settings(BaseModel):
         return None if self.api_key is None else self.api_key.get_secret_value()
 
     @property
+    def token(self) -> str | None:
+        """The text of `control_token`, for who is shown or asked for it."""
+        return None if self.control_token is None else self.control_token.get_secret_value()
+
+    @property
     def offline_advice(self) -> str:
         """For who cannot reach the exchange itself; empty where it is somewhere else, as that of a demo is."""
         return "" if self.given & {"ws_url", "rest_url"} else "`make demo` needs no network"

@@ -36,7 +36,9 @@ SECURITY_HEADERS = {
 }
 """Put on an answer that does not say otherwise itself. Only the pages' own files may be kept by a browser."""
 
-Reason = Literal["body", "url", "headers", "timeout", "rate", "host", "origin", "token", "content_type", "viewers"]
+Reason = Literal[
+    "body", "url", "headers", "timeout", "rate", "host", "origin", "token", "content_type", "viewers", "connections"
+]
 """What a request was refused for; the label of `data_collector_api_rejected_total`."""
 
 _LOGIN = re.compile(r"(://[^\s/:@]*):\S*@")

@@ -38,6 +38,14 @@ WRITES = RateLimitItemPerSecond(10, multiples=10, namespace="writes")
 WORK = RateLimitItemPerSecond(200, multiples=4, namespace="work")
 """What a program posts to get an answer and changes nothing by; as often as it may read."""
 
+HEALTH = RateLimitItemPerSecond(200, multiples=4, namespace="health")
+"""Asking for health, which is not held against who reads much, nor the other way round."""
+
+LIVENESS_PATH = "/health/live"
+"""Never refused for its rate: the refusal would cost as much, and restart the service for what others ask."""
+
+HEALTH_PATHS = frozenset({"/health", "/health/ready"})
+
 _CLOSE = {"Connection": "close"}
 """What else such a client sends on this connection is of no interest."""
 
@@ -77,7 +85,7 @@ class RequestBounds:
 
 
 class RateLimit:
-    """ASGI: answers 429 to a client that comes too often. Reading, writing and working are counted apart.
+    """ASGI: answers 429 to a client that comes too often. Reading, health, writing and working are counted apart.
 
     A POST to one of `work_paths` is work.
     """
@@ -92,16 +100,18 @@ class RateLimit:
         if scope["type"] == "http":
             limit = self._limit_of(scope)
             client = client_of(scope)
-            if not await self._limiter.hit(limit, client):
+            if limit is not None and not await self._limiter.hit(limit, client):
                 headers = {"Retry-After": str(await self._retry_after_s(limit, client))}
                 rejection = Rejection(429, "rate", "Too many requests; the Retry-After header says when to come back.")
                 await self._rejections.answer(rejection, headers)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _limit_of(self, scope: Scope) -> RateLimitItem:
+    def _limit_of(self, scope: Scope) -> RateLimitItem | None:
         if scope["method"] in SAFE_METHODS:
-            return READS
+            if scope["path"] == LIVENESS_PATH:
+                return None
+            return HEALTH if scope["path"] in HEALTH_PATHS else READS
         return WORK if scope["method"] == "POST" and scope["path"] in self._work_paths else WRITES
 
     async def _retry_after_s(self, limit: RateLimitItem, client: str) -> int:
@@ -145,17 +155,27 @@ class _BoundedBody:
 
 
 def client_of(scope: Scope) -> str:
-    """Whom a request counts for: an IPv4 address, or the /64 of an IPv6 one, which is what one customer gets."""
+    """Whom a request counts for: an IPv4 address, or the /64 of an IPv6 one, which is what one customer gets.
+
+    Whoever is on this machine has millions of loopback addresses, and is one client.
+    """
     client = HTTPConnection(scope).client
-    if client is None:
-        return "local"
+    return "local" if client is None else client_at(client.host)
+
+
+def client_at(host: str) -> str:
+    """`client_of` a connection from this address."""
     try:
-        address = ipaddress.ip_address(client.host)
+        address = ipaddress.ip_address(host)
     except ValueError:
         return "other"
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
+        return "loopback"
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
-    return str(address.ipv4_mapped or ipaddress.IPv6Network((address, 64), strict=False).network_address)
+    return str(ipaddress.IPv6Network((address, 64), strict=False).network_address)
 
 
 def _too_large(scope: Scope, body_bytes_max: int) -> Rejection | None:

@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol with limits on what a slow or hostile client can hold.
 
-uvicorn bounds neither the size of a request's head nor the time that it may take, and waits without end for a
-client that does not read its answer. Used by our own server; `uvicorn api:app` keeps uvicorn's protocol.
+uvicorn bounds neither the size of a request's head nor the time that it may take, waits without end for a client that
+does not read its answer, and has as many connections open as come. Used by our own server; `uvicorn api:app` keeps
+uvicorn's protocol.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ from __future__ import annotations
 import asyncio
 import http
 import json
+from collections import Counter
 from typing import TypeGuard
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from data_collector.web.bounds import client_at
+from data_collector.web.capacity import ANSWERS_MAX
+from data_collector.web.reading import Reading
 
 HEAD_TIMEOUT_S = 5.0
 """From the opening of a connection, or the first byte of a later request, to the end of its headers."""
@@ -20,7 +26,12 @@ HEAD_BYTES_MAX = 32 * 1024
 """Above what the application accepts (URL 4 KiB, headers 16 KiB), so that it can say what was too large."""
 
 WRITE_TIMEOUT_S = 20.0
-"""For a client to take what fills its buffers."""
+"""For a client to take anything of what it is sent."""
+
+READING_LOOK_S = 2.5
+
+OPEN_MAX = ANSWERS_MAX + 30
+"""Connections, with those on which no answer is under way: one of these is closed for a further one."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -28,20 +39,31 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _in_head = False
-    _answering = False
+    answering = False
+    idle_since_s = 0.0
+    place = "local"
+    _garbage: str | None = None
     _head_deadline: asyncio.TimerHandle | None = None
-    _write_deadline: asyncio.TimerHandle | None = None
+    _reading_look: asyncio.TimerHandle | None = None
+    _reading: Reading
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio calls this."""
         assert _is_stream(transport), "HTTP runs over streams"
         super().connection_made(transport)
+        self.idle_since_s = self.loop.time()
+        self.place = "local" if self.client is None else client_at(self.client[0])
+        if len(self.connections) > OPEN_MAX:
+            self._make_room()
         self._expect_head()
+        self._reading = Reading(transport)
+        self._look_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio calls this."""
         self._head_arrived()
-        self.resume_writing()
+        if self._reading_look is not None:
+            self._reading_look.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -54,7 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = self._head_bytes + len(data) if self._in_head and was_in_head else 0
         if self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(431, f"URL and headers have more than {HEAD_BYTES_MAX} bytes.")
-        if not self._answering and self._head_deadline is None:
+        if not self.answering and self._head_deadline is None:
             # Blank lines between requests end the keep-alive timer and begin no request.
             self._expect_head()
 
@@ -68,29 +90,45 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The parser calls this."""
         self._head_arrived()
-        self._answering = True
+        self.answering = True
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
         """uvicorn calls this when an answer has been handed to the transport."""
-        self._answering = bool(self.pipeline)
+        self.answering = bool(self.pipeline)
+        self.idle_since_s = self.loop.time()
         super().on_response_complete()
-
-    def pause_writing(self) -> None:
-        """The transport calls this when the client does not read."""
-        super().pause_writing()
-        self._write_deadline = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """The transport calls this when the client reads again."""
-        if self._write_deadline is not None:
-            self._write_deadline.cancel()
-            self._write_deadline = None
-        super().resume_writing()
+        if self._garbage is not None and not self.answering and not self.transport.is_closing():
+            self._refuse(400, self._garbage)
 
     def send_400_response(self, msg: str) -> None:
-        """uvicorn calls this for what is no HTTP; like every error, the answer is JSON."""
-        self._refuse(400, msg)
+        """uvicorn calls this for what is no HTTP; like every error, the answer is JSON.
+
+        It comes after the answers to whole requests before it.
+        """
+        if self.answering and not self.cycle.more_body:
+            self._garbage = msg
+        else:
+            self._refuse(400, msg)
+
+    def _make_room(self) -> None:
+        """Close the connection of whoever has most of those that are not being answered, the longest of them first.
+
+        There is one, this very one at least. A probe that sends its head at once is not what is found here.
+        """
+        idle = [each for each in self.connections if isinstance(each, BoundedProtocol) and not each.answering]
+        of = Counter(each.place for each in idle)
+        min(idle, key=lambda each: (-of[each.place], each.idle_since_s)).transport.abort()
+
+    def _look_later(self) -> None:
+        self._reading_look = self.loop.call_later(READING_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        """A client that takes nothing is cut off, also one whose answer has been handed to the transport."""
+        if self._reading.idle_s(self.loop.time()) >= WRITE_TIMEOUT_S:
+            self.transport.abort()
+        else:
+            self._look_later()
 
     def _expect_head(self) -> None:
         self._head_deadline = self.loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)

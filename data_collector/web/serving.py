@@ -17,12 +17,10 @@ from msgspec import Struct
 from starlette.types import ASGIApp
 
 from data_collector.model.errors import CollectorError, Misconfigured, Unavailable
+from data_collector.observe.output import last_words
 from data_collector.web.protocol import BoundedProtocol
 
 BACKLOG = 128
-CONNECTIONS_MAX = 100
-"""Open at a time; a request on a further one is answered 503."""
-
 KEEP_ALIVE_S = 5
 GRACE_S = 2
 """How long answers under way may take to finish at shutdown; a reload has 5 s for everything."""
@@ -86,7 +84,6 @@ def serve_until_signal(
         server_header=False,
         # A client could give itself any address with these headers, and escape the rate limit.
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS_MAX,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
@@ -135,7 +132,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal has come; Python calls this between any two steps of the program."""
         if self.should_exit and sig == signal.SIGINT:
-            os.write(2, f"{self._farewell}\n".encode())
+            last_words(f"{self._farewell}\n".encode())
             os._exit(INTERRUPTED)
         if self._on_exit is not None and not self.should_exit:
             self._on_exit()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from urllib.parse import urlsplit
@@ -17,9 +17,11 @@ from data_collector.model.status import Snapshot
 from data_collector.model.store_url import StoreAddress
 from data_collector.web.answers import SECURITY_HEADERS
 from data_collector.web.bounds import BODY_BYTES_MAX, WRITES
+from data_collector.web.protocol import OPEN_MAX
 from tests.contract.event_stream import looking_on
-from tests.contract.http_service import SERVE_BUSY_WRITERS, Answer, HttpService, running
+from tests.contract.http_service import SERVE, SERVE_BUSY_WRITERS, Answer, HttpService, running
 from tests.contract.raw_http import connected, raw, received
+from tests.integration.waiting import until
 
 TOKEN = "canary-" + "0123456789abcdef" * 4
 STOP = json.dumps({"action": "stop"}).encode()
@@ -284,9 +286,40 @@ def test_numbers_beyond_all_bounds(development: HttpService) -> None:
 def test_connections_that_say_nothing(development: HttpService) -> None:
     place = urlsplit(development.url)
     with ExitStack() as silent:
-        for _ in range(120):
+        for _ in range(2 * OPEN_MAX):
             silent.enter_context(socket.create_connection((str(place.hostname), place.port)))
-        deadline = time.monotonic() + 20
-        # Heads are waited for for 5 s, then there is room again; until then 503 is the answer.
-        while development.get("/health").status != 200:
-            assert time.monotonic() < deadline
+        answers = [development.get(path).status for path in ("/health/live", "/health", "/status") * 20]
+        answers.append(development.control({"action": "start"}).status)
+
+    assert answers == [200] * 61
+
+
+def test_garbage_behind_a_request_does_not_lose_its_answer(development: HttpService) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    answers = raw(development, request * 2 + b"\x00\x01 no http\r\n\r\n" * 3)
+
+    assert [answers.count(b"HTTP/1.1 %d " % status) for status in (200, 400)] == [2, 1]
+    assert answers.index(b"HTTP/1.1 400 ") > answers.rindex(b"HTTP/1.1 200 ")
+
+
+def test_viewers_that_read_nothing_are_cut_off(snapshot: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> None:
+    impatient = (
+        "from data_collector.web import protocol\nprotocol.WRITE_TIMEOUT_S, protocol.READING_LOOK_S = 2.0, 0.5\n"
+    )
+    with (
+        running(tmp_path_factory.mktemp("unread"), snapshot, script=impatient + SERVE) as service,
+        looking_on(service) as reader,
+        ExitStack() as others,
+    ):
+        for _ in range(VIEWERS_MAX - 1):
+            unread = others.enter_context(connected(service))
+            unread.sendall(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: viewers_of(service) > 1)
+        until(lambda: reader.first("state") and viewers_of(service) == 1)
+        assert reader.first("state")
+
+
+def viewers_of(service: HttpService) -> float:
+    found = re.search(r"^data_collector_live_viewers\S* (\S+)$", service.get("/metrics/prometheus").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0

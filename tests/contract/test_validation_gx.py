@@ -14,7 +14,7 @@ import pytest_asyncio
 from data_collector.validation.auditing.audit_worker import AuditWorker
 from data_collector.validation.auditing.messages import AuditReport, AuditUpload, Chunk, answer_decoder, encode
 from data_collector.validation.rules.columns import Kind
-from tests.contract.validation_app import BAD, GOOD, MSGPACK, App, rule, serving, suite, until_up
+from tests.contract.validation_app import BAD, GOOD, App, rule, serving, suite, until_up
 from tests.integration.processes import is_running
 from tests.integration.waiting import until_async
 from tests.market import NOON_MS, kline, sparse_ticker, ticker, trade
@@ -38,7 +38,7 @@ async def digest_of(app: App, kind: Kind) -> str:
 
 async def audit(app: App, *chunks: Chunk, source: str = "tests") -> AuditReport:
     body = encode(AuditUpload(source, [msgspec.Raw(encode(chunk)) for chunk in chunks]))
-    reply = await app.ask("POST", "/audit", MSGPACK, body)
+    reply = await app.audit(body)
     assert reply.status == 200, reply.body
     report = answer_decoder.decode(reply.body)
     assert isinstance(report, AuditReport)

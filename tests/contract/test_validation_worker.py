@@ -8,7 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from aiohttp import web
 
+from data_collector.validation.auditing import proof
+from data_collector.validation.auditing.chunks import Sealed
 from data_collector.validation.auditing.messages import (
     Answer,
     Audit,
@@ -26,11 +29,13 @@ from data_collector.validation.auditing.messages import (
     answer_decoder,
     encode,
 )
+from data_collector.validation.auditing.ports import ServicePort
 from data_collector.validation.rules.columns import KINDS
 from data_collector.validation.rules.suite import shipped_suite
 from tests.contract.validation_app import (
     GOOD,
     MSGPACK,
+    TOKEN,
     ScriptedWorker,
     rule,
     serving,
@@ -80,7 +85,7 @@ async def test_audit_sends_the_suites_of_the_digests_and_gives_the_report(tmp_pa
         old = (await app.get("/suites/kline")).headers["etag"].strip('"')
         assert (await app.put("kline", CAP)).status == 200
 
-        reply = await app.ask("POST", "/audit", MSGPACK, upload(old))
+        reply = await app.audit(upload(old))
         text = (await app.get("/metrics")).body.decode()
 
     assert reply.status == 200
@@ -152,13 +157,77 @@ async def test_a_disagreement_degrades_until_the_suite_changes(tmp_path: Path) -
         await until_up(app)
         digest = (await app.get("/suites/kline")).headers["etag"].strip('"')
         healthy = await app.get("/health")
-        await app.ask("POST", "/audit", MSGPACK, upload(digest))
+        await app.audit(upload(digest))
         degraded = await app.get("/health")
         await app.put("kline", CAP)
         again = await app.get("/health")
 
     assert [reply.json["status"] for reply in (healthy, degraded, again)] == ["healthy", "degraded", "healthy"]
     assert "price_swing" in str(degraded.json["reasons"])
+
+
+@pytest.mark.parametrize("given", [{}, {"x-audit-proof": "é"}, {"x-audit-proof": "0" * 64}])
+async def test_forged_chunk_is_no_evidence(tmp_path: Path, given: dict[str, str]) -> None:
+    """A chunk that says the gate accepted what it refuses, from somebody who does not have the token."""
+    found = report(disagreements=[Disagreement("kline", "price_swing", 1, 0, "{}")])
+    worker = ScriptedWorker(lambda request: found if isinstance(request, Audit) else CheckReport([]))
+    async with serving(tmp_path, lambda: worker) as app:
+        await until_up(app)
+        digest = (await app.get("/suites/kline")).headers["etag"].strip('"')
+        reply = await app.ask("POST", "/audit", MSGPACK | given, upload(digest))
+        health, text = await app.get("/health"), (await app.get("/metrics")).body.decode()
+        asked = worker.asked[-1]
+        # The same chunk by a collector is evidence, and not taken for what was answered already.
+        await app.audit(upload(digest))
+        degraded = await app.get("/health")
+
+    assert reply.status == 200
+    assert (health.json["status"], health.json["reasons"]) == ("healthy", [])
+    assert isinstance(asked, Audit)
+    assert asked.source == "outside tests"
+    assert 'data_validation_disagreements_outside_total{kind="kline",rule="price_swing"} 1.0' in text
+    assert degraded.json["status"] == "degraded"
+
+
+async def test_collector_proves_what_it_sends_and_never_sends_the_token() -> None:
+    took: list[web.Request] = []
+    bodies: list[bytes] = []
+
+    async def take(request: web.Request) -> web.Response:
+        took.append(request)
+        bodies.append(await request.read())
+        return web.Response(body=encode(report()))
+
+    site = web.Application()
+    site.router.add_post("/audit", take)
+    runner = web.AppRunner(site)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = ServicePort("http://{}:{}".format(*runner.addresses[0][:2]), use_proxy=False, token=TOKEN)
+    chunk = encode(Chunk("kline", "0123456789abcdef", klines=[kline()]))
+    try:
+        await port.audit([Sealed("kline", "0123456789abcdef", b"{}", 1, 1, chunk, 0.0)])
+    finally:
+        await port.close()
+        await runner.cleanup()
+
+    given = took[0].headers[proof.HEADER]
+    assert await proof.is_proven(bodies[0], TOKEN, given)
+    assert not await proof.is_proven(bodies[0] + b" ", TOKEN, given)
+    assert not await proof.is_proven(bodies[0], "another token", given)
+    assert TOKEN not in str(took[0].headers)
+
+
+async def test_without_a_token_nothing_is_evidence(tmp_path: Path) -> None:
+    found = report(disagreements=[Disagreement("kline", "price_swing", 1, 0, "{}")])
+    worker = ScriptedWorker(lambda request: found if isinstance(request, Audit) else CheckReport([]))
+    async with serving(tmp_path, lambda: worker, token=None) as app:
+        await until_up(app)
+        digest = (await app.get("/suites/kline")).headers["etag"].strip('"')
+        await app.audit(upload(digest))
+        health = await app.get("/health")
+
+    assert health.json["status"] == "healthy"
 
 
 @pytest.mark.parametrize(("severity_of", "status"), [("high_not_below_low", 503), ("price_swing", 200)])

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.types import Message, Scope
 
 from data_collector.model.errors import Transient
+from data_collector.validation.auditing import proof
 from data_collector.validation.auditing.audit_worker import AuditWorker
 from data_collector.validation.auditing.messages import Answer, CheckReport, CheckSuite, Request
 from data_collector.validation.service import Options, create_app
@@ -119,6 +120,12 @@ class App:
         """As one who has the token."""
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.ask("PUT", f"/suites/{kind}", WITH_TOKEN | more, json.dumps(document).encode())
+
+    async def audit(self, body: bytes) -> Reply:
+        """As a collector that has the token."""
+        return await self.ask(
+            "POST", "/audit", MSGPACK | {proof.HEADER.lower(): await proof.proof_of(body, TOKEN)}, body
+        )
 
     async def ask(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"", query: str = ""

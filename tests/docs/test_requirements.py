@@ -71,7 +71,8 @@ def imported(modules: Iterable[Path]) -> set[str]:
     roots = {
         name.partition(".")[0] for path in modules for node in ast.walk(ast.parse(read(path))) for name in targets(node)
     }
-    ours = {"data_collector", *sys.stdlib_module_names}
+    # Of `_typeshed` there are types alone.
+    ours = {"data_collector", "_typeshed", *sys.stdlib_module_names}
     return {packages.get(root, [root])[0].lower().replace("_", "-") for root in roots - ours}
 
 

@@ -101,6 +101,9 @@ class KlineOracle:
         """What the newest scan did not find, if that is the last of these; else an empty text."""
         if not closed or closed[-1].open_ms in self.held or closed[-1].close_ms < self.begins_ms:
             return ""
+        if self.held and closed[-1].open_ms < min(self.held):
+            # Over before anybody collected.
+            return ""
         return f"has {iso(max(self.held)) if self.held else 'none'} and not {iso(closed[-1].open_ms)}"
 
     def verify(self, stored: list[StoredKline], closed: list[Kline]) -> None:

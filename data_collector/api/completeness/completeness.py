@@ -7,10 +7,11 @@ it, so no id can be both. If the two counts add up, nothing is missing without b
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from data_collector.api.completeness.former_entries import FormerEntries, NewestLife, facts_of
 from data_collector.model.calendar import INTERVALS, Calendar
@@ -20,14 +21,23 @@ from data_collector.model.grid import Grid, IdGrid, KlineGrid
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, declared_pages, entry_id, kline_of, pages_of, reads_as_trade
+from data_collector.sinks.redis.entries import (
+    StreamEntry,
+    declared_pages,
+    entries_of,
+    entry_id,
+    kline_of,
+    pages_of,
+    reads_as_trade,
+)
 from data_collector.sinks.redis.not_ours import state_name
 from data_collector.sinks.redis.stored_records import CLOSED
 
 PERCENT_UNIT = 1_000_000
 """Percentages have six decimals."""
 
-KLINE_PAGE_ENTRIES = 2000
+KLINE_PAGE_ENTRIES = 500
+"""Taken from the socket at a time, some 3 ms; a thread decodes them."""
 
 STRANGERS_PER_PAGE = 100
 STRANGERS_MAX = 10_000
@@ -146,11 +156,19 @@ async def kline_counts(
         end = grid.following(last)
         count = SeriesCount(first, last, grid.span(first, end)[1], len(found))
         count.declared = _declared(grid, (each.gap for each in gaps if each.key.interval == interval), first, end)
-        cursors = keys.cursors(symbol)
-        states = (keys.key("stream", symbol), cursors, state_name(cursors, interval))
-        count.doubt = next((foreign[key] for key in states if key in foreign), None)
         counts[interval] = count
-    return counts
+    return with_doubts(counts, keys, symbol, foreign)
+
+
+def with_doubts(
+    counts: Mapping[str, SeriesCount], keys: StoreKeys, symbol: str, foreign: Mapping[str, str]
+) -> dict[str, SeriesCount]:
+    """Of klines, by interval: keys that are known to be somebody else's prove nothing."""
+    cursors, found = keys.cursors(symbol), {}
+    for interval, count in counts.items():
+        states = (keys.key("stream", symbol), cursors, state_name(cursors, interval))
+        found[interval] = structs.replace(count, doubt=next((foreign[key] for key in states if key in foreign), None))
+    return found
 
 
 def _count_of(newest: NewestLife) -> SeriesCount:
@@ -205,13 +223,23 @@ async def _closed_opens(
 ) -> dict[str, set[int]]:
     """Interval to the open times of closed klines in a `stream:`."""
     opens: dict[str, set[int]] = {}
-    key = keys.key("stream", symbol)
-    async for entries in pages_of(connection, key, symbol, KLINE_PAGE_ENTRIES, start="+", end="-"):
-        for entry in entries:
-            kline = _closed_kline(entry, calendar)
-            if kline is not None:
-                opens.setdefault(kline.interval, set()).add(kline.open_ms)
+    key, start = keys.key("stream", symbol), "+"
+    while start:
+        (reply,) = await connection.execute([("XREVRANGE", key, start, "-", "COUNT", KLINE_PAGE_ENTRIES)])
+        start = await asyncio.to_thread(_note_closed, opens, reply, symbol, key, calendar)
     return opens
+
+
+def _note_closed(
+    opens: dict[str, set[int]], reply: object, symbol: str, key: str, calendar: Calendar
+) -> str:  # fmt: skip
+    """Where the next page begins; empty after the last one."""
+    entries = entries_of(reply, symbol, key)
+    for entry in entries:
+        kline = _closed_kline(entry, calendar)
+        if kline is not None:
+            opens.setdefault(kline.interval, set()).add(kline.open_ms)
+    return f"({entries[-1].id}" if len(entries) == KLINE_PAGE_ENTRIES else ""
 
 
 def _closed_kline(entry: StreamEntry, calendar: Calendar) -> Kline | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from msgspec.structs import replace
 
-from data_collector.api.completeness.completeness import kline_counts, trade_counts
+from data_collector.api.completeness.completeness import trade_counts
 from data_collector.api.completeness.gap_answers import (
     CompletenessPage,
     GapAnswer,
@@ -28,7 +28,6 @@ from data_collector.api.context import (
     store_url_of,
     symbol_of,
 )
-from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
 from data_collector.web.answers import Problem, answered
 from data_collector.web.openapi import INVALID, TOO_MANY, described
@@ -77,15 +76,15 @@ async def _completeness(
     snapshot, context = part.snapshot, part.context
     async with context.store.turn(store_url_of(snapshot)) as connection:
         trades = await trade_counts(connection, snapshot.store_keys, names, context.former, snapshot.foreign)
-        klines = None
-        if with_klines:
-            klines = await kline_counts(
-                connection, snapshot.store_keys, names[0], UtcCalendar(), snapshot.foreign
-            )  # fmt: skip
     for name in names:
         if name not in snapshot.symbols and trades[name].first is None:
             hint = elsewhere(request, snapshot, name)
             raise HTTPException(404, f"{name} is not collected, and the store holds no trades of it.{hint}")
+    klines = None
+    if with_klines:
+        klines = await context.klines.counts(
+            store_url_of(snapshot), snapshot.store_keys, names[0], snapshot.foreign
+        )  # fmt: skip
     return [completeness_of(part.mark, name, trades[name], klines, snapshot.gaps) for name in names]
 
 

@@ -95,7 +95,7 @@ def _collector_at(settings: Settings) -> str | None:
     try:
         connection.request("GET", "/health")
         health = msgspec.json.decode(connection.getresponse().read(64 * 1024), type=_Health)
-    except (OSError, http.client.HTTPException, msgspec.MsgspecError):
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError, RecursionError):
         return None
     finally:
         connection.close()

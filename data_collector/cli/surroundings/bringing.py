@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from data_collector.model.errors import Unavailable
 from data_collector.model.keys import FIRST_EXCHANGE
+from data_collector.observe.output import tell
 
 SYMBOLS_MAX: Final = 10
 """A week of these is a hundred thousand candles or so."""
@@ -84,13 +85,12 @@ class Bringing:
             if code == 0:
                 brought.append(past)
                 continue
-            print(
+            tell(
                 f"Candles {self._of} ({_told([past])}) could not be brought (exit code {code}, {self._told_in}); "
-                f"`data-collector {' '.join(arguments)}` tries it again.",
-                flush=True,
+                f"`data-collector {' '.join(arguments)}` tries it again."
             )
         if brought:
-            print(f"Candles {self._of} ({_told(brought)}) have been brought.", flush=True)
+            tell(f"Candles {self._of} ({_told(brought)}) have been brought.")
 
     def _until_asked(self, arguments: Sequence[str]) -> int:
         """The exit code, once there was a database."""

@@ -227,7 +227,7 @@ def _detail_of(answer: ApiAnswer) -> str:
     """The sentence of a refusal; empty where it is none of a collector."""
     try:
         return msgspec.json.decode(answer.body, type=_Problem).detail
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return ""
 
 

@@ -161,7 +161,7 @@ class ApiStored:
             return [
                 (gap.interval, gap.epoch, gap.range) for gap in told if gap.state != "open" and len(gap.given_up) == 1
             ]
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return []
 
     def _row(self, path: str, query: Query, names: Sequence[str]) -> Plan[list[str] | None]:

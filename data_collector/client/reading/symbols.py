@@ -121,7 +121,7 @@ def subscribed(keys: StoreKeys, called: Called) -> Plan[Subscribed | None]:
         return None
     try:
         return msgspec.json.decode(answer.body, type=Subscribed) if answer.status == 200 else None
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 

@@ -100,7 +100,7 @@ def position_of(text: str | None) -> Position:
         version, source = told.pop("v", None), told.pop(_SOURCE, None)
         places = {key: _place(value) for key, value in told.items()}
         position = Position(places, None if source is None else str(source))
-    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
         # A time without a zone is of the wrong type.
         raise WrongQuestion(f"position is no position that a live stream has told: {error}.") from None
     if version != VERSION:

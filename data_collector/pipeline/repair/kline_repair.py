@@ -47,6 +47,9 @@ LOOK_BACK = 60
 IDS_DECIDE_S = 60.0
 """REST has not answered for so long: trade ids alone decide what had no trade."""
 
+QUIET_MAX = 1_000
+"""Klines without a trade that are made in one go; the next question goes on."""
+
 PAST_KLINES = 500
 """Fetched before the first closed kline of a series, so that charts are not empty."""
 
@@ -261,7 +264,10 @@ class KlineRepair:
         if [trade.trade_id for trade in around] != [first_id - 1, first_id] or around[0].time_ms >= open_ms:
             return
         price = around[0].price
-        while open_ms <= last_ms and (next_ms := self._after(series, open_ms)) <= around[1].time_ms:
+        for _ in range(QUIET_MAX):
+            next_ms = self._after(series, open_ms)
+            if open_ms > last_ms or next_ms > around[1].time_ms:
+                return
             quiet = Kline(
                 symbol, interval, open_ms, next_ms - 1, price, price, price, price, volume="0", quote_volume="0",
                 taker_buy_base_volume="0", taker_buy_quote_volume="0", trades=0, is_closed=True, event_ms=next_ms,

@@ -191,7 +191,7 @@ class NewLives:
             from_id = trades[0].trade_id
         if not trades or trades[-1].trade_id < came.trade_id:
             return None
-        return sequence.new_life.compare(trades, from_id, sequence.newest_ms)
+        return sequence.new_life.compare(trades, from_id, sequence.newest_ms) and not sequence.shares(trades)
 
     async def _begin(self, sequence: TradeSequence) -> None:
         symbol, former_id, epoch = sequence.symbol, sequence.next_id - 1, sequence.epoch + 1

@@ -114,7 +114,7 @@ class TradeIntake:
                 return
         verdict = self._check(trade)
         if trade.event_ms > tally.event_limit_ms and not tally.is_timely(trade.event_ms):
-            self._set_aside(trade, verdict)
+            self._set_aside(trade)
             return
         if verdict is not None and verdict.critical:
             if verdict.readable and sequence.shows_new_life(trade):
@@ -158,7 +158,9 @@ class TradeIntake:
         while True:
             due_id = sequence.next_id
             trade = sequence.take_due()
-            if trade is not None:
+            if trade is not None and sequence.is_out_of_turn(trade):
+                self._disprove(trade)
+            elif trade is not None:
                 self._admit(sequence, trade)
             elif sequence.lacks_refused(now_s, at_once=at_once):
                 self.pass_over(sequence, due_id, "refused")
@@ -215,12 +217,15 @@ class TradeIntake:
     def refuse_held(self, sequence: TradeSequence) -> None:
         """What is held beyond the due id does not exist, as the exchange itself says."""
         for trade in sequence.take_held(sequence.next_id):
-            verdict = also_refused("trade_id_jump", self._check(trade))
-            self._tally.refuse(trade, "trade", verdict)
-            self._refusals.quarantine(trade, verdict)
+            self._disprove(trade)
         sequence.gap = None
         sequence.settle(self._clock())
         self.holdback.note(sequence)
+
+    def _disprove(self, trade: Trade, rule: str = "trade_id_jump") -> None:
+        verdict = also_refused(rule, self._check(trade))
+        self._tally.refuse(trade, "trade", verdict)
+        self._refusals.quarantine(trade, verdict)
 
     def settle_conflict(self, first: Trade, truth: Trade) -> Literal["right", "wrong"]:
         """The exchange has told what is right; other contents go to `late:`, but for those of new ids."""
@@ -355,12 +360,10 @@ class TradeIntake:
         if sequence.gap is None or sequence.refused_s:
             self.release(sequence)
 
-    def _set_aside(self, trade: Trade, verdict: Verdict | None) -> None:
+    def _set_aside(self, trade: Trade) -> None:
         """It is of a time that has not come. Its id stays due: the exchange's REST side tells it with its true time."""
         if not self._tally.sets_aside(trade):
-            untimely = also_refused(TIME_JUMP, verdict)
-            self._tally.refuse(trade, "trade", untimely)
-            self._refusals.quarantine(trade, untimely)
+            self._disprove(trade, TIME_JUMP)
 
     def _take_late(self, trade: Trade, verdict: Verdict | None) -> None:
         self._count_unseen(1)

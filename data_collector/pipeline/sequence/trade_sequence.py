@@ -20,7 +20,7 @@ from data_collector.model.sink import KlineCheck
 from data_collector.pipeline.gaps.missing_ids import MissingIds
 from data_collector.pipeline.gaps.ranges import Spilled, common
 from data_collector.pipeline.sequence.minutes import MinuteVolumes
-from data_collector.pipeline.sequence.new_life import NewLifeWatch, contradicts
+from data_collector.pipeline.sequence.new_life import DISORDER_MS, NewLifeWatch, contradicts
 from data_collector.pipeline.sequence.refused_turns import RefusedTurns
 
 ARBITRATION_S = 0.15
@@ -164,6 +164,8 @@ class TradeSequence:
 
     def recognise(self, trades: Sequence[Trade]) -> bool:
         """What the exchange answered: whether it has a later trade now under an id that we have."""
+        if self.shares(trades):
+            return False
         for trade in trades:
             known, known_ms = self.known(trade.trade_id), self._newest_ms
             if known is not None:
@@ -178,6 +180,10 @@ class TradeSequence:
                 self.gap = None
                 return True
         return False
+
+    def shares(self, trades: Sequence[Trade]) -> bool:
+        """Whether one of them is ours: then they are of one life, whatever else they contradict."""
+        return any((mine := self.known(each.trade_id)) is not None and not contradicts(mine, each) for each in trades)
 
     def settle_start(self) -> None:
         """It is decided how much is filled of the hole at the start."""
@@ -250,6 +256,10 @@ class TradeSequence:
         if trade is not None:
             self.refused_s.pop(self.next_id, None)
         return trade
+
+    def is_out_of_turn(self, trade: Trade) -> bool:
+        """Whether the due trade, which came ahead, is older than those before it: that is no trade of this id."""
+        return trade.time_ms < self.newest_ms - DISORDER_MS
 
     def refuse(self, trade_id: int, now_s: float) -> bool:
         """A trade was refused; whether its id has a place in the sequence, which waits for a good copy for a while.

@@ -36,7 +36,10 @@ async def opened_load(
     """For the length of the block. Raises `Misconfigured` for wrong rules, `Unavailable` when nobody tells them."""
     gate, off = await gate_in_force(settings), why_off(settings)
     url = settings.validation_service_url
-    port = EmbeddedPort(quiet=True) if url is None else ServicePort(url, use_proxy=settings.use_proxy)
+    port = (
+        EmbeddedPort(quiet=True) if url is None
+        else ServicePort(url, use_proxy=settings.use_proxy, token=settings.token)
+    )  # fmt: skip
     audit = LoadAudit(gate, port if off is None else None, off)
     try:
         yield Load(gate, GatedRows(writer, quarantine, gate, audit), audit)

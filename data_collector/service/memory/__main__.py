@@ -12,6 +12,7 @@ import signal
 import socket
 
 from data_collector.observe.logs import configure_logs
+from data_collector.observe.output import drain
 
 NICE = 19
 """Everything else goes first."""
@@ -36,6 +37,7 @@ def main() -> None:
 
     asyncio.run(serve_memory(socket.socket(fileno=number)))
     # Threads wait for news of the market; what they wrote is whole up to its last candle.
+    drain()
     os._exit(0)
 
 

@@ -6,10 +6,8 @@ A process that is ended so is like one that was killed: the next one goes on whe
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import mmap
 import os
-import sys
 import threading
 import time
 
@@ -19,6 +17,7 @@ from data_collector.model.errors import CollectorError
 from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.observe.memory import SHORTAGE, free_descriptors, resident_bytes
+from data_collector.observe.output import drain, dropped_lines, last_words
 from data_collector.service.part import Part, PartHealth, Spawn
 
 BEAT_S = 1.0
@@ -58,6 +57,7 @@ class Heartbeat(Part):
         counters = self._counters
         counters.set("data_collector_resident_memory_bytes", resident_bytes())
         counters.set("data_collector_process_cpu_seconds_total", time.process_time())
+        counters.set("data_collector_output_lines_dropped_total", dropped_lines())
         free = free_descriptors()
         if free is not None:
             counters.set("data_collector_file_descriptors_free", free)
@@ -120,5 +120,6 @@ def _take_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> 
 
 def _end_stuck() -> None:
     structlog.get_logger().critical("loop_stuck")
-    faulthandler.dump_traceback(sys.stderr, all_threads=True)
+    drain()
+    last_words(b"", stacks=True)
     os._exit(CollectorError.exit_code)

@@ -75,6 +75,8 @@ class StoreConnection(asyncio.Protocol):
         self._answered: asyncio.Future[None] | None = None
         self._asked_s = 0.0
         """By the loop's clock."""
+        self.abandoned_s = 0.0
+        """How long the answer was awaited that whoever asked gave up; 0 while nobody has."""
         self._lost: str | None = None
 
     @classmethod
@@ -133,6 +135,7 @@ class StoreConnection(asyncio.Protocol):
             await self._answered
         except BaseException:
             # How much of it the server gets is unknown.
+            self.abandoned_s = self.silent_s
             self.close()
             raise
         finally:

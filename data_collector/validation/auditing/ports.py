@@ -10,8 +10,10 @@ from typing import Final, Protocol
 import aiohttp
 import msgspec
 
+from data_collector.decoding.bounded import bounded, retry_after_s
 from data_collector.model.errors import Transient
 from data_collector.outgoing import UNREACHED, open_session, reason_of
+from data_collector.validation.auditing import proof
 from data_collector.validation.auditing.audit_worker import AUDIT_TIMEOUT_S, CHECK_TIMEOUT_S, AuditWorker
 from data_collector.validation.auditing.chunks import AuditBroken, AuditPort, Sealed
 from data_collector.validation.auditing.messages import (
@@ -120,8 +122,12 @@ class ServicePort:
 
     batch_bytes_max = SERVICE_BATCH_BYTES_MAX
 
-    def __init__(self, url: str, *, use_proxy: bool, source: str | None = None) -> None:
-        """`source` is what Data Docs call those whose records are audited; nobody else may have the same."""
+    def __init__(self, url: str, *, use_proxy: bool, source: str | None = None, token: str | None = None) -> None:
+        """`source` is what Data Docs call those whose records are audited; nobody else may have the same.
+
+        With the service's `token` they are shown to be ours, which it takes for evidence then.
+        """
+        self._token = token
         self._url = url
         self._use_proxy = use_proxy
         self._source = source or uuid.uuid4().hex
@@ -130,13 +136,11 @@ class ServicePort:
     async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
         """See `AuditPort`. Raises `AuditBroken` when the service refuses these chunks, `Transient` when it is away."""
         body = encode(AuditUpload(self._source, [msgspec.Raw(chunk.body) for chunk in chunks]))
-        status, answer, retry_after_s = await self._request("POST", "/audit", body, SERVICE_AUDIT_TIMEOUT_S)
+        status, answer, wait_s = await self._request("POST", "/audit", body, SERVICE_AUDIT_TIMEOUT_S)
         if status in {409, 413, 422, 500}:
             raise AuditBroken(f"{self._url}/audit answered HTTP {status}: {_sentence(answer)}")
         if status != 200:
-            raise Transient(
-                f"{self._url}/audit answered HTTP {status}: {_sentence(answer)}", retry_after_s=retry_after_s
-            )
+            raise Transient(f"{self._url}/audit answered HTTP {status}: {_sentence(answer)}", retry_after_s=wait_s)
         try:
             report = answer_decoder.decode(answer)
         except UNREADABLE as error:
@@ -147,10 +151,10 @@ class ServicePort:
 
     async def get(self, path: str) -> bytes:
         """The body of a GET. Raises `Transient` with what the service answered instead of 200."""
-        status, answer, retry_after_s = await self._request("GET", path, None, SERVICE_TIMEOUT_S)
+        status, answer, wait_s = await self._request("GET", path, None, SERVICE_TIMEOUT_S)
         if status != 200:
             message = f"{self._url}{path} answered HTTP {status}: {_sentence(answer)}"
-            raise Transient(message, retry_after_s=retry_after_s)
+            raise Transient(message, retry_after_s=wait_s)
         return answer
 
     async def close(self) -> None:
@@ -166,6 +170,8 @@ class ServicePort:
             self._session = open_session(self._url, use_proxy=self._use_proxy)
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=2.0)
         headers = {"Content-Type": "application/msgpack"} if body is not None else {}
+        if body is not None and self._token is not None:
+            headers[proof.HEADER] = await proof.proof_of(body, self._token)
         try:
             request = self._session.request(
                 method, self._url + path, data=body, headers=headers, allow_redirects=False, timeout=timeout
@@ -176,7 +182,9 @@ class ServicePort:
                     answer += part
                     if len(answer) > ANSWER_BYTES_MAX:
                         raise Transient(f"{self._url}{path} answered with more than {ANSWER_BYTES_MAX} bytes")
-                return response.status, bytes(answer), _seconds(response.headers.get("Retry-After", ""))
+                asked_s = retry_after_s(response.headers.get("Retry-After", ""))
+                wait_s = None if asked_s is None else bounded(asked_s, RETRY_AFTER_S_MAX, 0.0)
+                return response.status, bytes(answer), wait_s
         except TimeoutError as error:
             raise Transient(f"{self._url} did not answer within {timeout_s:g} s") from error
         except UNREACHED as error:
@@ -225,13 +233,6 @@ def _parts(chunks: Sequence[Sealed]) -> list[list[msgspec.Raw]]:
         parts[-1].append(msgspec.Raw(chunk.body))
         size += len(chunk.body)
     return parts
-
-
-def _seconds(text: str) -> float | None:
-    """Of a Retry-After header; a date, or what is no number, is none."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 6):
-        return None
-    return min(float(text), RETRY_AFTER_S_MAX)
 
 
 def _sentence(answer: bytes) -> str:

@@ -32,6 +32,7 @@ from data_collector.validation.service.rulebook import PastSuites, Rulebook, Sou
 from data_collector.validation.service.supervised_worker import SupervisedWorker
 from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
+from data_collector.web.capacity import Capacity
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.parameters import demand_known_parameters
 from data_collector.web.serving import serve_until_signal
@@ -93,6 +94,7 @@ def create_app(options: Options, make_worker: Callable[[], AuditWorker]) -> Fast
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections, open_paths=OPEN_PATHS)
     app.add_middleware(RateLimit, rejections=rejections, work_paths=OPEN_PATHS)
     app.add_middleware(RequestBounds, rejections=rejections, large_bodies=LARGE_BODIES)
+    app.add_middleware(Capacity, rejections=rejections, work_paths=OPEN_PATHS)
     app.add_middleware(AnswerHeaders)
     app.add_middleware(CountRequests, counters=context.counters)
     return app

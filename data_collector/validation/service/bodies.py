@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from tempfile import SpooledTemporaryFile
 from types import GenericAlias
 from typing import Final, Literal
 
@@ -11,7 +13,6 @@ import msgspec
 from fastapi import HTTPException, Request, Response
 from msgspec import Struct
 
-from data_collector.validation.auditing.messages import AuditUpload
 from data_collector.validation.gate.rows import ROW_TYPES
 from data_collector.validation.rules.columns import Kind
 
@@ -21,7 +22,7 @@ AUDIT_BYTES_MAX: Final = 16 * 1024 * 1024
 
 LARGE_BYTES: Final = 1024 * 1024
 LARGE_AT_A_TIME: Final = 16
-"""So many larger bodies are in memory together; a client with a further one waits."""
+"""So many larger bodies are worked with together; a client with a further one waits."""
 
 BRACES_PER_RECORD: Final = 8
 """A record is one object. Counting braces bounds what JSON can make us allocate before its records are counted."""
@@ -32,7 +33,8 @@ _MSGPACK_TYPES: Final = frozenset({MSGPACK, "application/x-msgpack"})
 
 Encoding = Literal["json", "msgpack"]
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoders raise for bytes that are not meant for them."""
 
 
 class _Envelope(Struct):
@@ -48,7 +50,6 @@ _record_decoders: Final[dict[tuple[Encoding, Kind], Callable[[msgspec.Raw], list
     **{("json", kind): msgspec.json.Decoder(GenericAlias(list, row)).decode for kind, row in ROW_TYPES.items()},
     **{("msgpack", kind): msgspec.msgpack.Decoder(GenericAlias(list, row)).decode for kind, row in ROW_TYPES.items()},
 }
-_upload_decoder: Final = msgspec.msgpack.Decoder(AuditUpload)
 
 
 class Failed(Struct):
@@ -86,18 +87,27 @@ class JudgedRecords(Struct, omit_defaults=True):
 
 
 class LargeBodies:
-    """Reads bodies so that only a few large ones are in memory; waits for room."""
+    """Reads bodies so that only a few large ones are in memory at a time; others wait for room, in files meanwhile.
+
+    Room is taken when a body has come: who sends slowly keeps nobody waiting.
+    """
 
     def __init__(self) -> None:
         self._room = asyncio.Semaphore(LARGE_AT_A_TIME)
 
-    async def read(self, request: Request) -> bytes:
-        """The whole body. Raises `HTTPException` when it is too large or too slow."""
-        length = request.headers.get("content-length", "")
-        if length.isdigit() and int(length) <= LARGE_BYTES:
-            return await request.body()
-        async with self._room:
-            return await request.body()
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[bytes]:
+        """The whole body, for as long as it is worked with. Raises `HTTPException` when it is too large or too slow."""
+        with SpooledTemporaryFile(LARGE_BYTES) as file:
+            try:
+                async for part in request.stream():
+                    file.write(part)
+            except OSError as error:
+                raise HTTPException(503, f"The body cannot be kept ({error.strerror}).") from error
+            is_large = file.tell() > LARGE_BYTES
+            async with self._room if is_large else nullcontext():
+                file.seek(0)
+                yield file.read()
 
 
 def encoding_of(request: Request) -> Encoding:
@@ -114,27 +124,19 @@ def read_records(encoding: Encoding, body: bytes) -> tuple[Kind, list[Struct]]:
     """The kind and the rows of a `/validate` body. Raises 422 with a sentence that names the place."""
     try:
         envelope = _envelope_decoders[encoding](body)
-    except _UNREADABLE as error:
-        raise _wrong(str(error)) from error
+    except UNREADABLE as error:
+        raise wrong(str(error)) from error
     if _is_too_many(encoding, envelope.records):
-        raise _wrong(f"There are more than {RECORDS_MAX} records, or objects within them - at `$.records`")
+        raise wrong(f"There are more than {RECORDS_MAX} records, or objects within them - at `$.records`")
     try:
         records = _record_decoders[encoding, envelope.kind](envelope.records)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         message = str(error)
         placed = message.replace("`$", "`$.records") if "`$" in message else f"{message} - at `$.records`"
-        raise _wrong(placed) from error
+        raise wrong(placed) from error
     if len(records) > RECORDS_MAX:
-        raise _wrong(f"There are more than {RECORDS_MAX} records - at `$.records`")
+        raise wrong(f"There are more than {RECORDS_MAX} records - at `$.records`")
     return envelope.kind, records
-
-
-def read_upload(body: bytes) -> AuditUpload:
-    """The body of `/audit`. Raises 422."""
-    try:
-        return _upload_decoder.decode(body)
-    except _UNREADABLE as error:
-        raise _wrong(str(error)) from error
 
 
 def encoded(encoding: Encoding, answer: JudgedRecords | Result) -> bytes:
@@ -147,15 +149,23 @@ def response_of(encoding: Encoding, answer: JudgedRecords) -> Response:
     return Response(encoded(encoding, answer), media_type=JSON if encoding == "json" else MSGPACK)
 
 
-def _wrong(message: str) -> HTTPException:
+def wrong(message: str) -> HTTPException:
+    """422, with what is wrong with a body."""
     return HTTPException(422, f"The body has the wrong shape: {message}.")
 
 
 def _is_too_many(encoding: Encoding, records: msgspec.Raw) -> bool:
     """Whether there are more than can be meant, found without making any."""
-    content = bytes(records)
     if encoding == "json":
-        return content.count(b"{") > RECORDS_MAX * BRACES_PER_RECORD
-    if content[:1] == b"\xdc":
-        return int.from_bytes(content[1:3], "big") > RECORDS_MAX
-    return content[:1] == b"\xdd" and int.from_bytes(content[1:5], "big") > RECORDS_MAX
+        return bytes(records).count(b"{") > RECORDS_MAX * BRACES_PER_RECORD
+    return entries_in(records) > RECORDS_MAX
+
+
+def entries_in(content: msgspec.Raw) -> int:
+    """How many entries a list or a map in msgpack says it has; 0 for what is neither."""
+    head = memoryview(content)[:5].tobytes()
+    if head[0] & 0xE0 == 0x80:
+        return head[0] & 0x0F
+    if head[0] in (0xDC, 0xDE):
+        return int.from_bytes(head[1:3])
+    return int.from_bytes(head[1:5]) if head[0] in (0xDD, 0xDF) else 0

@@ -18,7 +18,10 @@ _log = get_log()
 
 
 class Findings:
-    """A disagreement is remembered until the suite of its kind changes; counts go on from the start of the process."""
+    """A disagreement is remembered until the suite of its kind changes; counts go on from the start of the process.
+
+    What anybody may have sent is counted apart, and degrades nothing: it may be forged.
+    """
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
@@ -26,17 +29,17 @@ class Findings:
         self.audits = 0
         self._answers: OrderedDict[bytes, bytes] = OrderedDict()
 
-    def remember(self, body: bytes, answer: bytes) -> None:
+    def remember(self, body: bytes, answer: bytes, *, is_ours: bool) -> None:
         """What a request was answered with; the last `ANSWERS_KEPT` are known."""
-        self._answers[blake2b(body).digest()] = answer
+        self._answers[_name_of(body, is_ours=is_ours)] = answer
         if len(self._answers) > ANSWERS_KEPT:
             self._answers.popitem(last=False)
 
-    def answer_to(self, body: bytes) -> bytes | None:
+    def answer_to(self, body: bytes, *, is_ours: bool) -> bytes | None:
         """The answer to the very same request, if it has been answered."""
-        return self._answers.get(blake2b(body).digest())
+        return self._answers.get(_name_of(body, is_ours=is_ours))
 
-    def add(self, report: AuditReport) -> None:
+    def add(self, report: AuditReport, *, is_ours: bool) -> None:
         """One audit has been done."""
         self.audits += 1
         count = self._counters
@@ -51,7 +54,7 @@ class Findings:
                 count.add("data_validation_rules_broken_total", times, kind=kind, rule=rule)
         self.add_failures(report.failures)
         for disagreement in report.disagreements:
-            self._add_disagreement(disagreement)
+            self._add_disagreement(disagreement, is_ours=is_ours)
 
     def add_failures(self, failures: list[Failure]) -> None:
         """Rules that Great Expectations could not evaluate."""
@@ -70,8 +73,11 @@ class Findings:
             for kind, rule in sorted(self._disagreements)
         ]
 
-    def _add_disagreement(self, found: Disagreement) -> None:
+    def _add_disagreement(self, found: Disagreement, *, is_ours: bool) -> None:
         rows = found.gate_only + found.gx_only
+        if not is_ours:
+            self._counters.add("data_validation_disagreements_outside_total", rows, kind=found.kind, rule=found.rule)
+            return
         self._counters.add("data_validation_disagreements_total", rows, kind=found.kind, rule=found.rule)
         if (found.kind, found.rule) not in self._disagreements:
             _log.error(
@@ -79,3 +85,7 @@ class Findings:
                 gx_only=found.gx_only, sample=found.sample,
             )  # fmt: skip
         self._disagreements[found.kind, found.rule] = found
+
+
+def _name_of(body: bytes, *, is_ours: bool) -> bytes:
+    return blake2b(body, person=b"ours" if is_ours else b"outside").digest()

@@ -5,30 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import msgspec
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.observe.exposition import CONTENT_TYPE
+from data_collector.validation.auditing import proof
 from data_collector.validation.auditing.messages import Audit, AuditReport, WorkerFault
 from data_collector.validation.auditing.messages import encode as encode_message
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.service.bodies import MSGPACK, encoding_of, read_records, read_upload, response_of
-from data_collector.validation.service.context import Context
+from data_collector.validation.service.bodies import MSGPACK, encoding_of, read_records, response_of
+from data_collector.validation.service.context import Context, ServiceContext
 from data_collector.validation.service.health import health_of, metrics_text
 from data_collector.validation.service.judging import judge_by_gx, judge_compiled
 from data_collector.validation.service.rulebook import Accepted, Rulebook, Stale
+from data_collector.validation.service.uploads import Label, read_upload
 from data_collector.web.answers import Answer, answered
 
 router = APIRouter()
 
-
-class _Label(msgspec.Struct):
-    """What of a chunk the service looks at."""
-
-    kind: Kind
-    digest: str
+OUTSIDE = "outside"
+"""What Data Docs, and what the worker remembers, are filed under begins so where nobody has shown whose it is."""
 
 
 class SuiteEntry(Answer):
@@ -87,12 +84,13 @@ async def validate(
 ) -> Response:
     """Judge records by the suite in force: by the gate's own functions, or by real Great Expectations."""
     encoding = encoding_of(request)
-    kind, records = read_records(encoding, await context.bodies.read(request))
-    suite = context.rulebook.in_force(kind)
-    if engine == "compiled":
-        judged = await judge_compiled(suite, records, encoding)
-    else:
-        judged = await judge_by_gx(context.worker, suite, records, encoding)
+    async with context.bodies.read(request) as body:
+        kind, records = read_records(encoding, body)
+        suite = context.rulebook.in_force(kind)
+        if engine == "compiled":
+            judged = await judge_compiled(suite, records, encoding)
+        else:
+            judged = await judge_by_gx(context.worker, suite, records, encoding)
     for outcome, count in judged.outcomes.items():
         context.counters.add("data_validation_records_total", count, kind=kind, engine=engine, outcome=outcome)
     return response_of(encoding, judged.answer)
@@ -100,25 +98,33 @@ async def validate(
 
 @router.post("/audit")
 async def audit(context: Context, request: Request) -> Response:
-    """Check what a collector judged with real Great Expectations; its sender sends again what was not answered."""
+    """Check what a collector judged with real Great Expectations; its sender sends again what was not answered.
+
+    Only what comes with a proof of the token is evidence: other chunks, which anybody may send, are named so.
+    """
     if encoding_of(request) != "msgpack":
         raise HTTPException(415, f"Send the header 'Content-Type: {MSGPACK}'.")
     context.worker.refuse_when_busy()
-    body = await context.bodies.read(request)
-    answer = context.findings.answer_to(body)
-    if answer is not None:
-        # Its sender did not hear the answer; what it sends again must not be counted again.
-        return Response(answer, media_type=MSGPACK)
-    upload = read_upload(body)
-    suites = _suites_of(context.rulebook, upload.chunks)
-    report = await context.worker.ask(Audit(upload.source, suites, upload.chunks, for_docs=True))
+    async with context.bodies.read(request) as body:
+        is_ours = await proof.is_proven(body, context.options.token, request.headers.get(proof.HEADER, ""))
+        answer = context.findings.answer_to(body, is_ours=is_ours)
+        if answer is None:
+            answer = await _audited(context, body, is_ours=is_ours)
+            context.findings.remember(body, answer, is_ours=is_ours)
+        # Else its sender did not hear the answer; what it sends again must not be counted again.
+    return Response(answer, media_type=MSGPACK)
+
+
+async def _audited(context: ServiceContext, body: bytes, *, is_ours: bool) -> bytes:
+    upload, labels = read_upload(body)
+    suites = _suites_of(context.rulebook, labels)
+    source = upload.source if is_ours else f"{OUTSIDE} {upload.source}"
+    report = await context.worker.ask(Audit(source, suites, upload.chunks, for_docs=True))
     if isinstance(report, WorkerFault):
         raise HTTPException(500, f"The chunks could not be audited: {report.message}")
     assert isinstance(report, AuditReport), "it is the answer to Audit"
-    context.findings.add(report)
-    answer = encode_message(report)
-    context.findings.remember(body, answer)
-    return Response(answer, media_type=MSGPACK)
+    context.findings.add(report, is_ours=is_ours)
+    return encode_message(report)
 
 
 @router.get("/docs-site")
@@ -167,14 +173,10 @@ async def replace(kind: Kind, context: Context, request: Request) -> Response:
     return answered(_accepted(kind, accepted))
 
 
-def _suites_of(rulebook: Rulebook, chunks: Sequence[msgspec.Raw]) -> dict[str, bytes]:
-    """Digest to document of every chunk. Raises 422 for what is no chunk and 409 for a suite that was never here."""
+def _suites_of(rulebook: Rulebook, labels: Sequence[Label]) -> dict[str, bytes]:
+    """Digest to document of every chunk. Raises 409 for a suite that was never here."""
     suites: dict[str, bytes] = {}
-    for number, chunk in enumerate(chunks):
-        try:
-            label = msgspec.msgpack.decode(chunk, type=_Label)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise HTTPException(422, f"The body has the wrong shape: {error} - in `$.chunks[{number}]`.") from error
+    for label in labels:
         if label.digest in suites:
             continue
         document = rulebook.document(label.digest)

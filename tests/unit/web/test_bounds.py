@@ -154,6 +154,7 @@ async def test_where_no_path_works_every_post_is_a_write(
         ("::ffff:192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
         ("2001:db8:1:2::9", "2001:db8:1:2::"),
+        *((host, "loopback") for host in ("127.0.0.1", "127.254.3.2", "::1", "::ffff:127.0.0.9")),
         ("testclient", "other"),
         (None, "local"),
     ],

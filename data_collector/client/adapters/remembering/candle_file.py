@@ -242,7 +242,7 @@ class CandleFile:
             return
         try:
             found = msgspec.json.decode(line, type=Header)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise WrongFile(f"{self.path} is no file of a memory: move it away, or choose another folder.") from None
         if structs.replace(found, market="") != structs.replace(self._header, market=""):
             raise WrongFile(

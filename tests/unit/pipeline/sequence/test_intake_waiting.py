@@ -112,6 +112,19 @@ def test_trade_that_is_ahead_waits_and_opens_a_gap(scene: Scene) -> None:
     assert scene.intake.trades.holdback.waiting.is_set()
 
 
+def test_trade_that_came_ahead_and_is_older_than_those_before_it_waits_for_the_true_one(scene: Scene) -> None:
+    """Told four ids ahead of its own: the honest ones come up to that id."""
+    scene.begin()
+    scene.take()
+    told = [trade(11 + number, time_ms=NOON_MS + 1_000 * number) for number in range(4)]
+    scene.send(trade(14, time_ms=NOON_MS, price="1.5"), *told)
+
+    batch = scene.take()
+    assert runs(batch) == [(11, 4)]
+    assert [rules(entry) for entry in batch.side] == [["trade_id_jump"]]
+    assert scene.intake.trades.sequences[SYMBOL].known(14) == told[-1]
+
+
 def test_gap_closes_when_a_twin_line_brings_what_was_missing(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(13), trade(12), trade(11))

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.counters import Counters
@@ -330,19 +329,6 @@ async def test_a_file_deleted_while_running_is_not_kept(tmp_path: Path) -> None:
         segment_path(tmp_path, 1).unlink()
 
         assert await spool.read(SYMBOL, 0, trades_max=ALL) == []
-
-
-async def test_file_larger_than_any_of_ours_is_set_aside(tmp_path: Path) -> None:
-    """A sparse one of a terabyte ended the start with MemoryError."""
-    path = segment_path(tmp_path, 7)
-    path.touch(0o600)
-    os.truncate(path, 2**40)
-    with capture_logs() as logs:
-        async with open_spool(tmp_path) as spool:
-            spool.append([run_of(0)])
-
-    assert files(tmp_path) == ["000000000007.broken", "000000000008.spool"]
-    assert [each["file"] for each in logs if each["event"] == "spool_file_set_aside"] == ["000000000007.broken"]
 
 
 async def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
