@@ -255,23 +255,14 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
         Literal["data_collector_spool_skipped_trades_total"],
         "Trades that are kept in memory only, because the disk refused them or was too slow",
     ],
-    Annotated[
-        Literal["data_collector_spool_files_over_limit_total"],
-        "Spool files deleted before their time because of SPOOL_BYTES_MAX",
-    ],
+    Annotated[Literal["data_collector_spool_files_over_limit_total"], "Spool files deleted early (SPOOL_BYTES_MAX)"],
     Annotated[
         Literal["data_collector_spool_corrupt_frames_total"],
         "Damaged ends of spool files, left unread, and files set aside (`*.broken`) that are larger than any of ours",
     ],
     Annotated[Literal["data_collector_spool_fsync_errors_total"], "Syncs of the spool that failed"],
-    Annotated[
-        Literal["data_collector_recording_left_out_total"],
-        "Lines that are missing in the recording, because the disk refused them or was too slow",
-    ],
-    Annotated[
-        Literal["data_collector_recording_files_deleted_total"],
-        "The oldest files of the recording, deleted because of RECORD_BYTES_MAX",
-    ],
+    Annotated[Literal["data_collector_recording_left_out_total"], "Lines of the recording that the disk did not take"],
+    Annotated[Literal["data_collector_recording_files_deleted_total"], "Its files deleted because of RECORD_BYTES_MAX"],
     Annotated[Literal["data_collector_process_cpu_seconds_total"], "CPU time of the collector process"],
     Annotated[
         Literal["data_collector_output_lines_dropped_total"],

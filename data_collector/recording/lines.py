@@ -125,5 +125,5 @@ def content_of(line: Line, form: type[Content]) -> Content | None:
     """What we have said ourselves in a line; None where it is damaged."""
     try:
         return msgspec.json.decode(line.content, type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

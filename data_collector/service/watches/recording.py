@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from data_collector import __version__
 from data_collector.model.status import Snapshot
 from data_collector.model.store_url import parse_store_url
-from data_collector.model.venue import ExchangeApi, Venue
+from data_collector.model.venue import ExchangeApi, RestOptions, Venue
 from data_collector.observe.counters import Counters
 from data_collector.recording.lines import Head
 from data_collector.recording.masking import Mask
@@ -34,10 +34,10 @@ class Recording(Part):
 
     def open_rest(self, settings: Settings, venue: Venue, counters: Counters) -> ExchangeApi:
         """The exchange's REST side, whose answers are kept too."""
-        note = None if self.recorder is None else self.recorder.answer
-        return venue.open_rest(
-            settings.rest_url, use_proxy=settings.use_proxy, counters=counters, api_key=settings.rest_key, note=note
-        )
+        options = RestOptions(use_proxy=settings.use_proxy, counters=counters, api_key=settings.rest_key)
+        if self.recorder is not None:
+            options["note"] = self.recorder.answer
+        return venue.open_rest(settings.rest_url, **options)
 
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""
