@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+from msgspec import Struct
 
 LEVEL = 1
 """Higher ones make it hardly smaller, and take longer."""
@@ -29,6 +30,22 @@ def packed(content: bytes) -> bytes:
     return b"".join(
         _codec.compress(view[start : start + BLOCK_BYTES], asbytes=True) for start in range(0, len(view), BLOCK_BYTES)
     )
+
+
+class Packed(Struct, frozen=True):
+    """Something that is kept in memory, and seldom looked at."""
+
+    content: bytes
+    size: int
+
+    @classmethod
+    def of(cls, content: bytes) -> Packed:
+        """Pack it."""
+        return cls(_codec.compress(content, asbytes=True), len(content))
+
+    def unpacked(self) -> bytes:
+        """What it was."""
+        return _codec.decompress(self.content, self.size, asbytes=True)
 
 
 def lines_in(path: Path) -> Iterator[bytes]:

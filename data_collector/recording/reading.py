@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from data_collector.model.errors import Misconfigured
 from data_collector.recording.files import SUFFIX, recording_files
 from data_collector.recording.lines import FORMAT_VERSION, Asked, Head, Left, Line, content_of, parse
-from data_collector.recording.packing import lines_in
+from data_collector.recording.packing import Packed, lines_in
 
 
 class Answer(Struct, frozen=True):
@@ -22,7 +22,8 @@ class Answer(Struct, frozen=True):
 
     ns: int
     asked: Asked
-    body: bytes
+    body: Packed
+    """The list of every symbol has 10 MiB, and is asked for again and again."""
 
 
 class Contents(Struct):
@@ -80,7 +81,7 @@ class ExchangeRecording:
                 case "asked" if (question := content_of(line, Asked)) is not None:
                     asked[line.number] = question
                 case "body" if line.number in asked:
-                    found.answers.append(Answer(line.ns, asked.pop(line.number), line.content))
+                    found.answers.append(Answer(line.ns, asked.pop(line.number), Packed.of(line.content)))
                 case "left" if (left := content_of(line, Left)) is not None:
                     found.left_out += left.lines
         return found

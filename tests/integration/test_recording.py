@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from data_collector.facade import DataCollector
 from data_collector.model.venue import Addresses, Venue
 from data_collector.recording.reading import find_recordings
@@ -64,13 +66,18 @@ def newest(store: Store, stream: str) -> int:
     return int(found[0][0].partition("-")[2]) if found else 0
 
 
-async def test_three_exchanges_played_again_fill_a_fresh_store_with_the_same(store: Store, tmp_path: Path) -> None:
-    """With a connection that broke, after which trades came by REST."""
+@pytest.mark.parametrize("lines", ["1", "2"])
+async def test_three_exchanges_played_again_fill_a_fresh_store_with_the_same(
+    store: Store, tmp_path: Path, lines: str
+) -> None:
+    """With connections that broke, after which trades may have come by REST; `lines` for each stream."""
     simulator = Simulator(MARKET, [find_speaker(venue.name) for venue in VENUES])
     await simulator.start()
     recorded = tmp_path / "recording"
     try:
-        async with collecting(simulator.addresses, store, tmp_path / "first", record=str(recorded)):
+        async with collecting(
+            simulator.addresses, store, tmp_path / "first", lines_per_stream=lines, record=str(recorded)
+        ):
             await until_async(lambda: all(newest(store, each) for each in streams()), "trades of all")
             await simulator.perform(Reset())
             counts = {each: store.length(each) for each in streams()}
@@ -91,7 +98,7 @@ async def test_three_exchanges_played_again_fill_a_fresh_store_with_the_same(sto
     )
     await playback.start()
     try:
-        async with collecting(playback.addresses, store, tmp_path / "second"):
+        async with collecting(playback.addresses, store, tmp_path / "second", lines_per_stream=lines):
             await until_async(lambda: playback.is_over, "the end of the recording")
             await until_async(
                 lambda: all(newest(store, each) >= trade_id for each, trade_id in newest_ids.items()), "all trades"

@@ -47,7 +47,7 @@ class RecordedAnswers:
             return web.json_response({"error": "not in the recording: nobody asked this then"}, status=UNKNOWN)
         self.given += 1
         headers = {"Content-Type": "application/json"} | answer.asked.headers
-        return web.Response(status=answer.asked.status, headers=headers, body=answer.body)
+        return web.Response(status=answer.asked.status, headers=headers, body=answer.body.unpacked())
 
 
 def _question(path: str, query: Mapping[str, str]) -> Question:

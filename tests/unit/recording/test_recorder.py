@@ -60,7 +60,11 @@ async def test_frames_answers_and_ends_are_kept_as_they_came(recorder: MakeRecor
     contents = ExchangeRecording(tmp_path / "binance").contents()
     assert (contents.head.exchange, contents.head.symbols, contents.frames) == ("binance", ("BTCUSDT",), 3)
     (answer,) = contents.answers
-    assert (answer.asked.path, answer.asked.query, answer.body) == ("/api/v3/time", {"a": "b"}, b'{"serverTime":1}')
+    assert (answer.asked.path, answer.asked.query, answer.body.unpacked()) == (
+        "/api/v3/time",
+        {"a": "b"},
+        b'{"serverTime":1}',
+    )
     assert answer.asked.headers == {"Retry-After": "3"}
 
 

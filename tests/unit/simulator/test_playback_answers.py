@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from data_collector.recording.lines import Asked
+from data_collector.recording.packing import Packed
 from data_collector.recording.reading import Answer
 from data_collector.simulator.playback.answers import RecordedAnswers
 
 
 def answer(ns: int, path: str, **query: str) -> Answer:
-    return Answer(ns, Asked(path=path, query=query, status=200, asked_ns=ns - 1), b"%d" % ns)
+    return Answer(ns, Asked(path=path, query=query, status=200, asked_ns=ns - 1), Packed.of(b"%d" % ns))
 
 
 TRADES = answer(15, "/trades", symbol="BTCUSDT", limit="5")
