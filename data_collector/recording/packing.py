@@ -50,11 +50,15 @@ class Packed(Struct, frozen=True):
 
 def lines_in(path: Path) -> Iterator[bytes]:
     """The lines of a file, up to its end or the cut. Raises `OSError` when it cannot be opened."""
-    begun = b""
+    begun: list[bytes] = []
     for part in _parts(path):
-        *whole, begun = (begun + part).split(b"\n")
-        yield from whole
-        if len(begun) > LINE_BYTES_MAX:
+        ending, *others = part.split(b"\n")
+        begun.append(ending)
+        if others:
+            yield b"".join(begun)
+            yield from others[:-1]
+            begun = others[-1:]
+        elif len(begun) * READ_BYTES > LINE_BYTES_MAX:
             return
 
 

@@ -60,11 +60,8 @@ async def test_frames_answers_and_ends_are_kept_as_they_came(recorder: MakeRecor
     contents = ExchangeRecording(tmp_path / "binance").contents()
     assert (contents.head.exchange, contents.head.symbols, contents.frames) == ("binance", ("BTCUSDT",), 3)
     (answer,) = contents.answers
-    assert (answer.asked.path, answer.asked.query, answer.body.unpacked()) == (
-        "/api/v3/time",
-        {"a": "b"},
-        b'{"serverTime":1}',
-    )
+    assert (answer.asked.path, answer.asked.query) == ("/api/v3/time", {"a": "b"})
+    assert answer.body.unpacked() == b'{"serverTime":1}'
     assert answer.asked.headers == {"Retry-After": "3"}
 
 
@@ -133,7 +130,7 @@ async def test_symbols_that_are_collected_later_are_told_too(recorder: MakeRecor
 
 
 async def test_damaged_file_is_read_without_what_is_damaged(recorder: MakeRecorder, tmp_path: Path) -> None:
-    """Whatever stands in the middle of it."""
+    """Whatever stands in the middle of it, and whether or not that unpacks to something."""
     recording = recorder()
     hear = hearing(recording)[1]
     for number in range(2_000):
@@ -144,7 +141,7 @@ async def test_damaged_file_is_read_without_what_is_damaged(recorder: MakeRecord
     content[len(content) // 2 : len(content) // 2 + 40] = os.urandom(40)
     path.write_bytes(content)
 
-    assert 0 < ExchangeRecording(tmp_path / "binance").contents().frames < 2_000
+    assert 0 < ExchangeRecording(tmp_path / "binance").contents().frames <= 2_000
 
 
 @pytest.mark.parametrize("cut", [1, 9, 40, 300])
