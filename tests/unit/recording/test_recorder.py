@@ -130,7 +130,7 @@ async def test_symbols_that_are_collected_later_are_told_too(recorder: MakeRecor
 
 
 async def test_damaged_file_is_read_without_what_is_damaged(recorder: MakeRecorder, tmp_path: Path) -> None:
-    """Whatever stands in the middle of it, and whether or not that unpacks to something."""
+    """Something else stands in the middle of it."""
     recording = recorder()
     hear = hearing(recording)[1]
     for number in range(2_000):
@@ -138,7 +138,7 @@ async def test_damaged_file_is_read_without_what_is_damaged(recorder: MakeRecord
     await written(recording)
     (path,) = recording_files(tmp_path / "binance")
     content = bytearray(path.read_bytes())
-    content[len(content) // 2 : len(content) // 2 + 40] = os.urandom(40)
+    content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
     path.write_bytes(content)
 
     assert 0 < ExchangeRecording(tmp_path / "binance").contents().frames <= 2_000
