@@ -1,4 +1,4 @@
-"""Row 33b: what the exchange tells in its own form, and is not so."""
+"""Row 17: what the exchange tells in its own form, and is not so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.integration.scene import Scene
 
 @pytest.mark.parametrize(("ids", "count"), [(60, 1), (300, 1), (300, 3)])
 @pytest.mark.parametrize("beside", [True, False], ids=["beside", "in place"])
-async def test_row_33b_trade_told_some_ids_ahead_is_not_stored_when_its_turn_comes(
+async def test_row_17_trade_told_some_ids_ahead_is_not_stored_when_its_turn_comes(
     scene: Scene, ids: int, count: int, *, beside: bool
 ) -> None:
     """The honest ones come up to its id in order, and it would be let through before the true one."""

@@ -30,7 +30,10 @@ async def roll_over(scene: Scene, wanted: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rounds", [10, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
-async def test_rollovers_leave_no_gap_and_ask_for_no_trade(store: Store, folder: Path, rounds: int) -> None:
+async def test_rollovers_leave_no_gap_and_ask_for_no_trade(
+    store: Store, folder: Path, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr("data_collector.pipeline.connections.line.EARLY_PER_MINUTE", rounds)
     limits = structs.replace(VENUE.limits, connection_attempts=100_000, streams_per_connection=STREAMS)
     exchange = structs.replace(VENUE, limits=limits)
     async with playing(store, folder, LIVE, exchange=exchange, symbols=SYMBOLS) as scene:

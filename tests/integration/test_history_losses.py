@@ -24,7 +24,7 @@ from tests.integration.test_postgres_writing import TRADE
 from tests.integration.waiting import until_async
 
 
-async def test_trades_that_the_store_trimmed_while_nobody_took_them_are_recorded(
+async def test_trades_that_the_store_trimmed_while_nobody_took_them_are_recorded_and_brought(
     store: Store, folder: Path, database: str
 ) -> None:
     async with playing(store, folder, database_url=database, postgres_trades="1") as scene:
@@ -49,6 +49,11 @@ async def test_trades_that_the_store_trimmed_while_nobody_took_them_are_recorded
         await until_async(lambda: any(told in reason for reason in scene.status.reasons), "the reason")
         assert scene.status.condition == "degraded"
         assert "backfill --exchange binance --symbols BTCUSDT --intervals '' --trades --from" in str(scene.status)
+
+        held = "select count(*)::integer from market_data_trades where symbol = 'BTCUSDT' and trade_id > $"
+        lost = f"{held.rpartition(' and')[0]} and trade_id between {newest + 1} and {last - 3}"
+        await until_async(partial(answers, database, lost, [(last - 3 - newest,)]), "the lost ones, by REST")
+        await until_async(lambda: scene.status.condition == "healthy", "health")
 
 
 async def test_trades_that_were_trimmed_while_postgresql_was_slow_are_recorded(

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from data_collector.model.backoff import Backoff
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.governor import Governor
 from data_collector.pipeline.connections.line import Line, LineContext
@@ -22,19 +21,7 @@ from tests.unit.pipeline.connections.test_lateness_twins import LIMITS
 NOTICE = b'{"e":"serverShutdown","E":1700000000000}'
 ERROR = b'{"error":{"code":3,"msg":"Invalid JSON"},"id":99999}'
 NOTICES = "data_collector_server_shutdowns_total"
-
-
-class Pauses(Backoff):
-    """A back-off that says at once for how long it is asked, and waits for ever."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.served_s: list[float] = []
-
-    def next_delay_s(self, *, served_s: float = 0.0, retry_after_s: float | None = None, factor: float = 1.0) -> float:
-        """A thousand years."""
-        self.served_s.append(served_s)
-        return 1e10
+ROLLOVERS = "data_collector_rollovers_total"
 
 
 class Talker:
@@ -63,14 +50,13 @@ def line_to(url: str, counters: Counters) -> Line:
 
 async def test_notices_of_shutdown_without_end_make_no_storm_of_dials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each new connection was announced to end at once: 103 dials a minute."""
+    monkeypatch.setattr("data_collector.pipeline.connections.line.EARLY_PER_MINUTE", 1)
     counters, talker = Counters(), Talker(NOTICE)
     async with peer(talker.talk) as url:
         line = line_to(url, counters)
-        pauses = Pauses()
-        monkeypatch.setattr(line, "_early", pauses)
         with capture_logs() as logs:
             task = asyncio.create_task(line.run())
-            await until_async(lambda: pauses.served_s, "the first roll-over")
+            await until_async(lambda: counters.value(ROLLOVERS, result="overlap"), "the first roll-over")
             seen = counters.value(NOTICES)
             await until_async(lambda: counters.value(NOTICES) > seen + 2 * WORDS_PER_MINUTE, "notices of the next one")
         task.cancel()

@@ -63,10 +63,12 @@ class Feed:
         if trade_id == sequence.next_id:
             self.let_through(trade_id)
             return
-        was_held, before = trade_id in sequence.held, sequence.known(trade_id)
+        held, before = sequence.held.get(trade_id), sequence.known(trade_id)
         outcome = sequence.offer(trade(trade_id, price=price), self.now_s)
         if trade_id > sequence.next_id:
-            assert outcome is (Outcome.COPY if was_held else Outcome.HELD)
+            copied = Outcome.COPY if held is None or held.price == price else Outcome.CONFLICT
+            assert outcome is (Outcome.HELD if held is None else copied)
+            assert trade_id in sequence.held
         elif any(gap.first <= trade_id <= gap.last for gap in self.gaps) and trade_id not in self.late:
             assert outcome is Outcome.LATE
             self.late.append(trade_id)

@@ -24,6 +24,7 @@ POLL_S = 1.0
 STOP_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 30.0
 GONE_POLL_S = 0.02
+TOO_MANY = 429
 
 
 class Service:
@@ -90,7 +91,7 @@ class Service:
         await asyncio.to_thread(self._ask, "/control", body)
 
     async def get(self, path: str) -> str:
-        """What is answered, whatever the status. Raises `OSError`."""
+        """What is answered, whatever the status, but for one that says to come later. Raises `OSError`."""
         return await asyncio.to_thread(self._ask, path)
 
     def _ask(self, path: str, body: bytes | None = None) -> str:
@@ -100,7 +101,8 @@ class Service:
         try:
             answer = urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S)  # noqa: S310 - our own address
         except urllib.error.HTTPError as refusal:
-            if body is not None:
+            # Who strikes has the address that we ask from.
+            if body is not None or refusal.code == TOO_MANY:
                 raise
             answer = refusal
         with answer:

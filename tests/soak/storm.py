@@ -24,12 +24,6 @@ OF_SEVERAL = (*ALL, *service_faults.KINDS)
 
 OF_AN_ADVERSARY = (*lying.KINDS, *strangers.KINDS, *stuck.KINDS)
 
-PENDING = frozenset({
-    "distant-candle", "early-close", "distant-close", "clock-ahead", "distant-ticker", "distant-trade-time",
-    "distant-ids", "refused-ahead", "old-ids", "deep-frames", "http-readers", "http-idlers", "held-store",
-})  # fmt: skip
-"""Kinds of an adversary of which it is known that they still do harm: only by their names."""
-
 DIARY = "faults.txt"
 """In the folder of the run: which fault struck when, to be laid beside the collectors' logs."""
 
@@ -51,9 +45,7 @@ RECOVERED_S = 30.0
 
 def kinds_of(plan: Plan) -> tuple[Kind, ...]:
     """The kinds that a plan asks for. Raises `KeyError` for a name that is not known."""
-    every = OF_SEVERAL if plan.is_one_service else ALL
-    if plan.adversary:
-        every = tuple(kind for kind in OF_AN_ADVERSARY if kind.name not in PENDING or kind.name in plan.kinds)
+    every = OF_AN_ADVERSARY if plan.adversary else OF_SEVERAL if plan.is_one_service else ALL
     if plan.kinds == (SWARM,):
         random = Random(f"{plan.seed}:swarm")
         return tuple(random.sample(every, random.randint(3, 8)))

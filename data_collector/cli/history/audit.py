@@ -18,6 +18,7 @@ from rich.text import Text
 from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
 from data_collector.cli.history.backfill import GIVE_UP_S, BackfillOptions, opened_rest
 from data_collector.cli.history.backfill_screen import judgement_sentences, waiting_sentence
+from data_collector.cli.history.clock import agreed_now_ms
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
 from data_collector.cli.surroundings.found_database import Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened
@@ -103,7 +104,7 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
         rest = await stack.enter_async_context(opened_rest(venue, settings))
         live = await _live_store(stack, surroundings, venue, notes)
         retrying = Retrying(options.give_up_s, Stopping(), _tell_waits)
-        now_ms = await retrying.ask("clock of the exchange", rest.server_time_ms)
+        now_ms = agreed_now_ms(await retrying.ask("clock of the exchange", rest.server_time_ms))
         from_ms = moment_ms(options.begin, now_ms, option="--from") if options.begin else None
         to_ms = min(moment_ms(options.end, now_ms, option="--to"), now_ms)
         if from_ms is not None and from_ms >= to_ms:

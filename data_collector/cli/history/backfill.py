@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 
 from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
 from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
+from data_collector.cli.history.clock import agreed_now_ms
 from data_collector.cli.history.options import check_retention, moment_ms, series_of
 from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
 from data_collector.history.events import Ended, GxCheck, Tell
@@ -185,12 +186,12 @@ async def _clock_and_symbols(
     """What the exchange says; where files alone are wanted and it does not answer, this machine's clock and no list."""
     if source == "dumps":
         try:
-            return await rest.server_time_ms(), await rest.symbols()
+            return agreed_now_ms(await rest.server_time_ms()), await rest.symbols()
         except (VenueUnreachable, VenueRefused) as error:
             typer.echo(escaped(OFFLINE.format(reason=error)), err=True)
             return round(time.time() * 1000), None
     now_ms = await retrying.ask("clock of the exchange", rest.server_time_ms)
-    return now_ms, await retrying.ask("symbol list of the exchange", rest.symbols)
+    return agreed_now_ms(now_ms), await retrying.ask("symbol list of the exchange", rest.symbols)
 
 
 def span_of(begin: str, end: str, now_ms: int) -> TimeSpan:

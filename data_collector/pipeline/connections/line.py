@@ -39,6 +39,9 @@ from data_collector.recording.recorder import Recorder
 SILENCE_MARGIN_S = 5.0
 """On top of the ping interval, when our own ping is sent: a peer that answers nothing for that long is dead."""
 
+EARLY_PER_MINUTE = 10
+"""Connections that are replaced because the exchange says that they end soon."""
+
 POLICY_FACTOR = 4.0
 """After a close for a broken limit (1008) the wait is so much longer: who is cut again and again gets banned."""
 
@@ -76,9 +79,8 @@ class Line:
         self._first_dial_in_s = first_dial_in_s
         self._backoff = Backoff()
         self._retry_s = 0.0
-        self._early = Backoff()
-        self._early_s = 0.0
-        """No connection is replaced before then because it is announced to end."""
+        self._early = Governor(EARLY_PER_MINUTE, 60.0)
+        """Connections that were replaced because they are announced to end."""
         self._words = Words(name)
         self._log = structlog.get_logger().bind(line=name)
         self._live: Connection | None = None
@@ -295,7 +297,7 @@ class Line:
             following.socket.hand_to(context.receive)
             if old.ends_soon:
                 # An exchange may announce the end of each connection anew, as soon as it is there.
-                self._early_s = time.monotonic() + self._early.next_delay_s(served_s=old.served_s)
+                self._early.try_now()
             self._take_over(following)
             old.socket.close("rollover")
             return following
@@ -312,7 +314,7 @@ class Line:
         socket = live.socket
         while True:
             now = time.monotonic()
-            early_s = self._early_s if live.ends_soon else live.roll_over_s
+            early_s = now + self._early.next_in_s() if live.ends_soon else live.roll_over_s
             due_s = max(min(early_s, live.roll_over_s), self._retry_s)
             if now >= due_s and not self._rollover_lock.locked() and not socket.ended.done():
                 return True

@@ -9,9 +9,10 @@ from data_collector.pipeline.gaps.attempts import Attempts
 class MissingIds:
     """Trade ids that are missing before what is held back."""
 
-    __slots__ = ("_brought", "attempts", "disproved", "first_id", "goes_on", "last_id", "opened_s")
+    __slots__ = ("_brought", "attempts", "brought_before", "disproved", "first_id", "last_id", "opened_s")
 
-    def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
+    def __init__(self, first_id: int, last_id: int, now_s: float, brought: int) -> None:
+        """`brought`: how far the stream itself had come, in order."""
         self.first_id = first_id
         """The first that the ledger has not been told of as healed."""
         self.last_id = last_id
@@ -19,15 +20,13 @@ class MissingIds:
         self.opened_s = now_s
         self.attempts = Attempts(now_s)
         """To fill it."""
-        self.goes_on = False
-        """Whether the stream brings what is due before what is held back: that is not what comes next then."""
-        self._brought = -1
+        self.brought_before = self._brought = brought
+        """What it brings from then on speaks against what is held back: that is not what comes next."""
         self.disproved = RepeatedAnswer()
         """The exchange's REST side ends before what is held back."""
 
     def note_brought(self, brought: int, now_s: float) -> None:
         """How far the stream itself has come, in order: that is progress, and no reason to ask sooner."""
-        if 0 <= self._brought < brought:
-            self.goes_on = True
+        if brought > self._brought:
             self.attempts.progress_s = now_s
         self._brought = brought

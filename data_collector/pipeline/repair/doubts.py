@@ -42,10 +42,15 @@ def is_doubtful(sequence: TradeSequence, last_id: int) -> bool:
     return _waiting(sequence) < enough and sequence.reference_id <= last_id
 
 
+def goes_on(sequence: TradeSequence, gap: MissingIds) -> bool:
+    """Whether the stream has brought what was due since the gap was opened."""
+    return sequence.in_order > gap.brought_before
+
+
 def outweighs(sequence: TradeSequence, gap: MissingIds) -> bool:
     """Whether more came than is missing, and nothing else: the exchange's REST side, which ends before, is behind."""
     missing = gap.last_id + 1 - sequence.next_id
-    return not gap.goes_on and _waiting(sequence) >= max(missing, NEW_IDS)
+    return not goes_on(sequence, gap) and _waiting(sequence) >= max(missing, NEW_IDS)
 
 
 def doubts_of(sequences: Iterable[TradeSequence], now_s: float) -> list[str]:

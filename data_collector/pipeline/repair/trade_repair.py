@@ -27,7 +27,7 @@ from data_collector.pipeline.gaps.missing_ids import MissingIds
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import absent_ranges
 from data_collector.pipeline.repair.conflicts import Conflicts
-from data_collector.pipeline.repair.doubts import contradicts_order, doubts_of, is_doubtful, outweighs
+from data_collector.pipeline.repair.doubts import contradicts_order, doubts_of, goes_on, is_doubtful, outweighs
 from data_collector.pipeline.repair.refill import READ_TRADES, Refill
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, TradeSequence
@@ -197,13 +197,13 @@ class TradeRepair:
             # A stream has filled it, or its ids are of an epoch that is over.
             return
         last_id, now_s, attempts = min(sequence.next_id - 1, gap.last_id), self._clock(), gap.attempts
-        gap.note_brought(sequence.next_id - sequence.repaired, now_s)
+        gap.note_brought(sequence.in_order, now_s)
         if sequence.next_id > due_id:
             attempts.succeed(now_s)
             if last_id >= gap.first_id:
                 self._ledger.healed(Key("trade", sequence.symbol), gap.first_id, last_id, source)
                 gap.first_id = last_id + 1
-        elif attempts.is_over(now_s) or (attempts.is_hopeless and not gap.goes_on):
+        elif attempts.is_over(now_s) or (attempts.is_hopeless and not goes_on(sequence, gap)):
             self._give_up_vouched(sequence, gap)
 
     def _give_up_vouched(self, sequence: TradeSequence, gap: MissingIds) -> bool:

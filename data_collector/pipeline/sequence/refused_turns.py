@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from data_collector.pipeline.gaps.missing_ids import MissingIds
+
 ALONE_S = 10.0
 """How long a refused id waits that nothing has followed, and no ticker named: the exchange may not have made it yet."""
+
+NEAR_IDS = 100
+"""A trade that is further ahead may be no more true than the refused one."""
 
 
 class RefusedTurns:
@@ -33,10 +38,12 @@ class RefusedTurns:
         """This id is due, and no good trade was before it."""
         self._moved_id = next_id
 
-    def is_over(self, next_id: int, held: Container[int], followed_s: float | None, now_s: float) -> bool:
+    def is_over(
+        self, next_id: int, held: Container[int], gap: MissingIds | None, reference_id: int, now_s: float
+    ) -> bool:  # fmt: skip
         """Whether the due id is a refused one that has waited long enough.
 
-        `followed_s`: since when trades behind it, or a ticker, have been saying that it exists; None while none does.
+        That it exists is told by a trade close behind it, or by a ticker that names it or a later one.
         """
         if not self.since_s:
             return False
@@ -44,9 +51,10 @@ class RefusedTurns:
         since_s = self.since_s.get(next_id)
         if since_s is None:
             return False
-        if followed_s is None:
+        is_near = gap is not None and (self._come_id > gap.last_id or gap.last_id - next_id < NEAR_IDS)
+        if gap is None or not (is_near or reference_id >= next_id):
             return now_s - max(since_s, self._moved_s) >= ALONE_S
-        return now_s - max(since_s, followed_s) >= self._patience_s
+        return now_s - max(since_s, gap.opened_s) >= self._patience_s
 
     def _look(self, next_id: int, held: Container[int], now_s: float) -> None:
         if next_id != self._moved_id:

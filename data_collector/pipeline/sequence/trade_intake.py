@@ -255,10 +255,7 @@ class TradeIntake:
                 self.holdback.note(sequence)
 
     def spill(self, sequence: TradeSequence) -> None:
-        """Put what is held back into the spool: there is no room for it in memory.
-
-        What was held of a suspended symbol has not been judged yet, and nothing is refused once it is spilled.
-        """
+        """Put what is held back into the spool, judged: nothing is refused once it is there."""
         trades: list[Trade] = []
         for trade in sequence.take_held():
             verdict = self._check(trade)
@@ -344,6 +341,9 @@ class TradeIntake:
             case Outcome.CONFLICT:
                 self._tally.copy("trade")
                 self._take_conflict(sequence.known(trade.trade_id), trade)
+                if trade.trade_id in sequence.held:
+                    self._disprove(sequence.held.pop(trade.trade_id), "trade_id_conflict")
+                    self.holdback.note(sequence)
             case Outcome.LATE:
                 self._take_late(trade, verdict)
             case Outcome.IMPLAUSIBLE:
@@ -372,7 +372,7 @@ class TradeIntake:
         self._tally.note_accepted(trade, "trade", verdict, late=True)
 
     def _take_conflict(self, first: Trade | None, second: Trade) -> None:
-        """One id with two contents: the first stands, both are kept, and the exchange is asked which is right."""
+        """One id with two contents: what was let through stands, both are kept, and the exchange is asked."""
         self._counters.add("data_collector_trade_conflicts_total")
         if len(self.conflicts) >= CONFLICTS_MAX:
             return

@@ -111,7 +111,12 @@ class TradeSequence:
     @property
     def spoken(self) -> int:
         """Grows with every trade that the stream brings, and with nothing else; -1 before the first."""
-        return -1 if self.next_id < 0 else self.next_id - self.repaired + len(self.held)
+        return -1 if self.next_id < 0 else self.in_order + len(self.held)
+
+    @property
+    def in_order(self) -> int:
+        """Grows with every due trade that the stream brings, and with nothing else."""
+        return self.next_id - self.repaired
 
     @property
     def newest_ms(self) -> int:
@@ -207,7 +212,7 @@ class TradeSequence:
             self._unconfirmed_id = trade_id
             return Outcome.IMPLAUSIBLE
         if trade_id in self.held:
-            return Outcome.COPY
+            return Outcome.CONFLICT if contradicts(self.held[trade_id], trade) else Outcome.COPY
         self.held[trade_id] = trade
         if self.gap is not None:
             self.gap.last_id = min(self.gap.last_id, trade_id - 1)
@@ -276,8 +281,7 @@ class TradeSequence:
         """Whether the due id was refused, and has waited long enough for a good copy since its turn came."""
         if at_once:
             return self.next_id in self.refused_s
-        followed_s = None if self.gap is None else self.gap.opened_s
-        return self._turns.is_over(self.next_id, self.held, followed_s, now_s)
+        return self._turns.is_over(self.next_id, self.held, self.gap, self.reference_id, now_s)
 
     def pass_over(self, last_id: int, reason: GapReason, rules: Mapping[int, tuple[str, ...]]) -> list[Gap]:
         """Nothing more is waited for up to `last_id`, which is due or later: the gaps that explain it, in order.
@@ -315,7 +319,7 @@ class TradeSequence:
         if self.gap is None and self.next_id >= 0:
             last_id = min(self.held) - 1 if self.held else self.spilled.last_id
             if last_id >= self.next_id:
-                self.gap = MissingIds(self.next_id, last_id, opened_s)
+                self.gap = MissingIds(self.next_id, last_id, opened_s, self.in_order)
 
     def look_at_head(self, now_s: float) -> bool:
         """Whether a ticker has long been naming a later trade than the stream brought: then they are missing."""
@@ -325,7 +329,7 @@ class TradeSequence:
             self._head_s = now_s
             self._head_id = self.next_id
         elif now_s - self._head_s >= HEAD_S:
-            self.gap = MissingIds(self.next_id, self.reference_id, now_s)
+            self.gap = MissingIds(self.next_id, self.reference_id, now_s, self.in_order)
             return True
         return False
 

@@ -13,7 +13,7 @@ from data_collector.service.history_writer.reading import Trimmed
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.redis.entries import entry_id
 
-LOOK_S = 30.0
+LOOK_S = 5.0
 """How often it is asked whether they are there now."""
 
 KLINES_TOLD_S = 3600.0

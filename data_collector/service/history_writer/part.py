@@ -7,7 +7,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +16,12 @@ from msgspec import structs
 from data_collector.child import Link, LinkLost, start_child
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.backoff import Backoff
-from data_collector.model.calendar import MINUTE_MS
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.status import HistoryStatus, Snapshot
 from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
-from data_collector.service.history_writer.messages import PROGRESS, Lost, Orders, Progress, stored_rows
+from data_collector.service.history_writer.loss_repair import LossRepair
+from data_collector.service.history_writer.messages import PROGRESS, Orders, Progress, stored_rows
 from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.resubscription import Resubscription
 from data_collector.service.store import StoreHome
@@ -78,6 +77,7 @@ class History(Part):
         self._keep_days = (
             settings.retention_days_klines, settings.retention_days_trades, settings.retention_days_tickers,
         )  # fmt: skip
+        self._repair = LossRepair(settings)
         self._counters = counters
         self._log = structlog.get_logger()
         self._embedded = EmbeddedPostgres(folder / "postgres", log=self._log) if url == EMBEDDED else None
@@ -106,6 +106,7 @@ class History(Part):
             spawn("embedded postgres", self._keep_embedded)
         if self._is_on and (self._klines or self._trades or self._tickers or self._deleted):
             spawn("history", self._keep_writing)
+            spawn("history repair", self._bring_lost)
 
     async def open_pool(self) -> PostgresPool | None:
         """For a subclass, with our tables made; None without PostgreSQL. Waits for the embedded one to come up.
@@ -176,7 +177,8 @@ class History(Part):
                 f"history: {progress.unreadable:,} entries of the store are none of ours and were left out; somebody "
                 f"else writes there: {progress.unreadable_reason}"
             )
-        reasons += [_lost(lost, self._venue.name) for lost in progress.lost[:REFUSALS_TOLD]]
+        lost = [each for each in progress.lost if each not in self._repair.brought]
+        reasons += [self._repair.told(each) for each in lost[:REFUSALS_TOLD]]
         if progress.deletion_reason is not None:
             told = "history: rows older than their retention stay, new ones are written"
             reasons.append(f"{told}: {progress.deletion_reason}")
@@ -220,6 +222,9 @@ class History(Part):
         if self._progress.deletion_completed_s is not None:
             completed_s = self._progress.deletion_completed_s
             counters.set("data_collector_history_deletion_completed_timestamp_seconds", completed_s)
+
+    async def _bring_lost(self) -> None:
+        await self._repair.run(lambda: self._progress.lost, lambda: self._url)
 
     async def _keep_embedded(self) -> None:
         assert self._embedded is not None, "the task is made only then"
@@ -312,24 +317,6 @@ class History(Part):
                     await link.send(newest)
                     sent = newest
                 await asyncio.sleep(ORDERS_CHECK_S)
-
-
-def _lost(lost: Lost, exchange: str) -> str:
-    what = f"{lost.count:,} trades of {lost.symbol} ({lost.first} to {lost.last})"
-    cure = f"data-collector backfill --exchange {exchange} --symbols {lost.symbol}"
-    if not lost.count:
-        what = f"candles of {lost.symbol}"
-    else:
-        cure = f"{cure} --intervals '' --trades"
-    begin, end = (_minute_text(ms) for ms in (lost.before_ms, lost.after_ms + MINUTE_MS))
-    return (
-        f"history: the store trimmed {what} before they were written; they may be in neither store: "
-        f"{cure} --from {begin} --to {end} brings them"
-    )
-
-
-def _minute_text(ms: int) -> str:
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M")
 
 
 def _kept(symbol: str, progress: Progress) -> str:

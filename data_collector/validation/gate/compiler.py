@@ -191,7 +191,7 @@ def _check_source(kind: Kind, rules: Sequence[Rule]) -> str:
         f"        {', '.join(decimals)} = _numbers(text)",
         "    except _unreadable:",
         "        return _judge_slowly(record)",
-        "    if 'e' in text or 'E' in text or len(text.split()) > 1:",
+        "    if 'e' in text or 'E' in text or ' ' in text or not text.isprintable():",
         "        return _judge_slowly(record)",
         f"    if len(text) > {NUMBER_CHARACTERS_MAX} and max(map(len, ({lengths}))) > {NUMBER_CHARACTERS_MAX}:",
         "        return _judge_slowly(record)",

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Protocol
 
 from tests.soak.kind import Kind, Untouched
 from tests.soak.scene import Scene
@@ -19,6 +20,7 @@ LIVENESS_S = 3.0
 
 PROBE_S = 0.5
 HOLD_S = (1.0, 15.0)
+TOLD_S = 8.0
 
 IDLE = b""
 ASKED = (
@@ -27,6 +29,16 @@ ASKED = (
     b"GET /trades/%s?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20,
     b"GET /completeness?symbol=%s&klines=1 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20,
 )
+
+
+class Held(Protocol):
+    """What can be held."""
+
+    def hold(self) -> None:
+        """SIGSTOP."""
+
+    def go_on(self) -> None:
+        """SIGCONT."""
 
 
 def _service(scene: Scene) -> Service:
@@ -92,20 +104,27 @@ async def held_collector(scene: Scene, random: Random) -> None:
     assert isinstance(collector, ServedCollector), "the service's"
     if collector.pid is None:
         raise Untouched
-    collector.hold()
-    try:
-        await asyncio.sleep(random.uniform(*HOLD_S))
-    finally:
-        collector.go_on()
+    await _held(scene, random, collector, "the collector")
 
 
 async def held_store(scene: Scene, random: Random) -> None:
     """SIGSTOP of the store."""
-    scene.pair.primary.hold()
+    await _held(scene, random, scene.pair.primary, "the store")
+
+
+async def _held(scene: Scene, random: Random, part: Held, name: str) -> None:
+    """Long enough, and `/health` has to tell."""
+    seconds, said = random.uniform(*HOLD_S), ["nothing yet"]
+    part.hold()
     try:
-        await asyncio.sleep(random.uniform(*HOLD_S))
+        await asyncio.sleep(seconds)
+        if seconds > TOLD_S:
+            with contextlib.suppress(OSError):
+                said = await _service(scene).reasons()
     finally:
-        scene.pair.primary.go_on()
+        part.go_on()
+    if not said:
+        scene.findings.lie(f"/health was healthy when {name} had been held for {seconds:.1f} s")
 
 
 KINDS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data_collector.model.records import Trade
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.sequence.new_life import NEW_IDS
 from tests.market import NOON_MS, ticker, trade
@@ -146,3 +147,49 @@ def test_empty_answer_disproves_nothing() -> None:
 
     assert scene.take_side() == []
     assert scene.sequence.gap is not None
+
+
+def later(trade_id: int, seconds: float = 5.0, **changes: object) -> Trade:
+    """One that happened so much later than those that came ahead."""
+    time_ms = NOON_MS + round(seconds * 1000)
+    return trade(trade_id, time_ms=time_ms, event_ms=time_ms, **changes)
+
+
+def test_what_came_ahead_is_not_let_through_when_the_market_has_reached_its_ids() -> None:
+    """Two neighbours 40 ids ahead, before REST has denied them; the real ones come in order, with later times."""
+    scene = RepairScene(AWAY)
+    scene.send(trade(50, price="1.00"), trade(51, price="1.00"))
+    scene.look()
+    scene.send(*(later(number) for number in range(11, 50)))
+    assert scene.sequence.next_id == 50
+
+    scene.send(later(50), later(51), later(52))
+    scene.look()
+
+    batch = scene.take()
+    assert (runs(batch), gaps(batch)) == ([(11, 42)], [])
+    assert [rules(entry) for entry in batch.side] == [["trade_id_jump"]] * 2
+    assert scene.counters.value("data_collector_trade_conflicts_total") == 0
+
+
+def test_what_came_ahead_and_does_not_come_again_is_asked_for() -> None:
+    scene = RepairScene(AWAY)
+    scene.send(trade(13))
+    scene.look()
+    scene.send(later(11), later(12), later(14))
+    scene.rest.answers = [[12, 13, 14]]
+
+    scene.look(60.0)
+
+    assert runs(scene.take()) == [(11, 4)]
+
+
+def test_of_two_contents_of_an_id_ahead_neither_is_believed() -> None:
+    scene = RepairScene([10, 11, 12, 13])
+    scene.send(trade(12, price="1.00"), trade(12))
+    scene.send(trade(11), trade(13))
+    scene.look()
+
+    batch = scene.take()
+    assert runs(batch) == [(11, 3)]
+    assert sorted(rules(entry) for entry in batch.side) == [["trade_id_conflict"]] * 2
