@@ -16,7 +16,7 @@ BLOCK_BYTES = 256 * 1024
 
 READ_BYTES = 64 * 1024
 LAST_BYTES = 64
-"""Read at once before a cut: where a part is not there as a whole, nothing of it is given."""
+"""Read at once before a cut, and then a byte: where a part is not there as a whole, nothing of it is given."""
 
 LINE_BYTES_MAX = 128 * 1024 * 1024
 """The list of every symbol is the longest, some 10 MiB."""
@@ -64,7 +64,7 @@ def lines_in(path: Path) -> Iterator[bytes]:
 
 def _parts(path: Path) -> Iterator[bytes]:
     done = 0
-    for size in (READ_BYTES, LAST_BYTES):
+    for size in (READ_BYTES, LAST_BYTES, 1):
         with pa.OSFile(str(path)) as file:
             if not file.size():
                 return
