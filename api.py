@@ -4,7 +4,7 @@ import sys
 
 try:
     from data_collector.api import create_app, main
-except ModuleNotFoundError as missing:
+except ImportError as missing:
     from data_collector.model.errors import without_service
 
     if __name__ != "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from benchmarks import (
     abuse,
     building,
+    commands,
     exactness,
     exchanges,
     history,
@@ -26,6 +27,7 @@ from benchmarks import (
     ranges,
     readers,
     reading,
+    recording,
     recovery,
     rhythm,
     validation,
@@ -125,6 +127,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = 
     "feed": feed,
     "exactness": lambda given: exactness.run(messages=given.messages, seconds=given.seconds),
     "building": lambda given: building.run(messages=given.messages),
+    "recording": lambda given: recording.run(messages=given.messages, seconds=given.seconds),
     "outage": lambda given: outage.run(trades=given.messages),
     "hour": lambda given: hour.run(trades=_hour_trades(given)),
     "recovery": lambda _: recovery.run(),
@@ -139,6 +142,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = 
     "validation": lambda given: validation.run(seconds=given.seconds),
     "exchanges": lambda given: exchanges.run(seconds=given.seconds),
     "rhythm": lambda given: rhythm.run(seconds=given.seconds),
+    "commands": lambda _: commands.run(),
 }
 """In the order in which they run."""
 

@@ -14,7 +14,7 @@ try:
     app = command_line(sys.argv[1:])
 except KeyboardInterrupt:
     sys.exit(130)
-except ModuleNotFoundError as missing:
+except ImportError as missing:
     from data_collector.model.errors import without_service
 
     lacking = without_service(missing)

@@ -42,7 +42,7 @@ from data_collector.api.series.streamed import Streams
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import CollectorError, Misconfigured
 from data_collector.model.status import Snapshot
-from data_collector.observe.logs import configure_logs
+from data_collector.observe.logs import configure_logs, get_log
 from data_collector.settings import Settings, load_settings
 from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
@@ -194,6 +194,9 @@ def main(app: FastAPI) -> int:
     settings = contexts_of_app(app).first.settings
     try:
         with listen(settings.host, settings.port) as listener:
+            url = base_url(listener)
+            # At once: `run` and `demo` have a screen, and uvicorn tells it by itself.
+            get_log().info("listening", page=f"{url}/", documentation=f"{url}/docs")
             return serve_on(listener, app)
     except CollectorError as error:
         sys.stderr.write(f"{error}\n")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pkgutil import resolve_name
 
 import typer
@@ -46,9 +47,18 @@ What a command is, a function or commands of its own, has its name and lies in t
 
 _ROOMS = {
     "doctor": "doctor.", "suites": "suites.", "audit": "history.", "backfill": "history.", "certify": "history.",
-    "export": "history.", "memory": "memory.",
+    "export": "history.", "memory": "memory.", "simulate": "simulate.",
 }  # fmt: skip
 """Folders of commands that consist of several modules."""
+
+ARGUMENTS: Mapping[str, str] = {
+    "run": "live", "demo": "live", "tail": "live", "redis": "live", "plan": "live", "doctor": "live", "epoch": "live",
+    "backfill": "past", "audit": "past", "certify": "past", "export": "past",
+}  # fmt: skip
+"""Commands whose options are declared apart from what they run, by module of `cli.arguments`: their help loads nothing.
+
+Functions of one name: the declared one has no body, the other one gets what was read by name.
+"""
 
 # Everything after the first word of a Redis command belongs to that command, also what begins with a dash.
 _SETTINGS = {"redis": {"allow_interspersed_args": False, "ignore_unknown_options": True}}
@@ -67,7 +77,7 @@ def command_line(words: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for name, summary in COMMANDS.items():
-        found = resolve_name(place_of(name)) if name in words else _never_run
+        found = _found(name) if name in words else _never_run
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name)
         else:
@@ -80,6 +90,24 @@ def place_of(name: str) -> str:
     """Where a command is found: module and name, as `pkgutil.resolve_name` reads them."""
     word = name.replace("-", "_")
     return f"data_collector.cli.{_ROOMS.get(name, '')}{word}:{word}"
+
+
+def declared(name: str) -> Callable[..., None]:
+    """What a command takes, as a function without a body."""
+    function: Callable[..., None] = resolve_name(f"data_collector.cli.arguments.{ARGUMENTS[name]}:{name}")
+    return function
+
+
+def _found(name: str) -> Callable[..., None] | typer.Typer:
+    if name not in ARGUMENTS:
+        command: Callable[..., None] | typer.Typer = resolve_name(place_of(name))
+        return command
+
+    @wraps(declared(name))
+    def run(**given: object) -> None:
+        resolve_name(place_of(name))(**given)
+
+    return run
 
 
 def _never_run() -> None:

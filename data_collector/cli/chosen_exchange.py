@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
 import typer
 
 from data_collector.model.errors import Misconfigured
 from data_collector.model.venue import Venue
+from data_collector.settings import Settings, load_settings
 from data_collector.venues.discovery import venue_names
-
-if TYPE_CHECKING:
-    from data_collector.settings import Settings
-
-ExchangeOption = Annotated[str | None, typer.Option("--exchange", help="The exchange; default: EXCHANGES.")]
 
 
 def chosen_settings(exchange: str | None, *symbols: str | None) -> Settings:
@@ -21,9 +15,6 @@ def chosen_settings(exchange: str | None, *symbols: str | None) -> Settings:
 
     `symbols` are texts that may name it. Raises `Misconfigured` for two exchanges, and as `load_settings`.
     """
-    # They are the longer half of an import, and `--help` has no use for them.
-    from data_collector.settings import load_settings  # noqa: PLC0415
-
     given = [name.strip().casefold() for name in (exchange or "").split(",") if name.strip()]
     named = dict.fromkeys((*given, *(name for text in symbols for name in _named_in(text or ""))))
     if len(named) > 1:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from data_collector.cli.chosen_exchange import ExchangeOption
+from data_collector.cli.arguments.exchange import ExchangeOption
 from data_collector.observe.logs import configure_logs, name_exchange
 from data_collector.observe.memory import SHORTAGE
 from data_collector.service.service import Service

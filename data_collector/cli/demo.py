@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
 
 import aiohttp
 import msgspec
@@ -19,7 +18,6 @@ from msgspec import Struct, structs
 
 from data_collector.api import serve
 from data_collector.api.collectors import EMPTY, SeveralExchanges
-from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
 from data_collector.cli.surroundings.bringing import Bringing, Past
@@ -69,31 +67,8 @@ class DemoMarket(Struct):
     """What it was with: the prices of one exchange alone are the market's."""
 
 
-KeepOption = Annotated[bool, typer.Option(help="Go on with the market, the exchanges and the data of the last demo.")]
-RateOption = Annotated[float, typer.Option(min=0.1, help="Mean trades per symbol and second.")]
-PastOption = Annotated[
-    int,
-    typer.Option(min=0, max=30, help="Bring candles of so many days before the start, where the exchange keeps them."),
-]
-
-
-ExchangesOption = Annotated[
-    str | None, typer.Option(help="Several, separated by commas; data is in the folder of the first.")
-]
-
-
-def demo(
-    *, keep: KeepOption = False, trades_per_s: RateOption = 10.0, past_days: PastOption = 7,
-    exchange: ExchangeOption = None, exchanges: ExchangesOption = None,
-) -> None:  # fmt: skip
-    """Run everything on embedded parts: simulated exchange, store, PostgreSQL, collector, validation service and API.
-
-    Needs no network. Data is under VAR_DIR/demo (of another exchange than the first under demo-NAME) and starts empty
-    each time, unless --keep is given. EXCHANGES, symbols, INTERVALS, CHANNELS, MEMORY, PORT and SUITES_DIR are obeyed;
-    REDIS_URL, DATABASE_URL and the exchange's addresses are not. Several exchanges tell one market, each with a delay
-    and with differences in price of its own. The validation service is at port 8000; at any where that is taken or
-    PORT is set; VALIDATION_SERVICE_URL names another one, and none is started.
-    """
+def demo(*, keep: bool, trades_per_s: float, past_days: int, exchange: str | None, exchanges: str | None) -> None:
+    """What it takes and does stands in `cli.arguments.live`."""
     configure_logs()
     environment = _environment()
     if exchanges is not None:

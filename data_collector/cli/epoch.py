@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
 
 import typer
 
-from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings, symbol_of
+from data_collector.cli.chosen_exchange import chosen_settings, symbol_of
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.keys import StoreKeys
@@ -24,14 +23,8 @@ WAIT_S = 30.0
 LOOK_S = 0.25
 
 
-def epoch(
-    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="The exchange's own name.")],
-    new: Annotated[
-        bool, typer.Option("--new", help="Let the next epoch begin; the collector does it when new ids come.")
-    ] = False,
-    exchange: ExchangeOption = None,
-) -> None:
-    """Show in which epoch a symbol's trade ids are, or let the next one begin (AUTO_EPOCH=0 waits for that)."""
+def epoch(*, symbol: str, new: bool, exchange: str | None) -> None:
+    """What it takes and does stands in `cli.arguments.live`."""
     asyncio.run(_run(symbol, chosen_settings(exchange, symbol), is_ordered=new))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from typing import Annotated
 
 import aiohttp
 import msgspec
@@ -14,7 +13,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
+from data_collector.cli.chosen_exchange import chosen_settings
 from data_collector.cli.surroundings.found_exchange import api_and_exchange
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
@@ -51,19 +50,15 @@ class _Known(Struct):
 
 
 def plan(
-    symbols: Annotated[str | None, typer.Option(help="All that is wanted, separated by commas.")] = None,
-    intervals: Annotated[str | None, typer.Option(help="As INTERVALS; left out: as now.")] = None,
-    channels: Annotated[str | None, typer.Option(help="As CHANNELS; left out: as now.")] = None,
-    url: Annotated[
-        str | None, typer.Option(help="Where the collector's API is; default: of the one that runs, else port 8001.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print it as JSON, as PUT /subscriptions answers.")] = False,
-    exchange: ExchangeOption = None,
+    *,
+    symbols: str | None,
+    intervals: str | None,
+    channels: str | None,
+    url: str | None,
+    json: bool,
+    exchange: str | None,
 ) -> None:
-    """Show what a change of subscriptions would do: streams, connections, messages, store, REST budget. Do nothing.
-
-    Exit code 0, or 78 when the change is impossible. Without a running collector it is held against the settings.
-    """
+    """What it takes and does stands in `cli.arguments.live`."""
     desired = DesiredSubscriptions(_words(symbols), _words(intervals), _words(channels))
     try:
         given = None if url is None else service_url(url)
@@ -106,6 +101,8 @@ async def _known(settings: Settings, venue: Venue, url: str) -> _Known:
             present = msgspec.json.decode(await answer.read(), type=Present)
     except TimeoutError:
         return _by_settings(settings, venue, f"{url} does not answer")
+    except aiohttp.ClientConnectorError:
+        return _by_settings(settings, venue, f"Nothing listens at {url}, and --url names another place")
     except (aiohttp.ClientError, OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
         return _by_settings(settings, venue, f"{url} cannot be asked ({escaped(str(error))})")
     if not present.groups:

@@ -18,7 +18,8 @@ from rich.text import Text
 from data_collector.api.answers import Refused
 from data_collector.api.quarantine import newest_refusals
 from data_collector.api.store_reading import StoreReading
-from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
+from data_collector.cli.arguments.exchange import ExchangeOption
+from data_collector.cli.chosen_exchange import chosen_settings
 from data_collector.cli.replay import Replay, SortedCount, SymbolReport
 from data_collector.cli.surroundings.found_database import Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened

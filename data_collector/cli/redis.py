@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Annotated
 
 import msgspec
 import typer
 
-from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
 from data_collector.settings import load_settings
@@ -22,15 +20,8 @@ TIMEOUT_S = 365 * 86_400.0
 ENDLESS = frozenset({"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC"})
 
 
-def redis(
-    words: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="A Redis command and its arguments.")],
-    url: Annotated[
-        str | None, typer.Option("--url", "-u", help="The store; default: REDIS_URL, or the embedded one that runs.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the reply as JSON.")] = False,
-    exchange: ExchangeOption = None,
-) -> None:
-    """Run one Redis command against the store: `data-collector redis XLEN trades:BTCUSDT`."""
+def redis(*, words: list[str], url: str | None, as_json: bool, exchange: str | None) -> None:
+    """What it takes and does stands in `cli.arguments.live`."""
     if words[0].upper() in ENDLESS:
         raise Misconfigured(f"{words[0].upper()} never ends, and this command prints one reply; use redis-cli for it.")
     reply = asyncio.run(_ask(url, words, exchange, as_json=as_json))

@@ -10,7 +10,6 @@ from pathlib import Path
 import typer
 
 from data_collector.api import serve
-from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
@@ -48,8 +47,8 @@ _SYMBOLS_SHOWN = 6
 _DIGITS = re.compile(r"\d[\d.,]*")
 
 
-def run(exchange: ExchangeOption = None) -> None:
-    """Collect from the exchange and serve the API, until Ctrl-C. Settings: environment and .env (.env.example)."""
+def run(*, exchange: str | None) -> None:
+    """What it takes and does stands in `cli.arguments.live`."""
     configure_logs()
     settings = load_settings(exchange=exchange)
     environment = {**os.environ, "EXCHANGES": settings.exchange}

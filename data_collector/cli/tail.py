@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -14,7 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings, symbol_of
+from data_collector.cli.chosen_exchange import chosen_settings, symbol_of
+from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.cli.tail_source import Followed, follow_once, open_followed
 from data_collector.model.calendar import INTERVALS
 from data_collector.model.errors import Misconfigured
@@ -30,28 +31,14 @@ SCREEN_PAUSE_S = 0.2
 _UP, _DOWN = "green", "red"
 
 
-def tail(
-    symbols: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SYMBOL...",
-            help="The exchange's own names, or NAME:SYMBOL for one of another exchange; case does not matter.",
-        ),
-    ],
-    interval: Annotated[str, typer.Option(help="Which candles to show; case matters (1m minute, 1M month).")] = "1m",
-    trades: Annotated[bool, typer.Option("--trades", help="Show every trade too.")] = False,
-    exchange: ExchangeOption = None,
-) -> None:
-    """Show live prices and candles of each SYMBOL: a screen on a terminal, plain lines in a pipe. Ctrl-C ends it."""
+def tail(*, symbols: list[str], interval: str, trades: bool, exchange: str | None) -> None:
+    """What it takes and does stands in `cli.arguments.live`."""
     asyncio.run(_follow(symbols, interval, exchange, with_trades=trades))
 
 
 async def _follow(named: Sequence[str], interval: str, exchange: str | None, *, with_trades: bool) -> None:
     if interval not in INTERVALS:
         raise Misconfigured(f"--interval {interval!r} is none of a candle's: {', '.join(INTERVALS)}.")
-    # Its settings are the longer half of an import, and `--help` has no use for them.
-    from data_collector.cli.surroundings.found_store import find_store, opened  # noqa: PLC0415
-
     prefixes = dict.fromkeys(text.rpartition(":")[0] for text in named)
     settings = {prefix: chosen_settings(exchange, f"{prefix}:") for prefix in prefixes}
     are_several = len({each.exchange for each in settings.values()}) > 1

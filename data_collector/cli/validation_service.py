@@ -14,6 +14,7 @@ from data_collector.cli.surroundings.beside import (
     end_with_parent,
     write_ports,
 )
+from data_collector.embedded.lock import prepare_directory
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, is_loopback, load_settings
@@ -51,12 +52,14 @@ def validation_service(
     _refuse_open_door(host, settings)
     if exit_with_parent:
         end_with_parent(parent)
+    options = _options(settings, folder, docs_every_s)
     with listen(host, port, _SPELLING) as listener:
+        prepare_directory(options.folder)
         url = base_url(listener)
         if port_file is not None:
             write_ports(port_file, {"url": url})
         _tell(url, settings)
-        raise typer.Exit(serve(listener, _options(settings, folder, docs_every_s), AuditWorker))
+        raise typer.Exit(serve(listener, options, AuditWorker))
 
 
 def _options(settings: Settings, folder: Path | None, docs_every_s: float) -> Options:

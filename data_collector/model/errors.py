@@ -16,6 +16,7 @@ CollectorError
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Literal
 
@@ -119,14 +120,23 @@ class BadFrame(CollectorError):
         self.symbol = symbol
 
 
-def without_service(missing: ModuleNotFoundError) -> Misconfigured:
-    """What to say where the light wheel is installed alone; raises `missing` again when the module is one of ours."""
+def without_service(missing: ImportError) -> Misconfigured:
+    """What to say where Python is too old, or the light wheel is installed alone; raises again what is a bug."""
+    major, minor = sys.version_info[:2]
+    if (major, minor) < (3, 11):
+        return Misconfigured(
+            f"This is Python {major}.{minor}, and the service needs 3.11, 3.12, 3.13 or 3.14: start it with one of"
+            " them, or by `make run` in a clone, which finds it."
+        )
+    if not isinstance(missing, ModuleNotFoundError):
+        raise missing
     package = (missing.name or "data_collector").partition(".")[0]
     if package == "data_collector":
         raise missing
     return Misconfigured(
         f"The service needs {package}, which is not installed: pip install 'btc-data-collector[service]'"
-        " brings all that it needs (in a clone: pip install -r requirements.txt)."
+        " brings all that it needs (in a clone: `make run`, or pip install -r requirements.txt in an environment of"
+        " yours)."
     )
 
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from data_collector.embedded.peer import command_of, is_alive
-from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.record import RECORD_BYTES_MAX, write_file
 from data_collector.model.keys import FIRST_EXCHANGE
-from data_collector.observe.logs import get_log
-from data_collector.settings import Settings
-from data_collector.settings.texts import EMBEDDED
-from data_collector.sinks.postgres.failures import place_of
 
 RECORD_NAME = "collector.json"
 FOLDERS_MAX = 100
@@ -40,31 +33,12 @@ class CollectorRecord(Struct, frozen=True):
     """The folder of the embedded servers that it shares with collectors of other exchanges; None without."""
     api: str | None = None
     """Base URL of the HTTP process that started it; None where that has not told."""
+    ws_url: str | None = None
+    """The exchange's streams; left out by releases that did not tell."""
 
     def servers_in(self, folder: Path) -> Path:
         """The folder of its embedded servers, whose own is `folder`."""
         return folder if self.servers is None else Path(self.servers)
-
-
-def record_of(settings: Settings, servers: Path | None = None, api: str | None = None) -> CollectorRecord:
-    """This process, collecting with these settings; `servers` is the folder of embedded ones that others run for us."""
-    url = None if settings.database_url is None else settings.database_url.get_secret_value()
-    return CollectorRecord(
-        pid=os.getpid(),
-        command=command_of(os.getpid()),
-        started_at=datetime.now(UTC).isoformat(),
-        exchange=settings.exchange,
-        rest_url=settings.rest_url,
-        database=url if url is None or url == EMBEDDED else _place(url, servers),
-        servers=None if servers is None else str(servers.resolve()),
-        api=api,
-    )
-
-
-def _place(url: str, servers: Path | None) -> str:
-    """`embedded` for a database that is one of those servers."""
-    shared = None if servers is None else EmbeddedPostgres(servers / "postgres", log=get_log())
-    return EMBEDDED if shared is not None and shared.running_dsn() == url else place_of(url)
 
 
 def write_down(folder: Path, record: CollectorRecord) -> None:

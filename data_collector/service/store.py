@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
 from data_collector.embedded.lock import FileLock, lock_directory
+from data_collector.embedded.peer import command_of
+from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.model.errors import SinkUnavailable, Unavailable
 from data_collector.model.status import Snapshot
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
+from data_collector.observe.logs import get_log
 from data_collector.service.former_stores import tell_left_behind
 from data_collector.service.part import Part, PartHealth, Spawn
-from data_collector.service.running import forget, record_of, write_down
+from data_collector.service.running import CollectorRecord, forget, write_down
 from data_collector.settings import Settings, expected_store_bytes
+from data_collector.settings.texts import EMBEDDED
+from data_collector.sinks.postgres.failures import place_of
 from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
 from data_collector.sinks.redis.sink import RedisSink
 
@@ -28,6 +35,8 @@ WAIT_S = 60.0
 """For a store that this folder was never filled into: likely a wrong address, so give up with the reason."""
 
 RETRY_S = 0.5
+
+CURE = "Start that store, correct REDIS_URL, or unset REDIS_URL for the embedded server."
 
 
 class StoreHome(Part):
@@ -112,13 +121,13 @@ class StoreHome(Part):
                 break
             except SinkUnavailable as error:
                 if self.waiting_for is None:
-                    structlog.get_logger().warning("store_awaited", reason=str(error))
+                    patience = "as long as it takes" if self._marker.exists() else f"for {WAIT_S:.0f} s"
+                    structlog.get_logger().warning(
+                        "store_awaited", reason=str(error), advice=f"We wait {patience}. {CURE}"
+                    )
                 self.waiting_for = str(error)
                 if time.monotonic() > deadline and not self._marker.exists():
-                    raise Unavailable(
-                        f"{error} Waited {WAIT_S:.0f} s. Start that store, correct REDIS_URL, or unset REDIS_URL for "
-                        "the embedded server."
-                    ) from error
+                    raise Unavailable(f"{error} Waited {WAIT_S:.0f} s. {CURE}") from error
             await asyncio.sleep(RETRY_S)
         self.waiting_for = None
         self.was_filled = self.was_filled or (not self._empty and self._marker.exists())
@@ -163,3 +172,25 @@ class StoreHome(Part):
         # The password may change; the place is what counts.
         place = "embedded" if self._given is None else f"{self._given.place}/{self._given.database}"
         return self._folder / f"filled-{hashlib.sha256(place.encode()).hexdigest()[:16]}"
+
+
+def record_of(settings: Settings, servers: Path | None = None, api: str | None = None) -> CollectorRecord:
+    """This process, collecting with these settings; `servers` is the folder of embedded ones that others run for us."""
+    url = None if settings.database_url is None else settings.database_url.get_secret_value()
+    return CollectorRecord(
+        pid=os.getpid(),
+        command=command_of(os.getpid()),
+        started_at=datetime.now(UTC).isoformat(),
+        exchange=settings.exchange,
+        rest_url=settings.rest_url,
+        ws_url=settings.ws_url,
+        database=url if url is None or url == EMBEDDED else _place(url, servers),
+        servers=None if servers is None else str(servers.resolve()),
+        api=api,
+    )
+
+
+def _place(url: str, servers: Path | None) -> str:
+    """`embedded` for a database that is one of those servers."""
+    shared = None if servers is None else EmbeddedPostgres(servers / "postgres", log=get_log())
+    return EMBEDDED if shared is not None and shared.running_dsn() == url else place_of(url)

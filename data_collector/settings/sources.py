@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from dotenv import dotenv_values
+from dotenv.main import DotEnv
 from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
@@ -70,10 +71,11 @@ def _read(
     """The settings of the first exchange, all that are meant, and every fault of that one's."""
     outer = os.environ if environ is None else environ
     faults: list[str] = []
-    inner = {} if env_file is None else _read_env_file(env_file, faults)
+    notices: list[str] = []
+    inner = {} if env_file is None else _read_env_file(env_file, notices, faults)
     own = () if exchange is None or isinstance(exchange, str) else (exchange.name,)
     names = variables(*own)
-    notices = _slips(outer, "the environment", names) + _slips(inner, str(env_file), names)
+    notices += _slips(outer, "the environment", names) + _slips(inner, str(env_file), names)
     values = _merged(outer, inner, names)
     named = values.pop(variable_of("exchange", ""), "")
     venues = _chosen(named, exchange, faults)
@@ -127,14 +129,18 @@ def _drop_unused(values: dict[str, str], collected: Sequence[str], notices: list
             )
 
 
-def _read_env_file(path: Path, faults: list[str]) -> dict[str, str]:
+def _read_env_file(path: Path, notices: list[str], faults: list[str]) -> dict[str, str]:
     try:
         # No interpolation: a password may hold "${". utf-8-sig: editors of some systems begin a file with a mark.
-        found = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
+        lines = list(DotEnv(path, interpolate=False, encoding="utf-8-sig").parse())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         faults.append(f"{path}: the file cannot be read ({reason}); mend it or remove it")
         return {}
+    found = dict(lines)
+    for name, count in Counter(name for name, _ in lines).items():
+        if count > 1:
+            notices.append(f"{path}: {shown(name)} stands there {count} times, and the last one counts.")
     for name, value in found.items():
         if value is None:
             faults.append(f"{path}: a line has no = after {shown(name.split()[0])}; write NAME=value")
@@ -202,7 +208,7 @@ def _check_together(values: dict[str, str], faults: list[str], notices: list[str
             values.setdefault(name, text)
     token = values.get("CONTROL_TOKEN")
     host = values.get("HOST", "127.0.0.1").strip().removeprefix("[").removesuffix("]").lower()
-    if not is_loopback(host) and token is None and not image:
+    if not is_loopback(host) and token is None and not image and _is_address(host):
         faults.append(
             f"HOST={shown(host)}: others can reach this address, so CONTROL_TOKEN must be set"
             " (openssl rand -hex 32 makes one); or use HOST=127.0.0.1"
@@ -213,6 +219,15 @@ def _check_together(values: dict[str, str], faults: list[str], notices: list[str
         faults.append("STANDBY=1: nobody else writes to the embedded store; set REDIS_URL to that of both collectors")
     if "VAR_DIR" in values:
         values.setdefault("SUITES_DIR", str(Path(values["VAR_DIR"].strip()) / "suites"))
+
+
+def _is_address(host: str) -> bool:
+    """What is none is told as such, and not also as one that others can reach."""
+    try:
+        texts.bind_host(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _validated(values: Mapping[str, str], venue: Venue, notices: list[str], faults: list[str]) -> Settings | None:

@@ -314,6 +314,8 @@ def test_service_answers_503_with_the_reason_while_it_waits_for_its_store(tmp_pa
         health = service.get("/health")
         assert (health["status"], health["collector_running"]) == ("unhealthy", False)
         assert "s3cret" not in json.dumps(health) + json.dumps(service.get("/status")) + service.told()
+        assert f'"page": "{service.url}/"' in service.told()
+        assert "We wait for 60 s. Start that store, correct REDIS_URL, or unset REDIS_URL" in service.told()
 
 
 def since_of(status: dict[str, object]) -> object:

@@ -176,6 +176,7 @@ async def test_minute_with_a_trade_that_is_nowhere_is_told_by_the_request_side(s
         truth = {
             record["timestamp"]: record for record in map(expected_kline, scene.simulator.closed_klines(SYMBOL, "1m"))
         }
+        await until_async(lambda: bool(store.entries(f"late:{SYMBOL}")), "the revision")
         (gap,) = store.gaps(SYMBOL, "trade")
         (late,) = store.entries(f"late:{SYMBOL}")
         revised = parsed(late["fields"]["data"])

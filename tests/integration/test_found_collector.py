@@ -12,13 +12,15 @@ from msgspec import structs
 from data_collector.cli.history.audit import audited
 from data_collector.cli.history.backfill import BackfillOptions
 from data_collector.cli.surroundings.found_database import found_surroundings
-from data_collector.cli.surroundings.found_exchange import DEFAULT_API, api_and_exchange, exchange_of_store
+from data_collector.cli.surroundings.found_exchange import api_and_exchange, exchange_of_store
+from data_collector.cli.surroundings.found_service import found_service
 from data_collector.cli.surroundings.found_store import find_store
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.store_url import parse_store_url
 from data_collector.observe.logs import get_log
-from data_collector.service.running import RECORD_NAME, CollectorRecord, record_of, running_collectors, write_down
+from data_collector.service.running import RECORD_NAME, CollectorRecord, running_collectors, write_down
+from data_collector.service.store import record_of
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.failures import place_of
 from tests.integration.command import embedded_store, finished
@@ -71,6 +73,7 @@ async def test_commands_need_nothing_told_beside_a_running_collector(
         store = await find_store(settings=settings_of(folder))
         certified = await exchange_of_store(settings_of(folder), store)
         certify_told = capsys.readouterr().err
+        looked = await finished(tmp_path, "doctor", "--json", SYMBOLS="BTCUSDT", PORT="0")
         strange = await exchange_of_store(settings_of(folder), parse_store_url("redis://127.0.0.1:1"))
         server = EmbeddedPostgres(folder / "live" / "postgres", log=get_log())
         dsn = server.running_dsn()
@@ -89,6 +92,44 @@ async def test_commands_need_nothing_told_beside_a_running_collector(
     assert certified.rest_url == market.rest_url
     assert certify_told == f"As the collector in live that runs: exchange at {market.rest_url}.\n"
     assert strange.rest_url == "https://api.binance.com"
+    findings = {finding["check"]: finding for finding in json.loads(looked.output)}
+    assert (looked.code, looked.errors) == (0, both), looked
+    assert findings["exchange"]["seen"].startswith(market.rest_url)
+    assert findings["streams"]["seen"].startswith(market.ws_url)
+    assert "store origin" not in findings
+    assert place_of(dsn) in findings["database"]["seen"]
+
+
+def test_doctor_looks_at_the_service_that_runs_unless_a_store_is_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A demo at another port than 8001, with an exchange and streams of its own; a user with a store of his own."""
+    api, rest_url = "http://127.0.0.1:18001", "http://127.0.0.1:19080"
+    written(tmp_path, "live", BINANCE_REST_URL=rest_url, BINANCE_WS_URL="ws://127.0.0.1:19443", api=api)
+
+    [found] = found_service([settings_of(tmp_path)])
+    told = capsys.readouterr().err
+    [at_port] = found_service([settings_of(tmp_path, PORT="18002")])
+    capsys.readouterr()
+    own = settings_of(tmp_path, REDIS_URL="redis://127.0.0.1:1")
+    apart = found_service([own])
+    of_kraken = found_service([settings_of(tmp_path, EXCHANGES="kraken")])
+
+    assert told == f"As the collector in live that runs: API at {api}, exchange at {rest_url}.\n"
+    assert (found.port, found.rest_url, found.ws_url) == (18001, rest_url, "ws://127.0.0.1:19443")
+    assert (at_port.port, at_port.rest_url) == (18002, rest_url)
+    assert (apart, of_kraken[0].rest_url) == ([own], "https://api.kraken.com")
+    assert capsys.readouterr().err == ""
+
+
+async def test_plan_beside_nobody_says_so_in_a_sentence(tmp_path: Path) -> None:
+    """Nothing runs below VAR_DIR, and nothing listens at HOST and PORT."""
+    planned = await finished(tmp_path, "plan", "--symbols", "BTCUSDT", PORT="1", BINANCE_REST_URL="http://127.0.0.1:1")
+
+    assert planned.code == 0
+    assert planned.errors.startswith(
+        "Nothing listens at http://127.0.0.1:1, and --url names another place; the plan is held against the settings.\n"
+    )
 
 
 def test_plan_asks_the_collector_of_its_exchange_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,13 +142,13 @@ def test_plan_asks_the_collector_of_its_exchange_that_runs(tmp_path: Path, capsy
     told = capsys.readouterr().err
     of_old = api_and_exchange(settings_of(tmp_path), "http://127.0.0.1:18002")
     elsewhere = api_and_exchange(settings_of(tmp_path), "http://other:8001")
-    of_kraken = api_and_exchange(settings_of(tmp_path, EXCHANGES="kraken"), None)
+    of_kraken = api_and_exchange(settings_of(tmp_path, EXCHANGES="kraken", HOST="::1", PORT="18003"), None)
 
     assert (settings.rest_url, asked) == (rest_url, api)
     assert told == f"As the collector in live that runs: API at {api}, exchange at {rest_url}.\n"
     assert (of_old[0].rest_url, of_old[1]) == ("http://old:80", "http://127.0.0.1:18002")
     assert (elsewhere[0].rest_url, elsewhere[1]) == ("https://api.binance.com", "http://other:8001")
-    assert of_kraken[1] == DEFAULT_API
+    assert of_kraken[1] == "http://[::1]:18003"
 
 
 def test_killed_collector_is_not_taken_for_a_running_one(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from data_collector.sinks.postgres.writing import PostgresWriter
 from tests.integration.postgres_server import execute, rows
 from tests.integration.scene import playing
 from tests.integration.store_reader import Store
-from tests.integration.test_history_writer import answers, history
+from tests.integration.test_history_writer import answers, history, writer_pid
 from tests.integration.test_postgres_writing import TRADE
 from tests.integration.waiting import until_async
 
@@ -92,7 +94,8 @@ async def test_trades_that_were_trimmed_between_two_reads_are_recorded_and_told_
     """However short that was: the writer was held for a moment, and the stream is short."""
     monkeypatch.setattr(losses, "LOOK_S", 0.0)
     add_trades(store, 1)
-    writer = HistoryWriter(Orders(database, store.url, "", "binance", ("BTCUSDT",), klines=True, trades=True))
+    orders = Orders(database, store.url, "", "binance", ("BTCUSDT",), klines=True, trades=True)
+    writer = HistoryWriter(orders)
     running = asyncio.create_task(writer.run())
     await until_async(lambda: writer.progress.rows["trade"] == 1, "the first trade")
 
@@ -103,7 +106,9 @@ async def test_trades_that_were_trimmed_between_two_reads_are_recorded_and_told_
 
     await until_async(lambda: writer.progress.rows["trade"] == 3, "the trades behind them")
     assert rows(database, "select first, last, count, reason from market_data_gaps") == [(2, 5, 4, "skipped")]
-    assert writer.progress.lost == [Lost("BTCUSDT", 2, 5, 4, 0, 1000, 1000)]
+    lost = writer.progress.lost
+    assert lost == [Lost("BTCUSDT", 2, 5, 4, 0, 1000, 1000)]
+    assert HistoryWriter(structs.replace(orders, lost=tuple(lost))).progress.lost == lost
     pool = await open_pool(database, size=1)
     past = PostgresWriter(pool, "binance")
     await past.put_trades([structs.replace(TRADE, trade_id=number) for number in (2, 3)], source="rest")
@@ -114,6 +119,36 @@ async def test_trades_that_were_trimmed_between_two_reads_are_recorded_and_told_
     await until_async(lambda: not writer.progress.lost, "nothing is lost")
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_trades_of_a_stream_that_is_too_short_for_a_writer_that_is_held_are_brought(
+    store: Store, folder: Path, database: str
+) -> None:
+    async with playing(
+        store,
+        folder,
+        symbols=["BTCUSDT"],
+        database_url=database,
+        postgres_trades="1",
+        trades_maxlen="100",
+        gx_audit="0",
+    ) as scene:
+        await scene.subscribed()
+        await scene.trade(5_000)
+        begins = int(str(store.records("trades:BTCUSDT")[0]["trade_id"]))
+        await history(scene, lambda found: found.rows["trade"] > 0, "the first trades")
+
+        os.kill(writer_pid(), signal.SIGSTOP)
+        await scene.trade(120_000)
+        await history(scene, lambda found: found.state == "down" and found.lag_seconds > 2, "its silence")
+        os.kill(writer_pid(), signal.SIGCONT)
+
+        count = store.tail_id("BTCUSDT") - begins + 1
+        held = f"select count(*)::integer from market_data_trades where trade_id >= {begins}"
+        assert len(store.entries("trades:BTCUSDT")) < count
+        await until_async(lambda: "trades of BTCUSDT" in str(scene.status.reasons), "the loss")
+        await until_async(partial(answers, database, held, [(count,)]), "all trades")
+        await until_async(lambda: scene.status.condition == "healthy", "health")
 
 
 def add_trades(store: Store, *ids: int) -> None:

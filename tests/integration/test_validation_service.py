@@ -224,6 +224,18 @@ def test_starts_that_cannot_be_end_with_a_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in busy.stderr + open_door.stderr + nowhere.stderr
 
 
+def test_folder_that_is_a_file_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+
+    ended = run(tmp_path, "--port", "0", "--folder", str(in_the_way))
+
+    assert (ended.returncode, ended.stdout) == (78, "")
+    assert ended.stderr == (
+        f"The folder {in_the_way} cannot be used (File exists). Make it writable, or choose another with VAR_DIR.\n"
+    )
+
+
 def run(folder: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *options], cwd=folder, env=environment(folder) | variables, capture_output=True, text=True,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from data_collector.cli.doctor.check_surroundings import check_binary
 from data_collector.cli.doctor.finding import Finding
+from data_collector.cli.surroundings.found_exchange import collector_filling
 from data_collector.cli.surroundings.found_store import find_store
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.store_url import StoreAddress
@@ -57,7 +58,9 @@ async def _ask(connection: StoreConnection, address: StoreAddress, every: Sequen
             [("SET", probe, "1", "EX", PROBE_SECONDS), ("DEL", probe), ("GET", keys.own("source"))]
         )
         writing.append(_judge_writing(written))
-        origins += _judge_source(source, settings)
+        # Who fills it has looked at its start, and a demo's market has no address of its own.
+        if await collector_filling(settings, address) is None:
+            origins += _judge_source(source, settings)
     failing = [finding for finding in writing if finding.state == "fail"]
     return [
         _judge_version(facts, address),

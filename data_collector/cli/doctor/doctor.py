@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated
 
 import msgspec
 import typer
@@ -14,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.chosen_exchange import ExchangeOption
 from data_collector.cli.doctor.check_database import check_database
 from data_collector.cli.doctor.check_exchange import check_exchange
 from data_collector.cli.doctor.check_memory import check_memory
@@ -22,7 +20,8 @@ from data_collector.cli.doctor.check_proxies import check_proxies
 from data_collector.cli.doctor.check_store import check_store
 from data_collector.cli.doctor.check_surroundings import check_folder, check_platform, check_port
 from data_collector.cli.doctor.finding import Finding
-from data_collector.model.errors import Misconfigured
+from data_collector.cli.surroundings.found_service import found_service
+from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.escaping import escaped
 from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.service.subscription_plan import check_venue, settings_of_each
@@ -36,14 +35,8 @@ ANSWER_TIMEOUT_S = 5.0
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def doctor(
-    json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
-    exchange: ExchangeOption = None,
-) -> None:
-    """Check settings, exchange, clock, store, database, rules, disk and port, and say how to mend what fails.
-
-    Exit code 0 when a start would work (warnings included), 1 when something fails.
-    """
+def doctor(*, json: bool, exchange: str | None) -> None:
+    """What it takes and does stands in `cli.arguments.live`."""
     findings = asyncio.run(examine(exchange))
     if json:
         typer.echo(msgspec.json.encode(findings).decode())
@@ -60,10 +53,13 @@ async def examine(exchange: str | None = None) -> list[Finding]:
         settings = load_settings(exchange=exchange)
         if len(settings.exchanges) == 1:
             check_venue(settings, find_venue(settings.exchange))
-        every = list(settings_of_each(settings.exchanges).values())
+        every = await asyncio.to_thread(found_service, list(settings_of_each(settings.exchanges).values()))
     except Misconfigured as error:
         return [*findings, Finding("settings", "fail", str(error), "Correct them, then run doctor again.")]
+    except Unavailable as error:
+        return [*findings, Finding("service", "fail", str(error), "Then run doctor again.")]
     findings.extend(_settings_findings(every, [*settings.notices, *(told for each in every for told in each.notices)]))
+    settings = every[0]
     if settings.use_proxy:
         findings.append(check_proxies(settings))
     asked, store, database, validation, folder, port = await asyncio.gather(

@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Annotated
 
 import msgspec
 import typer
@@ -15,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
-from data_collector.cli.history.backfill import GIVE_UP_S, BackfillOptions, opened_rest
+from data_collector.cli.arguments.past import GIVE_UP_S
+from data_collector.cli.chosen_exchange import chosen_settings
+from data_collector.cli.history.backfill import BackfillOptions, opened_rest
 from data_collector.cli.history.backfill_screen import judgement_sentences, waiting_sentence
 from data_collector.cli.history.clock import agreed_now_ms
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
@@ -57,26 +57,17 @@ class AuditResult(Struct, frozen=True):
 
 def audit(
     *,
-    symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
-    intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS.")] = None,
-    begin: Annotated[
-        str, typer.Option("--from", help="2024-01-31, 2024-01-31T12:00, or -30d; default: the first row.")
-    ] = "",
-    end: Annotated[str, typer.Option("--to", help="Not included; the same, or now.")] = "now",
-    trades: Annotated[bool, typer.Option("--trades", help="Trades too.")] = False,
-    against_exchange: Annotated[
-        bool, typer.Option("--against-exchange", help="Compare every row with the exchange's REST side.")
-    ] = False,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Ask the exchange again for what is missing or differs.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the verdict as one JSON object.")] = False,
-    exchange: ExchangeOption = None,
+    symbols: str | None,
+    intervals: str | None,
+    begin: str,
+    end: str,
+    trades: bool,
+    against_exchange: bool,
+    repair: bool,
+    json: bool,
+    exchange: str | None,
 ) -> None:
-    """Compare the database with the calendar, the live store, its own trades and, if asked for, the exchange.
-
-    Exit code 0 when nothing is missing, doubled or different, 1 when something is, 69 when somebody cannot be asked.
-    """
+    """What it takes and does stands in `cli.arguments.past`."""
     options = BackfillOptions(symbols, intervals, begin, end, with_trades=trades)
     settings = chosen_settings(exchange, symbols)
     try:

@@ -9,13 +9,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 from msgspec import Struct, structs
 
-from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
+from data_collector.cli.arguments.past import GIVE_UP_S
+from data_collector.cli.chosen_exchange import chosen_settings
 from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.cli.history.clock import agreed_now_ms
 from data_collector.cli.history.options import check_retention, moment_ms, series_of
@@ -39,13 +39,7 @@ from data_collector.venues.discovery import find_venue
 INTERRUPTED = 130
 EXIT_CODES = {"complete": 0, "incomplete": 1, "failed": 1, "stopped": INTERRUPTED}
 
-GIVE_UP_S = 600.0
-
 OFFLINE = "{reason}. Files need no exchange: this machine's clock counts, and symbols are taken as they were given."
-
-SourceOption = Annotated[
-    Source, typer.Option(help="rest, dumps (published files alone), or auto: files where they save many requests.")
-]
 
 
 class BackfillOptions(Struct, frozen=True):
@@ -64,29 +58,21 @@ class BackfillOptions(Struct, frozen=True):
 
 def backfill(
     *,
-    begin: Annotated[str, typer.Option("--from", help="Where to begin: 2024-01-31, 2024-01-31T12:00, or -30d.")],
-    end: Annotated[str, typer.Option("--to", help="Where to end, not included: the same, or now.")] = "now",
-    symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
-    intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS; '' for none.")] = None,
-    trades: Annotated[bool, typer.Option("--trades", help="Trades too; the plan tells what they cost.")] = False,
-    source: SourceOption = "rest",
-    files: Annotated[
-        str | None, typer.Option(help="Base URL or folder of the files; default: where the exchange publishes.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to begin.")] = False,
-    plan_only: Annotated[bool, typer.Option("--plan-only", help="Show the plan and end.")] = False,
-    give_up_after: Annotated[
-        float, typer.Option(min=0, help="Seconds without any success after which a series has failed.")
-    ] = GIVE_UP_S,
-    again: Annotated[bool, typer.Option("--again", help="Ask again for what validation refused.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
-    exchange: ExchangeOption = None,
+    begin: str,
+    end: str,
+    symbols: str | None,
+    intervals: str | None,
+    trades: bool,
+    source: Source,
+    files: str | None,
+    yes: bool,
+    plan_only: bool,
+    give_up_after: float,
+    again: bool,
+    json: bool,
+    exchange: str | None,
 ) -> None:
-    """Bring what the database lacks of the past, and nothing else, from the exchange.
-
-    Ctrl-C, a crash or kill -9 lose nothing: the same command goes on where it was. Exit code 0 when nothing is missing
-    any more but what validation refused, 1 when a series failed or the exchange did not give all, 130 after Ctrl-C.
-    """
+    """What it takes and does stands in `cli.arguments.past`."""
     settings = chosen_settings(exchange, symbols)
     options = BackfillOptions(symbols, intervals, begin, end, trades, source, files, give_up_after, again)
     bars = Bars() if sys.stdout.isatty() and not json else None

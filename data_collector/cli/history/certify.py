@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
@@ -18,7 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from data_collector import __version__
-from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings, symbol_of
+from data_collector.cli.arguments.past import CERTIFICATES
+from data_collector.cli.chosen_exchange import chosen_settings, symbol_of
 from data_collector.cli.history.backfill import opened_rest
 from data_collector.cli.history.backfill_screen import LINE_PAUSE_S
 from data_collector.cli.surroundings.found_exchange import exchange_of_store
@@ -32,36 +32,18 @@ from data_collector.service.certificate.day_trades import Progress as ShowShare
 from data_collector.settings import Settings
 from data_collector.venues.discovery import find_venue
 
-FOLDER = Path("certificates")
-
 
 def certify(
-    symbol: Annotated[str, typer.Argument(help="The exchange's own name, such as BTCUSDT.")],
-    day: Annotated[str, typer.Argument(help="A UTC day that is over, such as 2024-01-31.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(help=f"Where the certificate goes; default: {FOLDER}/SYMBOL-DAY.json."),
-    ] = None,
-    files_url: Annotated[
-        str | None, typer.Option(help="Where daily files are published; default: where the exchange itself does.")
-    ] = None,
-    rest: Annotated[bool, typer.Option("--rest", help="Ask REST, even where a file is published.")] = False,
-    limit: Annotated[int, typer.Option(min=0, max=100_000, help="How many differences are written down.")] = 1000,
-    exchange: ExchangeOption = None,
+    *, symbol: str, day: str, out: Path | None, files_url: str | None, rest: bool, limit: int, exchange: str | None
 ) -> None:
-    """Compare a day's trades in the store with the exchange's own and write a certificate.
-
-    The exchange's daily file is taken; where none is published (HTTP 404, or an exchange that publishes none), REST is
-    asked by trade ids. Exit code 0 when the two are equal, 1 when they differ, 69 when exchange or store cannot be
-    asked.
-    """
+    """What it takes and does stands in `cli.arguments.past`."""
     settings = chosen_settings(exchange, symbol)
     venue = find_venue(settings.exchange)
     asked_day = _day_of(day)
     asked = Asked(symbol_of(symbol, venue), asked_day, files_url, rest, limit)
     made = asyncio.run(_made(settings, venue, asked))
     name = quote(f"{venue.key_prefix}{made.symbol}", safe="")
-    path = FOLDER / f"{name}-{made.day}.json" if out is None else out
+    path = CERTIFICATES / f"{name}-{made.day}.json" if out is None else out
     _write(path, made)
     typer.echo(_sentence(made))
     typer.echo(f"Certificate: {path}")

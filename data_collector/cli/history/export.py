@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import typer
@@ -16,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from data_collector import __version__
-from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings
+from data_collector.cli.chosen_exchange import chosen_settings
 from data_collector.cli.history.fitting_bars import FittingBars
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
 from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
@@ -28,43 +27,27 @@ from data_collector.model.keys import Key
 from data_collector.settings import Settings
 from data_collector.venues.discovery import find_venue
 
-EPOCH_MAX = 2**31 - 1
-"""The database's."""
-
 PLAIN_STEP = 0.1
 """How much of a series lies between two lines of a progress that no terminal shows."""
 
 
-NumbersOption = Annotated[
-    Decimals, typer.Option("--numbers", "--decimals", help="In Parquet as decimal128, as stored, or as float64.")
-]
-
-
 def export(
     *,
-    out: Annotated[Path, typer.Option(help="The folder to make.")],
-    begin: Annotated[
-        str | None, typer.Option("--from", help="Where to begin: 2024-01-31, 2024-01-31T12:00, -30d; default: all.")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", help="Where to end, not included: the same, or now; default: all.")
-    ] = None,
-    symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
-    intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS; '' for none.")] = None,
-    trades: Annotated[bool, typer.Option("--trades", help="Trades too.")] = False,
-    epoch: Annotated[int | None, typer.Option(min=0, max=EPOCH_MAX, help="Of the trades; default: the newest.")] = None,
-    form: Annotated[Form, typer.Option("--format", help="Parquet or CSV files.")] = "parquet",
-    numbers: NumbersOption = "decimal",
-    meta: Annotated[bool, typer.Option("--meta", help="Each row's source too, and the rules that mark it.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in the folder.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the manifest instead of sentences.")] = False,
-    exchange: ExchangeOption = None,
+    out: Path,
+    begin: str | None,
+    end: str | None,
+    symbols: str | None,
+    intervals: str | None,
+    trades: bool,
+    epoch: int | None,
+    form: Form,
+    numbers: Decimals,
+    meta: bool,
+    overwrite: bool,
+    json: bool,
+    exchange: str | None,
 ) -> None:
-    """Write what PostgreSQL holds into files with a manifest: rows, gaps and a SHA-256 of each.
-
-    The folder appears when all of it is written. Exit code 0, also where a series has gaps; 78 for symbols, intervals
-    or times of which nothing is stored, 69 when PostgreSQL does not answer.
-    """
+    """What it takes and does stands in `cli.arguments.past`."""
     settings = chosen_settings(exchange, symbols)
     now_ms = time.time_ns() // 1_000_000
     order = ExportOrder(

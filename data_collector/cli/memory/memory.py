@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from data_collector.cli.chosen_exchange import ExchangeOption, chosen_settings, symbol_of
+from data_collector.cli.arguments.exchange import ExchangeOption
+from data_collector.cli.chosen_exchange import chosen_settings, symbol_of
 from data_collector.cli.memory.similar import show_similar
 from data_collector.cli.memory.vectors import keep_vectors
 from data_collector.client.adapters.pgvector import TABLE

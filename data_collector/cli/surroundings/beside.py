@@ -16,7 +16,7 @@ from typing import Annotated, Final
 
 import typer
 
-from data_collector.model.errors import Unavailable
+from data_collector.model.errors import Misconfigured, Unavailable
 
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 5.0
@@ -37,11 +37,14 @@ def end_with_parent(parent: int) -> None:
 
 
 def write_ports(path: Path, addresses: Mapping[str, str]) -> None:
-    """Tell where we listen, and our process id."""
+    """Tell where we listen, and our process id. Raises `Misconfigured`."""
     # Renamed into place, so that a reader never sees half of it.
     partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps({**addresses, "pid": os.getpid()}) + "\n")
-    partial.rename(path)
+    try:
+        partial.write_text(json.dumps({**addresses, "pid": os.getpid()}) + "\n")
+        partial.rename(path)
+    except OSError as error:
+        raise Misconfigured(f"--port-file {path} cannot be written ({error.strerror}).") from error
 
 
 def _watch(parent: int) -> None:

@@ -11,6 +11,7 @@ import typer
 from data_collector.embedded.record import running_servers
 from data_collector.model.errors import SinkUnavailable, Unavailable
 from data_collector.model.store_url import StoreAddress, parse_store_url
+from data_collector.service.running import running_collectors
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.redis.connection import StoreConnection
 
@@ -38,9 +39,6 @@ async def find_store(
     address = known.store_address()
     if address is not None:
         return address
-    # The service is the longer half of an import, and `--help` has no use for it.
-    from data_collector.service.running import running_collectors  # noqa: PLC0415
-
     servers = await running_servers(known.var_dir)
     filling = [(record.servers_in(path), path, record.exchange) for path, record in running_collectors(known.var_dir)]
     others = {place: exchange for place, _, exchange in filling if exchange != known.exchange}

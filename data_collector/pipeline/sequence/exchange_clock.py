@@ -58,7 +58,9 @@ class TimeSource:
 class ExchangeClock:
     """See the module."""
 
-    __slots__ = ("_clock", "_disagreed", "_wall_s", "disagreement_ms", "messages", "rest", "trades")
+    __slots__ = (
+        "_clock", "_disagreed", "_refused", "_refused_s", "_wall_s", "disagreement_ms", "messages", "rest", "trades",
+    )  # fmt: skip
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, wall_s: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -69,6 +71,8 @@ class ExchangeClock:
         self.disagreement_ms = 0
         """REST's clock minus that of the messages, when REST told it last."""
         self._disagreed = 0
+        self._refused, self._refused_s = 0, 0.0
+        """Messages of a time that has not come, and when the newest was refused."""
 
     @property
     def now_s(self) -> float:
@@ -92,6 +96,12 @@ class ExchangeClock:
         self.disagreement_ms = rest_ms - max(heard) if heard else 0
         self._disagreed = self._disagreed + 1 if self.is_contradicted else 0
 
+    def note_refused(self) -> None:
+        """A message of a time that has not come was refused."""
+        now_s = self._clock()
+        self._refused = self._refused + 1 if now_s - self._refused_s <= FORGET_S else 1
+        self._refused_s = now_s
+
     @property
     def is_contradicted(self) -> bool:
         """Whether REST's clock and the messages were apart when REST told it last."""
@@ -100,6 +110,11 @@ class ExchangeClock:
     @property
     def doubt(self) -> str | None:
         """Why nobody knows what time it is; None where the sources agree."""
+        if self._disagreed < 2 and self._refused and self._clock() - self._refused_s <= FORGET_S:
+            return (
+                f"{self._refused:,} messages of a time that has not come were refused: nothing else that tells the "
+                "exchange's time agrees with them"
+            )
         if self._disagreed < 2:
             return None
         seconds, later = abs(self.disagreement_ms) // 1000, "later" if self.disagreement_ms > 0 else "earlier"

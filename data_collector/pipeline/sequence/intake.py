@@ -145,7 +145,7 @@ class Intake:
     def _take_newest(self, key: Key, record: NewestRecord) -> None:
         """A record of a stream of which the newest counts."""
         number = number_of(record)
-        if number <= self._newest[key]:
+        if number <= self._newest[key] and not self._is_disproved(key, record):
             self.tally.copy(key.channel)
             return
         verdict = self._check_newest(record)
@@ -154,6 +154,14 @@ class Intake:
         if self.tally.passes(record, key.channel, verdict):
             self.spoken[key] = number
             self._put_newest(key, record, verdict)
+
+    def _is_disproved(self, key: Key, record: NewestRecord) -> bool:
+        """Whether the time of the newest one, which was believed while nobody else told any, has not come."""
+        newest_ms, tally = self._newest[key], self.tally
+        if sent_ms_of(record) is None or newest_ms <= tally.event_limit_ms:
+            return False
+        clock = tally.listen()
+        return clock.is_vouched_for and not clock.agrees(newest_ms)
 
     def _put_newest(self, key: Key, record: NewestRecord, verdict: Verdict | None) -> None:
         self._newest[key] = number_of(record)

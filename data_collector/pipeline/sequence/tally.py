@@ -195,6 +195,8 @@ class Tally:
         """A record was refused; keeping it is the caller's."""
         self.judged += 1
         self.errors += 1
+        if TIME_JUMP in verdict.critical:
+            self.clock.note_refused()
         if record.received_ns:
             self.last_other_ns = record.received_ns
             refused = self.refused.setdefault(key_of(record), StreamRefusals())

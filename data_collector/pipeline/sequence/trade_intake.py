@@ -175,9 +175,6 @@ class TradeIntake:
             return
         if sequence.symbol not in self.trusted and self.lives.suspend_where_lives_meet(sequence, trade):
             return
-        if trade.time_ms > self._tally.event_limit_ms and not self._tally.is_timely(trade.time_ms):
-            # Asking again may give a better answer.
-            return
         verdict = self._check(trade)
         if verdict is not None and verdict.critical:
             self._refuse(sequence, trade, verdict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -29,12 +29,13 @@ ID_MAX = 2**63 - 1
 class Losses:
     """Of one writer."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], known: Sequence[Lost] = ()) -> None:
+        """`known` are those that a writer before this one told."""
         self._clock = clock
         self._looked_s = float("-inf")
-        self._klines: dict[str, tuple[Lost, float]] = {}
+        self._klines = {lost.symbol: (lost, clock()) for lost in known if not lost.count}
         """By symbol, with the time when that was seen."""
-        self._trades: list[Lost] = []
+        self._trades = [lost for lost in known if lost.count]
         self._log = structlog.get_logger()
 
     @property

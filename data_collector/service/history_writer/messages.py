@@ -10,6 +10,21 @@ from msgspec import Struct, field
 from data_collector.model.channels import CHANNELS
 
 
+class Lost(Struct, frozen=True):
+    """What the store threw away before it was written."""
+
+    symbol: str
+    first: int
+    """Trade ids."""
+    last: int
+    count: int
+    """0: candles, and nobody knows how many."""
+    epoch: int
+    before_ms: int
+    """When what came before was stored."""
+    after_ms: int
+
+
 class Orders(Struct, frozen=True):
     """What to write from where to where. Sent at start, and again when symbols change."""
 
@@ -28,21 +43,8 @@ class Orders(Struct, frozen=True):
     keep_tickers_days: int | None = None
     epochs: dict[str, int] = field(default_factory=dict)
     """Of symbols whose trade ids are not in their first epoch."""
-
-
-class Lost(Struct, frozen=True):
-    """What the store threw away before it was written."""
-
-    symbol: str
-    first: int
-    """Trade ids."""
-    last: int
-    count: int
-    """0: candles, and nobody knows how many."""
-    epoch: int
-    before_ms: int
-    """When what came before was stored."""
-    after_ms: int
+    lost: tuple[Lost, ...] = ()
+    """What a writer before this one knew to be lost."""
 
 
 class Progress(Struct, frozen=True):

@@ -21,7 +21,7 @@ from data_collector.model.status import HistoryStatus, Snapshot
 from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
 from data_collector.service.history_writer.loss_repair import LossRepair
-from data_collector.service.history_writer.messages import PROGRESS, Orders, Progress, stored_rows
+from data_collector.service.history_writer.messages import PROGRESS, Lost, Orders, Progress, stored_rows
 from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.resubscription import Resubscription
 from data_collector.service.store import StoreHome
@@ -91,6 +91,8 @@ class History(Part):
         self._heard_s = time.monotonic()
         """When the writer spoke last."""
         self._restarts = -1
+        self._lost_before: tuple[Lost, ...] = ()
+        """As the writer before told it."""
         self._counted = stored_rows()
         """Of writers that have ended, as the next two."""
         self._deleted: dict[str, int] = dict.fromkeys(tables_to_forget(*self._keep_days), 0)
@@ -239,7 +241,7 @@ class History(Part):
                 await self._embedded.wait()
                 self._log.error("embedded_postgres_ended")
             except (Misconfigured, Unavailable) as error:
-                self._progress = Progress(down_reason=str(error))
+                self._progress = Progress(down_reason=str(error), lost=self._progress.lost)
                 self._log.error("embedded_postgres_not_started", reason=str(error), retry_s=BRING_BACK_S)
                 await asyncio.sleep(BRING_BACK_S)
 
@@ -257,7 +259,8 @@ class History(Part):
             except OSError as error:
                 reason = f"the history writer cannot be started ({error.strerror})"
             self._count_ended(self._progress)
-            self._progress = Progress(down_reason=reason)
+            self._lost_before = tuple(self._progress.lost)
+            self._progress = Progress(down_reason=reason, lost=self._progress.lost)
             wait_s = backoff.next_delay_s(served_s=time.monotonic() - started_s)
             self._log.error("history_writer_ended", reason=reason, restart_s=wait_s)
             await asyncio.sleep(wait_s)
@@ -281,7 +284,7 @@ class History(Part):
         venue, symbols = self._venue, self._subscribed.current.symbols
         return Orders(
             url, address.whole, venue.key_prefix, venue.name, symbols, self._klines, self._trades, self._tickers,
-            *self._keep_days, dict(self._epochs),
+            *self._keep_days, dict(self._epochs), self._lost_before,
         )  # fmt: skip
 
     async def _write_once(self) -> str:

@@ -93,7 +93,7 @@ class HistoryWriter:
         self._read_s = time.monotonic()
         """When a read began last."""
         self._forgetting = Forgetting(clock)
-        self._losses = Losses(clock)
+        self._losses = Losses(clock, orders.lost)
         self._log = structlog.get_logger()
 
     @property

@@ -10,7 +10,16 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from data_collector.cli.demo import GENERATION, DemoMarket, _market, bring_up, kept_exchanges, pasts_of, share_market
+from data_collector.cli.demo import (
+    GENERATION,
+    DemoMarket,
+    _locked,
+    _market,
+    bring_up,
+    kept_exchanges,
+    pasts_of,
+    share_market,
+)
 from data_collector.cli.surroundings.bringing import Bringing, Past
 from data_collector.model.errors import Misconfigured
 from data_collector.model.venue import Reach
@@ -140,3 +149,14 @@ def test_exchange_that_had_a_demo_by_itself_is_not_kept_among_others(tmp_path: P
     assert _market(first) == KEPT
     with pytest.raises(Misconfigured, match="no earlier demo"):
         _market(other)
+
+
+@pytest.mark.parametrize("kind", ["a file in its place", "a file above it"])
+def test_folder_that_cannot_be_written_to_is_told_in_a_sentence(tmp_path: Path, kind: str) -> None:
+    in_the_way = tmp_path / "demo"
+    in_the_way.touch()
+    folder = in_the_way if kind == "a file in its place" else in_the_way / "demo"
+
+    cure = r"cannot be used \(.+\)\. Make it writable, or choose another with VAR_DIR"
+    with pytest.raises(Misconfigured, match=cure), _locked([folder]):
+        pass

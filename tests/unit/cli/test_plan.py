@@ -14,7 +14,7 @@ from data_collector.venues.discovery import find_venue
 
 def test_address_that_is_none_is_refused() -> None:
     with pytest.raises(Misconfigured, match="--url: "):
-        plan(url="foo")
+        plan(symbols=None, intervals=None, channels=None, url="foo", json=False, exchange=None)
 
 
 @pytest.mark.parametrize(

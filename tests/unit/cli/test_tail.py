@@ -42,7 +42,7 @@ def followed(**changes: object) -> Followed:
 
 def test_interval_that_no_candle_has_is_refused() -> None:
     with pytest.raises(Misconfigured, match="--interval 'zz' is none of a candle's: 1s, 1m, "):
-        tail(["BTCUSDT"], interval="zz")
+        tail(symbols=["BTCUSDT"], interval="zz", trades=False, exchange=None)
 
 
 def test_kline_line_keeps_every_digit() -> None:

@@ -49,6 +49,9 @@ async def test_message_of_tomorrow_is_kept_with_the_reason(scene: RepairScene) -
     await scene.repair.look()
 
     assert [rules(entry) for entry in scene.take_side()] == [["event_time_jump"]] * 3
+    assert "3 messages of a time that has not come" in str(scene.intake.tally.clock.doubt)
+    await scene.pass_s(61)
+    assert scene.intake.tally.clock.doubt is None
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
@@ -195,17 +198,6 @@ async def test_trade_of_tomorrow_is_missing_until_it_is_told_with_its_true_time(
     assert scene.sequence.next_id == 13
 
 
-async def test_trade_of_tomorrow_that_the_exchange_asks_us_to_repair_is_not_taken(scene: RepairScene) -> None:
-    await begun(scene)
-    scene.begin(10)
-
-    scene.intake.trades.take_repaired(scene.sequence, trade(11, time_ms=at(DAY_AHEAD), event_ms=at(DAY_AHEAD)))
-    assert scene.sequence.next_id == 11
-
-    scene.intake.trades.take_repaired(scene.sequence, trade(11, time_ms=at(1), event_ms=at(1)))
-    assert scene.sequence.next_id == 12
-
-
 async def test_ticker_of_tomorrow_keeps_out_none_that_follow(scene: RepairScene) -> None:
     await begun(scene)
     Scene.send(scene, ticker(at(DAY_AHEAD), last_price="1"))
@@ -214,6 +206,20 @@ async def test_ticker_of_tomorrow_keeps_out_none_that_follow(scene: RepairScene)
     scene.send(ticker(at(1.1)))
 
     assert [number_of(each.record) for each in scene.take().newest] == [at(1.1)]
+
+
+async def test_what_was_believed_before_rest_told_its_clock_thaws(scene: RepairScene) -> None:
+    """The first messages of all are of tomorrow: the true ones are neither copies nor older."""
+    Scene.send(scene, ticker(at(DAY_AHEAD)), kline(DAY_AHEAD, closed=False))
+    scene.take()
+    scene.market.now_ms = at(1)
+    await scene.repair.look()
+
+    scene.send(ticker(at(1.1)), kline(1, closed=False, event_ms=at(1.2)))
+
+    taken = scene.take()
+    assert [number_of(each.record) for each in taken.newest] == [at(1.1)]
+    assert [each.kline.open_ms for updates in taken.klines for each in updates] == [at(1)]
 
 
 async def test_exchange_whose_clock_steps_is_believed_when_rest_agrees(scene: RepairScene) -> None:
@@ -258,6 +264,20 @@ async def test_built_minute_is_not_proven_by_a_rest_clock_that_is_ahead() -> Non
     scene.intake.take_head(SYMBOL, scene.next_id - 1, scene.market.now_ms)
 
     assert scene.beat(62) == []
+
+
+async def test_trade_of_tomorrow_ends_no_built_minute_and_breaks_none_off() -> None:
+    scene = BuiltScene()
+    await scene.repair.look()
+    scene.trade(5)
+    Scene.send(scene, trade(scene.next_id, time_ms=at(DAY_AHEAD), event_ms=at(DAY_AHEAD)))
+    await scene.repair.look()
+    assert scene.beat(62) == []
+
+    for second in (40, 61):
+        scene.trade(second)
+
+    assert scene.beat(62) == [(0, "built")]
 
 
 def test_wall_clock_has_a_vote_only_where_anybody_agrees_with_it() -> None:

@@ -1,0 +1,1 @@
+"""What commands take: imported for their help, and to read a command line."""
