@@ -23,7 +23,7 @@ async def run(*, messages: int, seconds: int) -> None:
     print(f"CPU per trade at full rate, with retention and without ({PAIRS} pairs in turn):")
     more: list[float] = []
     for _ in range(PAIRS):
-        without, whole = await _cost(BARE, messages), await _cost(WHOLE, messages)
+        without, whole = await cost(BARE, messages), await cost(WHOLE, messages)
         more.append(whole - without)
         print(f"  without {without:5.2f} µs   with {whole:5.2f} µs   more {whole - without:5.2f} µs", flush=True)
     _tell("more CPU a trade", statistics.median(more), CPU_BAR_US, "µs")
@@ -32,8 +32,8 @@ async def run(*, messages: int, seconds: int) -> None:
         ratios: list[float] = []
         more = []
         for _ in range(PAIRS):
-            without_us, without_p99 = await _steady(BARE, per_s, seconds)
-            whole_us, whole_p99 = await _steady(WHOLE, per_s, seconds)
+            without_us, without_p99 = await steady(BARE, per_s, seconds)
+            whole_us, whole_p99 = await steady(WHOLE, per_s, seconds)
             ratios.append(whole_p99 / without_p99)
             more.append(whole_us - without_us)
             print(
@@ -50,18 +50,19 @@ def _tell(what: str, median: float, bar: float, unit: str) -> None:
     print(f"  {what}, median of {PAIRS}: {median:.2f} {unit}   bar {bar} {unit}: {met}", flush=True)
 
 
-async def _cost(module: str, messages: int) -> float:
+async def cost(module: str, messages: int, **settings: str) -> float:
+    """CPU per trade in µs, at the highest rate that the collector takes."""
     plan = Plan(SYMBOLS, frames=WARM_UP + messages, warm_up=WARM_UP)
-    async with feeding(plan) as url, collecting(SYMBOLS, url, module=module) as rig:
+    async with feeding(plan) as url, collecting(SYMBOLS, url, module=module, **settings) as rig:
         before = await rig.read_when_received(WARM_UP, timeout_s=60)
         after = await rig.read_when_received(plan.frames, timeout_s=300)
     return (after.collector_cpu_s - before.collector_cpu_s) / (after.received - before.received) * 1e6
 
 
-async def _steady(module: str, per_s: int, seconds: int) -> tuple[float, float]:
+async def steady(module: str, per_s: int, seconds: int, **settings: str) -> tuple[float, float]:
     """CPU per trade in µs, and p99 from socket to store in s."""
     plan = Plan(SYMBOLS, frames=per_s * (seconds + 2), per_s=per_s)
-    async with feeding(plan) as url, collecting(SYMBOLS, url, module=module) as rig:
+    async with feeding(plan) as url, collecting(SYMBOLS, url, module=module, **settings) as rig:
         before = await rig.read_until(lambda reading: reading.received >= per_s, timeout_s=60)
         after = await rig.read_until(lambda reading: reading.received >= per_s * (seconds + 1), timeout_s=seconds + 60)
     cpu_us = (after.collector_cpu_s - before.collector_cpu_s) / (after.received - before.received) * 1e6

@@ -47,7 +47,7 @@ What a command is, a function or commands of its own, has its name and lies in t
 
 _ROOMS = {
     "doctor": "doctor.", "suites": "suites.", "audit": "history.", "backfill": "history.", "certify": "history.",
-    "export": "history.", "memory": "memory.",
+    "export": "history.", "memory": "memory.", "simulate": "simulate.",
 }  # fmt: skip
 """Folders of commands that consist of several modules."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pkgutil import resolve_name
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict, Unpack
 
 from msgspec import Struct
 
@@ -260,31 +260,31 @@ class Counts(Protocol):
         """Put a gauge."""
 
 
+NoteAnswer = Callable[[str, Mapping[str, str], int, Mapping[str, str], bytes, int], None]
+"""Path, query, status, headers and body of an answer, and when it was asked for (ns). Neither raises nor waits."""
+
+
+class RestOptions(TypedDict, total=False):
+    """`use_proxy` obeys HTTPS_PROXY and friends, `counters` counts requests, `note` is shown each answer as it came;
+    `api_key` is sent only where an endpoint asks for one."""
+
+    use_proxy: bool
+    counters: Counts | None
+    api_key: str | None
+    note: NoteAnswer | None
+
+
 class OpenRest(Protocol):
-    """Makes a client of the REST side; the caller closes it."""
+    """Makes a client of the REST side."""
 
-    def __call__(
-        self, url: str, *, use_proxy: bool = False, counters: Counts | None = None, api_key: str | None = None
-    ) -> ExchangeApi:
-        """`url` has no path; `use_proxy` obeys HTTPS_PROXY and friends; requests are counted in `counters`.
-
-        `api_key` is sent only where an endpoint asks for one.
-        """
+    def __call__(self, url: str, **options: Unpack[RestOptions]) -> ExchangeApi:
+        """`url` has no path; the caller closes it."""
 
 
 def opened_later(place: str) -> OpenRest:
-    """The client at `module:class`, imported when it is opened: most who know an exchange ask it nothing.
-
-    What speaks HTTP takes longer to import than all else of a venue.
-    """
-
-    def open_rest(
-        url: str, *, use_proxy: bool = False, counters: Counts | None = None, api_key: str | None = None
-    ) -> ExchangeApi:
-        made: ExchangeApi = resolve_name(place)(url, use_proxy=use_proxy, counters=counters, api_key=api_key)
-        return made
-
-    return open_rest
+    """The client at `module:class`, imported when it is opened: what speaks HTTP takes longer than all else of a venue,
+    and most who know an exchange ask it nothing."""
+    return lambda url, **options: resolve_name(place)(url, **options)  # noqa: PLW0108 - not imported before
 
 
 class StreamLimits(Struct, frozen=True):

@@ -255,15 +255,14 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
         Literal["data_collector_spool_skipped_trades_total"],
         "Trades that are kept in memory only, because the disk refused them or was too slow",
     ],
-    Annotated[
-        Literal["data_collector_spool_files_over_limit_total"],
-        "Spool files deleted before their time because of SPOOL_BYTES_MAX",
-    ],
+    Annotated[Literal["data_collector_spool_files_over_limit_total"], "Spool files deleted early (SPOOL_BYTES_MAX)"],
     Annotated[
         Literal["data_collector_spool_corrupt_frames_total"],
         "Damaged ends of spool files, left unread, and files set aside (`*.broken`) that are larger than any of ours",
     ],
     Annotated[Literal["data_collector_spool_fsync_errors_total"], "Syncs of the spool that failed"],
+    Annotated[Literal["data_collector_recording_left_out_total"], "Lines of the recording that the disk did not take"],
+    Annotated[Literal["data_collector_recording_files_deleted_total"], "Its files deleted because of RECORD_BYTES_MAX"],
     Annotated[Literal["data_collector_process_cpu_seconds_total"], "CPU time of the collector process"],
     Annotated[
         Literal["data_collector_output_lines_dropped_total"],
@@ -353,6 +352,8 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
         "Consumer groups that trimming takes entries from which they have not done with",
         GROUP_STATE,
     ],
+    Annotated[Literal["data_collector_recording_bytes"], "Size of the recording's files"],
+    Annotated[Literal["data_collector_recording_down"], "1 while the disk takes nothing of the recording, else 0"],
     Annotated[Literal["data_collector_spool_bytes"], "Size of the spool's files"],
     Annotated[Literal["data_collector_spool_bytes_max"], "How large they may get in all (SPOOL_BYTES_MAX)"],
     Annotated[

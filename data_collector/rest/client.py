@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypedDict, TypeVar, Unpack
+from typing import TypeVar, Unpack
 
 import aiohttp
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from data_collector.decoding.bounded import bounded
 from data_collector.model.backoff import RepeatedAnswer
 from data_collector.model.errors import VenueRefused, VenueUnreachable
-from data_collector.model.venue import Counts
+from data_collector.model.venue import RestOptions
 from data_collector.observe.counters import Counters
 from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.rest.budget import RestBudget
@@ -42,14 +42,6 @@ Body = TypeVar("Body")
 Made = TypeVar("Made")
 
 
-class RestOptions(TypedDict, total=False):
-    """See `OpenRest`."""
-
-    use_proxy: bool
-    counters: Counts | None
-    api_key: str | None
-
-
 class BareStatus(VenueUnreachable):
     """A status that is final when it comes again and again, and may pass."""
 
@@ -70,6 +62,7 @@ class RestClient(ABC):
         self._use_proxy = options.get("use_proxy", False)
         self._counters = options.get("counters") or Counters()
         self._api_key = options.get("api_key")
+        self._note = options.get("note")
         self._keyed: set[str] = set()
         """Paths that have asked for a key."""
         self._unkeyed: dict[str, str] = {}
@@ -155,6 +148,7 @@ class RestClient(ABC):
             self._session = open_session(self._base_url, use_proxy=self._use_proxy, timeout=timeout)
         try:
             headers = None if key is None else {self.key_header: key}
+            asked_ns = time.time_ns()
             request = self._session.get(self._base_url + path, params=query, headers=headers, allow_redirects=False)
             async with request as response:
                 body = bytearray()
@@ -163,7 +157,10 @@ class RestClient(ABC):
                     if len(body) > BODY_BYTES_MAX:
                         self._count("malformed")
                         raise VenueUnreachable(f"{path} was answered with more than {BODY_BYTES_MAX} bytes")
-                return Answer(response.status, response.headers, bytes(body))
+                answer = Answer(response.status, response.headers, bytes(body))
+                if self._note is not None:
+                    self._note(path, query, answer.status, answer.headers, answer.body, asked_ns)
+                return answer
         except TimeoutError as error:
             self._count("timeout")
             raise VenueUnreachable(f"{self._base_url} did not answer within {TIMEOUT_S:g} s") from error

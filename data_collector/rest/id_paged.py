@@ -8,9 +8,9 @@ from typing import Unpack
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.records import Trade
-from data_collector.model.venue import TradePage, TradePlace
+from data_collector.model.venue import RestOptions, TradePage, TradePlace
 from data_collector.rest.budget import RestBudget
-from data_collector.rest.client import RestClient, RestOptions
+from data_collector.rest.client import RestClient
 
 CALLS_MAX = 80
 """Of a search; one of a thousand million ids takes some twenty."""

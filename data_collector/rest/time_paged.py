@@ -6,9 +6,9 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Unpack
 
-from data_collector.model.venue import TradePage, TradePlace
+from data_collector.model.venue import RestOptions, TradePage, TradePlace
 from data_collector.rest.budget import RestBudget
-from data_collector.rest.client import RestClient, RestOptions
+from data_collector.rest.client import RestClient
 from data_collector.rest.time_paging import MARGIN_NS, TimedPage, TradePlaces, trades_from
 
 NANOSECONDS_FROM = 10**18

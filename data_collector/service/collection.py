@@ -25,6 +25,7 @@ from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.sequence.tally import Tap
+from data_collector.recording.recorder import Recorder
 from data_collector.service.epochs import EpochHome, Epochs
 from data_collector.service.lines import Lines, Wiring
 from data_collector.service.part import Part, spawner
@@ -48,8 +49,10 @@ class Collection:
     def __init__(
         self, settings: Settings, venue: Venue, rest: ExchangeApi, home: SpoolHome, epochs: EpochHome,
         validation: Validation, counters: Counters, *, tap: Tap | None, extra_channels: Sequence[Channel],
+        recorder: Recorder | None,
     ) -> None:  # fmt: skip
-        """`tap` gets each record that passed the gate; `extra_channels` are subscribed to for it alone."""
+        """`tap` gets each record that passed the gate; `extra_channels` are subscribed to for it alone; `recorder`
+        keeps what the exchange says."""
         self._settings = settings
         self._venue = venue
         self._rest = rest
@@ -69,7 +72,7 @@ class Collection:
         self.statistics = Statistics(
             rest, self.intake, settings.symbols, settings.channels, counters, on_listed=validation.auditor.learn
         )
-        self.wiring = Wiring(settings, venue, extra_channels, self.intake, counters)
+        self.wiring = Wiring(settings, venue, extra_channels, self.intake, counters, recorder)
         self.subscribed = Resubscription(
             settings, venue, rest, self.wiring, self.intake, self.outlet, self._repairs, self.statistics
         )

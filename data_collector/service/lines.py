@@ -18,6 +18,7 @@ from data_collector.pipeline.connections.refused_streams import RefusedStream
 from data_collector.pipeline.connections.transport import Address, Resolver
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.proxies import proxy_of
+from data_collector.recording.recorder import Recorder
 from data_collector.service.part import Part, PartHealth, Spawn, names
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
@@ -134,9 +135,10 @@ class Wiring:
     """Makes the lines anew for every start of the collection; the count of dials goes on over all of them."""
 
     def __init__(
-        self, settings: Settings, venue: Venue, extra: Sequence[Channel], intake: Intake, counters: Counters
-    ) -> None:
-        """`extra` channels are subscribed to besides."""
+        self, settings: Settings, venue: Venue, extra: Sequence[Channel], intake: Intake, counters: Counters,
+        recorder: Recorder | None,
+    ) -> None:  # fmt: skip
+        """`extra` channels are subscribed to besides; `recorder` keeps what is said."""
         self._settings = settings
         self.symbols_setting = variable_of("symbols", venue.name)
         """What names the symbols at a start."""
@@ -156,6 +158,7 @@ class Wiring:
             dials=Governor(attempts, limits.connection_attempts_window_s),
             connect=Resolver(counters).connect,
             counters=counters,
+            recorder=recorder,
         )
 
     def groups(self, subscriptions: Subscriptions) -> list[Group]:

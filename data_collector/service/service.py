@@ -36,6 +36,7 @@ from data_collector.service.store import StoreHome
 from data_collector.service.subscription_plan import check_venue
 from data_collector.service.validation import Validation
 from data_collector.service.watches.heartbeat import Heartbeat
+from data_collector.service.watches.recording import Recording
 from data_collector.service.watches.statistics import Exchange
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
@@ -57,17 +58,15 @@ class Service:
 
     def __init__(
         self, settings: Settings, *, folder: str | None = None, venue: Venue | None = None, tap: Tap | None = None,
-        extra_channels: Sequence[Channel] = (), empty: bool = False, source: str | None = None,
+        extra_channels: Sequence[Channel] = (), empty: bool = False, source: str | None = None, api: str | None = None,
         klines_elsewhere: bool = False, servers: Path | None = None, audit: socket.socket | None = None,
-        api: str | None = None,
     ) -> None:  # fmt: skip
-        """`folder` is the part of VAR_DIR that is ours (default: the exchange's).
+        """`folder` is the part of VAR_DIR that is ours (default: the exchange's); `empty` throws away what is in it.
 
-        `tap` gets each record that passed the gate; `extra_channels` are subscribed to for it alone; `empty` throws
-        away what the embedded store held; `source` is what the store is filled from (default: the REST address).
-        `klines_elsewhere`: not in PostgreSQL by us. `servers` is the folder of the embedded servers that somebody else
-        runs for several collectors, `audit` a line to their audit worker, and `api` the address of an HTTP process
-        before us. Raises `Misconfigured`.
+        `tap` gets each record that passed the gate; `extra_channels` are subscribed to for it alone. `source` is what
+        the store is filled from (default: the REST address). `klines_elsewhere`: not in PostgreSQL by us. `servers` is
+        the folder of the embedded servers that somebody else runs for several collectors, `audit` a line to their audit
+        worker, and `api` the address of an HTTP process before us. Raises `Misconfigured`.
         """
         self._settings = settings
         self._venue = venue = venue or find_venue(settings.exchange)
@@ -77,23 +76,26 @@ class Service:
         self._counters = counters = Counters()
         self.heartbeat = Heartbeat(counters)
         self._store = StoreHome(
-            settings, home, venue, counters, source=source or rest_url, empty=empty, servers=servers,
-            api=api,
+            settings, home, venue, counters, source=source or rest_url, empty=empty, servers=servers, api=api,
         )  # fmt: skip
-        rest = venue.open_rest(rest_url, use_proxy=settings.use_proxy, counters=counters, api_key=settings.rest_key)
+        recording = Recording(settings, venue, counters)
+        rest = recording.open_rest(settings, venue, counters)
         spool = SpoolHome(settings, home, counters, empty=empty)
         self._epochs = epochs = EpochHome(settings, home, venue.name, empty=empty)
         validation = Validation(settings, home, counters, use=self._use_gate, shared=audit)
         self._collection = Collection(
-            settings, venue, rest, spool, epochs, validation, counters, tap=tap, extra_channels=extra_channels
-        )
+            settings, venue, rest, spool, epochs, validation, counters, tap=tap, extra_channels=extra_channels,
+            recorder=recording.recorder,
+        )  # fmt: skip
         self._subscribed = self._collection.subscribed
         self.history = History(
             settings, home, venue, counters, self._store, self._subscribed, epochs.known,
             klines=not klines_elsewhere, empty=empty,
         )  # fmt: skip
         exchange = Exchange(venue, rest, settings, self._collection.statistics)
-        self._parts: Sequence[Part] = (self.heartbeat, exchange, self._store, spool, epochs, self.history, validation)
+        self._parts: Sequence[Part] = (
+            self.heartbeat, recording, exchange, self._store, spool, epochs, self.history, validation
+        )  # fmt: skip
         """Those that live as long as we, from the ground up."""
         self._log = structlog.get_logger()
         self._wanted = asyncio.Event()

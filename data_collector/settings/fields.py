@@ -129,6 +129,13 @@ class Settings(BaseModel):
     """Bytes that the spool under `VAR_DIR` may take: trades of the last 15 minutes, and those that the store has not
     acknowledged. Beyond, the oldest files go. 0: nothing is kept on disk."""
 
+    record: Annotated[Path | None, texts.parsed(texts.folder)] = None
+    """Folder in which everything that the exchanges say is kept as it came, to be played again (docs/recording.md).
+    Unset: nothing is."""
+
+    record_bytes_max: Annotated[int, texts.whole_number(1_000_000, 999_999_999_999)] = 1_073_741_824
+    """Bytes that the recording of an exchange may take; beyond, its oldest files go."""
+
     standby: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
     """1: collect everything, and write a symbol's trades only while no other collector on the same `REDIS_URL` does."""
 

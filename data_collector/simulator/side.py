@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Iterator
-
-from aiohttp import web
+from collections.abc import Callable, Iterator
 
 from data_collector.model.venue import Addresses
 from data_collector.simulator.control.faults import Faults
 from data_collector.simulator.control.operation import Operation
+from data_collector.simulator.doors import Doors
 from data_collector.simulator.market.market import Market
 from data_collector.simulator.rest.rest import RestSide
 from data_collector.simulator.settings import SimulatorSettings
 from data_collector.simulator.speaker import Speaker
 from data_collector.simulator.streams.feed import Feed
 from data_collector.simulator.streams.streams import StreamSide
-from data_collector.time_limit import time_limit
-
-STOP_TIMEOUT_S = 2.0
 
 
 class Side:
@@ -42,21 +37,12 @@ class Side:
         self.feed = Feed(market, self.spoken, faults)
         self.streams = StreamSide(self.spoken, settings, faults, self.feed.hub, numbers)
         self.rest = RestSide(speaker.open_rest(market, settings), faults, refresh)
-        self._settings = settings
-        self._server: asyncio.Server | None = None
-        self._runner: web.AppRunner | None = None
-        self._ports = settings.ws_port, settings.rest_port
+        self._doors = Doors(settings, self.streams, self.feed.hub)
 
     @property
     def addresses(self) -> Addresses:
         """Base URLs, once it has started."""
-        # Certificates are usually made out for names.
-        tls, host = self._settings.tls is not None, self._settings.host
-        host = "localhost" if tls and host == "127.0.0.1" else host
-        ws_port, rest_port = self._ports
-        return Addresses(
-            f"{'wss' if tls else 'ws'}://{host}:{ws_port}", f"{'https' if tls else 'http'}://{host}:{rest_port}"
-        )
+        return self._doors.addresses
 
     def move_on(self, now_ms: int) -> None:
         """Let time pass here too, and send what is due."""
@@ -65,35 +51,10 @@ class Side:
 
     async def start(self, operation: Operation, ws_port: int, rest_port: int) -> None:
         """Listen on both ports. Raises `OSError` when one is taken."""
-        application = web.Application()
-        application.add_routes(operation.routes())
-        application.router.add_get("/{path:.*}", self.rest.answer)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._settings.host, rest_port, ssl_context=self._settings.tls).start()
-        self._server = await self.streams.listen(ws_port)
-        sockets = [socket.getsockname() for socket in self._server.sockets]
-        self._ports = _port_of(sockets), _port_of(self._runner.addresses)
+        await self._doors.open(operation.routes(), self.rest.answer, ws_port, rest_port)
 
     async def stop(self) -> None:
         """Close both ports, when the connections, which are closing, are gone."""
-        if self._server is not None:
-            self._server.close()
-        try:
-            async with time_limit(STOP_TIMEOUT_S):
-                await self.feed.hub.deserted.wait()
-        except TimeoutError:
-            for connection in tuple(self.feed.hub.connections.values()):
-                connection.cut_off()
+        await self._doors.close_streams()
         self.rest.stop()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-
-def _port_of(addresses: Iterable[object]) -> int:
-    for address in addresses:
-        if isinstance(address, tuple):
-            port = address[1]
-            assert isinstance(port, int), "the second part of an Internet address"
-            return port
-    raise OSError("nothing is listening")
+        await self._doors.close_rest()

@@ -74,7 +74,7 @@ BODIES = {
 }
 
 PATTERNS = {
-    "validation/rules/arguments.py regex": "users' own; docs/validation.md tells what they cost",
+    "validation/rules/patterns.py __init__": "users' own: looked at by `re`, and run by what can be stopped",
     "venues/binance/bulk_rows.py _bad_row": "the forms of the columns above it",
 }
 

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from data_collector.cli.arguments.exchange import ExchangeOption
 from data_collector.cli.chosen_exchange import chosen_settings
 from data_collector.cli.suites.gx_worker import ROWS_MAX, GreatExpectations, great_expectations, waiting
-from data_collector.cli.suites.recording import Recorded, Recording, Skipped
+from data_collector.cli.suites.message_file import MessageFile, Recorded, Skipped
 from data_collector.cli.suites.suite_file import KindOption, counted, read_suite_file, refusal_lines
 from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SuiteRefused
@@ -77,7 +77,7 @@ def try_out(
     """
     if gx and not gx_is_installed():
         raise Misconfigured("great_expectations is not installed here: try it without --gx.")
-    recording = Recording(on, find_venue(exchange or chosen_settings(None).exchange).codec)
+    recording = MessageFile(on, find_venue(exchange or chosen_settings(None).exchange).codec)
     try:
         suite = read_suite_file(file, kind).suite
         findings = asyncio.run(_judge(suite, recording, gx=gx, limit=limit))
@@ -95,7 +95,7 @@ def try_out(
         raise typer.Exit(1)
 
 
-async def _judge(suite: Suite, recording: Recording, *, gx: bool, limit: int) -> TrialFindings:
+async def _judge(suite: Suite, recording: MessageFile, *, gx: bool, limit: int) -> TrialFindings:
     compiled = compile_suite(suite)
     findings = TrialFindings(suite.kind)
     async with AsyncExitStack() as stack:
@@ -108,7 +108,7 @@ async def _judge(suite: Suite, recording: Recording, *, gx: bool, limit: int) ->
     return findings
 
 
-async def _batches(recording: Recording, findings: TrialFindings) -> AsyncIterator[list[Recorded]]:
+async def _batches(recording: MessageFile, findings: TrialFindings) -> AsyncIterator[list[Recorded]]:
     """Its records of the kind; the others are counted."""
     records = (recorded for recorded in recording if _is_wanted(recorded, findings))
     while batch := list(islice(records, ROWS_MAX)):
@@ -184,7 +184,7 @@ def _text(value: object) -> str:
     return text if len(text) <= VALUE_CHARACTERS_MAX else f"{text[:VALUE_CHARACTERS_MAX]}…"
 
 
-def _report(suite: Suite, findings: TrialFindings, recording: Recording, *, gx: bool) -> Iterator[str]:
+def _report(suite: Suite, findings: TrialFindings, recording: MessageFile, *, gx: bool) -> Iterator[str]:
     rules = {rule.id: rule for rule in suite.rules}
     for name in (*READING_RULES, *rules):
         if name in findings.broken:

@@ -28,11 +28,13 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.connection import Connection
 from data_collector.pipeline.connections.conversation import Conversation
 from data_collector.pipeline.connections.governor import Governor
+from data_collector.pipeline.connections.keeping import open_kept
 from data_collector.pipeline.connections.overlap import Overlap, Result
 from data_collector.pipeline.connections.refused_streams import RefusedStream, RefusedStreams
-from data_collector.pipeline.connections.transport import Address, Connect, end_label, failure_label, open_websocket
+from data_collector.pipeline.connections.transport import Address, Connect, end_label, failure_label
 from data_collector.pipeline.connections.websocket import Control, Receive
 from data_collector.pipeline.connections.words import Words
+from data_collector.recording.recorder import Recorder
 
 SILENCE_MARGIN_S = 5.0
 """On top of the ping interval, when our own ping is sent: a peer that answers nothing for that long is dead."""
@@ -56,6 +58,8 @@ class LineContext(Struct, frozen=True):
     dials: Governor
     connect: Connect
     counters: Counters
+    recorder: Recorder | None = None
+    """Keeps what is said."""
 
 
 class Line:
@@ -210,14 +214,11 @@ class Line:
         context = self._context
         await context.dials.turn()
         conversation = Conversation(context.codec, self._counters, self._refused)
-        socket = await open_websocket(
-            context.address,
-            context.codec.session().decode,
-            receive,
+        socket = await open_kept(
+            context.recorder, self.name, context.address, context.codec.session().decode, receive,
             partial(self._on_control, conversation),
-            messages_per_s=context.limits.control_messages_per_s,
-            connect=context.connect,
-        )
+            messages_per_s=context.limits.control_messages_per_s, connect=context.connect,
+        )  # fmt: skip
         if context.limits.keepalive_s is not None:
             socket.keep_alive(context.limits.keepalive_s, conversation.keepalive)
         connection = Connection(socket, conversation, context.limits.max_age_s, self.streams)

@@ -78,6 +78,8 @@ class WebSocket(WSListener):
         """Done when the connection has ended; why tells `end_reason`."""
         self.offers: list[str] = []
         """Headers of the handshake's answer that use what we did not offer."""
+        self.on_sent: Callable[[bytes], None] | None = None
+        """Shown what we say."""
         self._reason: str | None = None
         self._failure: BaseException | None = None
         self._farewell: asyncio.Task[None] | None = None
@@ -113,6 +115,8 @@ class WebSocket(WSListener):
         await self._messages.turn()
         if self._transport is not None and not self._transport.is_disconnected:
             self._transport.send(WSMsgType.TEXT, message)
+            if self.on_sent is not None:
+                self.on_sent(message)
 
     def ping(self) -> bool:
         """Ask the peer for a sign of life, if the message limit allows; every frame is one. Whether it was asked."""
@@ -133,6 +137,11 @@ class WebSocket(WSListener):
                 self._transport.send_close(code)
             self._transport.disconnect(graceful=True)
             self._loop.call_later(LINGER_S, self._transport.disconnect, False)
+
+    @property
+    def last_words(self) -> str:
+        """Why the connection ended; empty while it lives."""
+        return self._reason or ""
 
     def end_reason(self) -> str | None:
         """Why the connection ended, or None while it lives. Raises a bug of the receiver."""

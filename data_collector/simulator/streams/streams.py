@@ -21,14 +21,17 @@ class StreamSide:
     """Accepts connections and counts them."""
 
     def __init__(
-        self, speaker: StreamSpeaker, settings: SimulatorSettings, faults: Faults, hub: Hub, numbers: Iterator[int]
-    ) -> None:
+        self, speaker: StreamSpeaker, settings: SimulatorSettings, faults: Faults, hub: Hub, numbers: Iterator[int],
+        *, connection: type[StreamConnection] = StreamConnection,
+    ) -> None:  # fmt: skip
+        """`connection` is what each client gets."""
         self.attempts = 0
         self._speaker = speaker
         self._settings = settings
         self._faults = faults
         self._hub = hub
         self._numbers = numbers
+        self._connection = connection
         self._connects = SlidingWindow(speaker.manners.connects_max, speaker.manners.connects_window_s)
 
     async def listen(self, port: int) -> asyncio.Server:
@@ -53,7 +56,7 @@ class StreamSide:
             return _refused(fault.status, fault.location)
         if not self._speaker.admits(request.path):
             return None
-        return StreamConnection(
+        return self._connection(
             next(self._numbers), request.path, self._speaker, self._settings, self._faults, self._hub
         )
 

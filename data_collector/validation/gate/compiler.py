@@ -20,6 +20,7 @@ from msgspec import Struct
 from data_collector.model.gate import Verdict
 from data_collector.validation.rules.columns import COLUMNS, DECIMALS, GATE_COLUMNS, INTEGER_MAX, Checked, Kind, Value
 from data_collector.validation.rules.conditions import Condition
+from data_collector.validation.rules.patterns import Pattern
 from data_collector.validation.rules.suite import Rule, Suite
 
 NUMBER_CHARACTERS_MAX: Final = 64
@@ -157,8 +158,8 @@ def _constant_text(value: object) -> str:
     if isinstance(value, frozenset):
         return f"{{{', '.join(sorted(map(repr, value)))}}}"
     owner = getattr(value, "__self__", None)
-    if isinstance(owner, re.Pattern):
-        return f"re.compile({owner.pattern!r}).search"
+    if isinstance(owner, Pattern):
+        return f"re.compile({owner.text!r}).search"
     if isinstance(owner, dict):
         return "milliseconds_of"
     return getattr(value, "__name__", None) or repr(value)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
 from data_collector.validation.rules.columns import COLUMNS, INTEGER_MAX, ColumnType, Kind
+from data_collector.validation.rules.patterns import Pattern
 
 Nulls = Literal["skip_any", "skip_all", "fail", "asked"]
 """What becomes of a row with nulls: passed when any or all of the columns are null, never passed, or asked about."""
@@ -105,15 +106,12 @@ class Arguments:
             raise ValueError(f"ignore_row_if must be one of {', '.join(choices)}")
         return choices[given]
 
-    def regex(self) -> re.Pattern[str]:
+    def regex(self) -> Pattern:
         """`regex`, compiled: Great Expectations would take a broken one, and fail with every batch."""
         given = self._kwargs.get("regex")
         if not isinstance(given, str) or len(given) > REGEX_CHARACTERS_MAX:
             raise ValueError(f"regex must be a text of at most {REGEX_CHARACTERS_MAX} characters")
-        try:
-            return re.compile(given)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"the regex {given!r} is broken: {error}") from error
+        return Pattern(given)
 
     def type_of(self, column: str) -> ColumnType:
         """The type of one of the kind's columns."""

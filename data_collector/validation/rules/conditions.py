@@ -83,9 +83,12 @@ def _in_set(arguments: Arguments, found: str = "in") -> Expression:
     return (column,), f"{column} {found} {arguments.constant(arguments.texts_or_numbers(column))}", "skip_any"
 
 
-def _match(arguments: Arguments, found: str = "is not None") -> Expression:
+def _match(arguments: Arguments, *, finds: bool = True) -> Expression:
     column = arguments.column("column", "text")
-    return (column,), f"{arguments.constant(arguments.regex().search)}({column}) {found}", "skip_any"
+    pattern = arguments.regex()
+    # What is not found out in time keeps neither rule.
+    search, found = (pattern.search, "is not None") if finds else (pattern.search_or_late, "is None")
+    return (column,), f"{arguments.constant(search)}({column}) {found}", "skip_any"
 
 
 def _lengths(arguments: Arguments) -> Expression:
@@ -222,7 +225,7 @@ GATED: Final[Mapping[str, Callable[[Arguments], Expression]]] = {
     "expect_column_values_to_be_in_set": _in_set,
     "expect_column_values_to_not_be_in_set": partial(_in_set, found="not in"),
     "expect_column_values_to_match_regex": _match,
-    "expect_column_values_to_not_match_regex": partial(_match, found="is None"),
+    "expect_column_values_to_not_match_regex": partial(_match, finds=False),
     "expect_column_value_lengths_to_be_between": _lengths,
     "expect_column_value_lengths_to_equal": _length,
     "expect_column_pair_values_a_to_be_greater_than_b": _greater,

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from data_collector.model.errors import VenueRefused
 from data_collector.model.records import Ticker
-from data_collector.model.venue import KlinePage, SymbolRules, TradePage, TradePlace, TradesRefused
+from data_collector.model.venue import KlinePage, RestOptions, SymbolRules, TradePage, TradePlace, TradesRefused
 from data_collector.rest.budget import WeightBudget
-from data_collector.rest.client import BareStatus, RestClient, RestOptions
+from data_collector.rest.client import BareStatus, RestClient
 from data_collector.rest.judging import ENDPOINT_STATUSES, Answer, Judgement, judged_by_status, page_told, shortened
 from data_collector.venues.binance import rest_pages as pages
 from data_collector.venues.binance.messages import ErrorBody

@@ -14,10 +14,9 @@ from msgspec import Raw, Struct
 from data_collector.decoding.texts import plain_digits
 from data_collector.model.calendar import LENGTHS_MS
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.model.venue import TRADING, KlinePage, SymbolRules
+from data_collector.model.venue import TRADING, KlinePage, RestOptions, SymbolRules
 from data_collector.rest import pages
 from data_collector.rest.budget import PacedBudget, RestBudget
-from data_collector.rest.client import RestOptions
 from data_collector.rest.id_paged import IdPagedRest
 from data_collector.rest.judging import ENDPOINT_STATUSES, Answer, Judgement, judged_by_status, page_told, shortened
 from data_collector.venues.coinbase.codec import trade

@@ -16,10 +16,9 @@ from msgspec import Struct
 
 from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS
 from data_collector.model.records import Ticker, Trade
-from data_collector.model.venue import KlinePage, SymbolRules
+from data_collector.model.venue import KlinePage, RestOptions, SymbolRules
 from data_collector.rest import pages
 from data_collector.rest.budget import PacedBudget, RestBudget
-from data_collector.rest.client import RestOptions
 from data_collector.rest.judging import Answer, Judgement, Meaning, judged_by_status, page_told, shortened
 from data_collector.rest.time_paged import TimePagedRest
 from data_collector.rest.time_paging import TimedPage

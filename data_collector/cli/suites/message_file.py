@@ -80,7 +80,7 @@ class _Row(Struct, frozen=True):
     content: bytes
 
 
-class Recording:
+class MessageFile:
     """A file of messages; iterate once, then ask what was skipped."""
 
     def __init__(self, path: Path, codec: Codec) -> None:

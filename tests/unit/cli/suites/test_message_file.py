@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from data_collector.cli.suites import recording
-from data_collector.cli.suites.recording import Recorded, Recording
+from data_collector.cli.suites import message_file
+from data_collector.cli.suites.message_file import MessageFile, Recorded
 from data_collector.model.errors import Misconfigured
 from data_collector.validation.rules.columns import GATE_COLUMNS
 from data_collector.venues.binance.codec import BinanceCodec
@@ -25,9 +25,9 @@ KLINE = {"symbol": "BTCUSDT", "timestamp": "2024-01-01T12:00:00+00:00", "interva
 COLUMNS = {"kind": "trade", "time_ms": 1704110400123, "event_ms": 1704110400124, "received_ms": 1704110400130}
 
 
-def read(path: Path, *lines: str | bytes) -> tuple[list[Recorded], Recording]:
+def read(path: Path, *lines: str | bytes) -> tuple[list[Recorded], MessageFile]:
     path.write_bytes(b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines))
-    found = Recording(path, BinanceCodec())
+    found = MessageFile(path, BinanceCodec())
     return list(found), found
 
 
@@ -35,7 +35,7 @@ def value(recorded: Recorded, column: str) -> object:
     return recorded.values[GATE_COLUMNS[recorded.kind].index(column)]
 
 
-def reasons(found: Recording) -> Counter[str]:
+def reasons(found: MessageFile) -> Counter[str]:
     return Counter({skipped.reason: skipped.count for skipped in found.skipped()})
 
 
@@ -135,12 +135,12 @@ def test_what_is_no_record_is_counted_with_the_reason(line: str | bytes, reason:
 def test_kinds_of_events_do_not_grow_without_bound(tmp_path: Path) -> None:
     _, found = read(tmp_path / "recorded.jsonl", *(f'{{"e": "event{number}"}}' for number in range(200)))
 
-    assert len(found.skipped()) == recording.REASONS_MAX + 1
+    assert len(found.skipped()) == message_file.REASONS_MAX + 1
     assert reasons(found).total() == 200
 
 
 def test_line_that_is_too_long_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "LINE_BYTES_MAX", 300)
+    monkeypatch.setattr(message_file, "LINE_BYTES_MAX", 300)
 
     records, found = read(tmp_path / "recorded.jsonl", RAW, "x" * 5_000, RAW)
 
@@ -152,7 +152,7 @@ def test_compressed_recording_is_read(tmp_path: Path) -> None:
     path = tmp_path / "recorded.jsonl.gz"
     path.write_bytes(gzip.compress(RAW.encode()))
 
-    assert len(list(Recording(path, BinanceCodec()))) == 1
+    assert len(list(MessageFile(path, BinanceCodec()))) == 1
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_what_cannot_be_read_is_a_sentence(content: bytes | None, tmp_path: Path
         path.write_bytes(content)
 
     with pytest.raises(Misconfigured, match=r"recorded\.gz cannot be read \(.+\)\."):
-        list(Recording(path, BinanceCodec()))
+        list(MessageFile(path, BinanceCodec()))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_cannot_be_read_is_a_sentence(content: bytes | None, tmp_path: Path
     ],
 )
 def test_recordings_of_others_are_read(name: str, kinds: dict[str, int], recordings: Path) -> None:
-    found = Recording(recordings / name, BinanceCodec())
+    found = MessageFile(recordings / name, BinanceCodec())
 
     assert Counter(recorded.kind for recorded in found) == kinds
     assert sum(kinds.values()) + reasons(found).total() == found.lines

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol, TypeVar
 
 import typer
 import uvloop
@@ -22,6 +22,7 @@ from data_collector.cli.surroundings.beside import (
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import FIRST_EXCHANGE
+from data_collector.model.venue import Addresses
 from data_collector.simulator import Simulator, SimulatorSettings
 from data_collector.simulator.listing import KNOWN, synthetic_symbols
 from data_collector.simulator.settings import ErrorShape
@@ -54,6 +55,12 @@ KeptOption = Annotated[
     int | None,
     typer.Option(min=2000, help="How many of its newest trades a symbol keeps; REST has no older ones. Default: all."),
 ]
+RecordingOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--recording", help="Play what RECORD has kept in this folder, in place of a market; --speed sets the pace."
+    ),
+]
 HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
 StreamPortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port of the streams; 0 takes a free one.")]
 RestPortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port of REST; 0 takes a free one.")]
@@ -72,6 +79,7 @@ ErrorShapeOption = Annotated[ErrorShape, typer.Option(help="nested as on the wir
 def simulate(
     *,
     exchange: ExchangesOption = None,
+    recording: RecordingOption = None,
     symbols: SymbolsOption = "",
     synthetic: SyntheticOption = 0,
     seed: SeedOption = 1,
@@ -105,19 +113,31 @@ def simulate(
     It needs no network. Point the collector at it with the lines that it prints. The ports are those of the first
     exchange, others take free ones. Faults on request: docs/simulator.md.
     """
-    speakers = [find_speaker(name) for name in dict.fromkeys(exchange or [FIRST_EXCHANGE])]
+    speakers = [] if recording else [find_speaker(name) for name in dict.fromkeys(exchange or [FIRST_EXCHANGE])]
     settings = SimulatorSettings(
         seed=seed, symbols=_symbols(symbols, synthetic, speakers), trades_per_s=trades_per_s, speed=speed,
-        premium_bps=premium_bps, delay_ms=delay_ms, start_ms=start_ms,
-        history_trades=history_trades, history_ms=history_days * DAY_MS,
-        tape_trades_max=kept_trades, host=host, ws_port=ws_port, rest_port=rest_port,
+        premium_bps=premium_bps, delay_ms=delay_ms, start_ms=start_ms, history_trades=history_trades,
+        history_ms=history_days * DAY_MS, tape_trades_max=kept_trades, host=host, ws_port=ws_port, rest_port=rest_port,
         tls=_tls(tls_cert, tls_key), enforce_limits=limits, ping_interval_s=ping_interval_s,
         pong_timeout_s=pong_timeout_s, max_age_s=max_age_s, order_ids=order_ids, early_every=early_every,
         close_empty_klines=close_empty_klines, error_shape=error_shape,
     )  # fmt: skip
     if exit_with_parent:
         end_with_parent(parent)
-    uvloop.run(_serve(settings, speakers, port_file=port_file))
+    uvloop.run(_run(settings, speakers, recording, exchange, port_file))
+
+
+async def _run(
+    settings: SimulatorSettings, speakers: Sequence[Speaker], recording: Path | None, exchanges: Sequence[str] | None,
+    port_file: Path | None,
+) -> None:  # fmt: skip
+    if recording is None:
+        await _serve(Simulator(settings, speakers), _tell, port_file=port_file)
+        return
+    # What unpacks takes a tenth of a second to import.
+    from data_collector.cli.simulate.playback import playback_of, tell_end, tell_recording  # noqa: PLC0415
+
+    await _serve(playback_of(recording, settings, exchanges), tell_recording, tell_end, port_file=port_file)
 
 
 def _symbols(names: str, synthetic: int, speakers: Sequence[Speaker]) -> tuple[str, ...]:
@@ -145,38 +165,70 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
-async def _serve(settings: SimulatorSettings, speakers: Sequence[Speaker], *, port_file: Path | None) -> None:
+class Served(Protocol):
+    """What listens: a market, or a recording."""
+
+    @property
+    def ws_url(self) -> str:
+        """Base URL of the first exchange's stream side."""
+
+    @property
+    def rest_url(self) -> str:
+        """Base URL of the first exchange's REST side."""
+
+    @property
+    def addresses(self) -> Mapping[str, Addresses]:
+        """Base URLs of each exchange, by its name."""
+
+    async def start(self) -> None:
+        """Listen. Raises `OSError` when a port is taken."""
+
+    async def wait(self) -> None:
+        """Return when there is nothing more to come. Raises what went wrong."""
+
+    async def stop(self) -> None:
+        """Close all ports."""
+
+
+Listening = TypeVar("Listening", bound=Served)
+
+
+async def _serve(
+    served: Listening, tell: Callable[[Listening], None], tell_end: Callable[[Listening], None] | None = None,
+    *, port_file: Path | None,
+) -> None:  # fmt: skip
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    simulator = Simulator(settings, speakers)
     try:
-        await simulator.start()
+        await served.start()
     except OSError as error:
         cure = "choose other ports with --ws-port and --rest-port; 0 takes a free one"
         raise Misconfigured(f"The simulator cannot listen ({error}); {cure}.") from error
     try:
-        _tell(simulator)
+        tell(served)
         if port_file is not None:
-            await asyncio.to_thread(write_ports, port_file, _addresses(simulator))
-        await _until_stopped(simulator, stopping)
+            await asyncio.to_thread(write_ports, port_file, _addresses(served))
+        async with asyncio.TaskGroup() as tasks:
+            # A market that breaks ends the group with its traceback.
+            market = tasks.create_task(_wait(served, tell_end))
+            await stopping.wait()
+            market.cancel()
     finally:
-        await simulator.stop()
+        await served.stop()
 
 
-async def _until_stopped(simulator: Simulator, stopping: asyncio.Event) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        # A market that breaks ends the group with its traceback.
-        market = tasks.create_task(simulator.wait())
-        await stopping.wait()
-        market.cancel()
+async def _wait(served: Listening, tell_end: Callable[[Listening], None] | None) -> None:
+    await served.wait()
+    if tell_end is not None:
+        tell_end(served)
 
 
-def _addresses(simulator: Simulator) -> dict[str, str]:
+def _addresses(served: Served) -> dict[str, str]:
     """Those of the first exchange, and those of each by its name."""
-    found = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}
-    for name, addresses in simulator.addresses.items():
+    found = {"ws_url": served.ws_url, "rest_url": served.rest_url}
+    for name, addresses in served.addresses.items():
         found |= {f"{name}_ws_url": addresses.ws_url, f"{name}_rest_url": addresses.rest_url}
     return found
 

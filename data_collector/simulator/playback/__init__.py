@@ -1,0 +1,1 @@
+"""A recording as an exchange that one can connect to."""
