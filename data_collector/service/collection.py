@@ -96,7 +96,10 @@ class Collection:
                     continue
                 self._repairs.resume(collected.values(), tails, was_filled=was_filled)
                 wanted = self.subscribed.current
-                cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
+                # Before the exchange has told its time, what is stored of it is a better witness than our own clock.
+                stored_ms = max((tail.last_ms for tail in tails.values() if tail is not None), default=0)
+                now_ms = max(self.intake.tally.exchange_now_ms(), stored_ms)
+                cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals, now_ms)
                 self.intake.klines.begin(cursors, was_filled=was_filled)
                 if (built := self.intake.klines.built) is not None:
                     await restore(built, collected, cursors, sink, self._spool, self._venue)

@@ -227,7 +227,7 @@ class Resubscription:
 
         async def question() -> None:
             tails.update(await storing.sink.tails(trades))
-            cursors.update(await storing.sink.kline_cursors(klines, intervals))
+            cursors.update(await storing.sink.kline_cursors(klines, intervals, self._intake.tally.exchange_now_ms()))
             if with_own_rights:
                 await storing.sink.begin_channels(with_own_rights)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from data_collector.model.keys import Key
@@ -96,7 +94,7 @@ async def test_garbage_as_state_of_a_series_stops_that_series_alone(sink: RedisS
     assert list(sink.broken_keys) == [field]
     assert reader.ids() == [1]
     assert reader.records(STREAM)[-1]["interval"] == "5m"
-    assert await sink.kline_cursors([SYMBOL], ["1m", "5m"]) == {Key("kline", SYMBOL, "5m"): five_ms}
+    assert await sink.kline_cursors([SYMBOL], ["1m", "5m"], five_ms) == {Key("kline", SYMBOL, "5m"): five_ms}
     assert list(sink.broken_keys) == [field]
 
     # What the sentence advises.
@@ -153,10 +151,10 @@ async def test_state_of_a_series_that_names_a_time_to_come_is_told(sink: RedisSi
 
 
 async def test_start_does_not_wait_for_a_kline_of_the_future(sink: RedisSink, reader: Reader) -> None:
-    due_ms = int(time.time() * 1000) + 60 * MINUTE_MS
+    due_ms = NOON_MS + 60 * MINUTE_MS
     reader.client.hset(CURSORS, "1m", f"{due_ms} {due_ms - MINUTE_MS} {due_ms}")
 
-    assert await sink.kline_cursors([SYMBOL], ["1m"]) == {}
+    assert await sink.kline_cursors([SYMBOL], ["1m"], NOON_MS) == {}
     assert list(sink.broken_keys) == [f"{PREFIX}{CURSORS} field 1m"]
 
 

@@ -14,7 +14,7 @@ from data_collector.model.errors import SinkUnavailable
 from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, klines, opened, redis_sink, run_of
-from tests.market import SYMBOL, kline, trade
+from tests.market import NOON_MS, SYMBOL, kline, trade
 
 LIES = {
     "status": b"+OK\r\n",
@@ -119,7 +119,7 @@ async def groups(sink: RedisSink) -> None:
 
 
 async def cursors(sink: RedisSink) -> None:
-    await sink.kline_cursors([SYMBOL], ["1m"])
+    await sink.kline_cursors([SYMBOL], ["1m"], NOON_MS)
 
 
 async def orders(sink: RedisSink) -> None:

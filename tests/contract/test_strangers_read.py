@@ -209,7 +209,7 @@ async def test_completeness_proves_nothing_behind_a_key_that_is_told_to_be_forei
     reader.client.xadd(TRADES, {"data": record}, id=f"{NOON_MS + 200}-21")
     await filled.write(Batch(trades=[run_of([trade(21)])]))
     reader.client.hset(f"collector:klines:{SYMBOL}", "1m", "abc")
-    await filled.kline_cursors([SYMBOL], ["1m"])
+    await filled.kline_cursors([SYMBOL], ["1m"], NOON_MS)
 
     foreign = dict(filled.broken_keys)
     assert not (await trade_counts(connection, KEYS, [SYMBOL], FormerEntries(), foreign))[SYMBOL].is_proven

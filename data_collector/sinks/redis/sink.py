@@ -195,10 +195,11 @@ class RedisSink:
         """Where the groups of these streams stand; not to be called beside `write`. Raises `SinkUnavailable`."""
         return await group_places(await self.connected(), streams)
 
-    async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str]) -> dict[Key, int]:
+    async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str], now_ms: int) -> dict[Key, int]:
         """The open time that the store must get next, of each symbol and interval that it has closed klines of.
 
-        Raises `SinkUnavailable`. To be called before the first `write` of a collection, not beside one.
+        `now_ms` is the exchange's time, as far as it is known. Raises `SinkUnavailable`. To be called before the first
+        `write` of a collection, not beside one.
         """
         connection = await self.connected()
         replies = await connection.execute([("HMGET", self._keys.cursors(symbol), *intervals) for symbol in symbols])
@@ -209,7 +210,7 @@ class RedisSink:
             for interval, state in zip(intervals, states, strict=False):
                 if state is None:
                     continue
-                due_ms = due_open_ms(state, time.time_ns() // 1_000_000)
+                due_ms = due_open_ms(state, now_ms)
                 if due_ms is None:
                     self.broken_keys.note_state(symbol, interval)
                 elif due_ms >= 0:
