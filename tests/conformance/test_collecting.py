@@ -18,6 +18,7 @@ from tests.conformance.worlds import (
     assert_klines_exact,
     assert_trades_exact,
     collecting,
+    klines_begun,
     klines_settled,
     market_of,
     stream,
@@ -35,6 +36,7 @@ async def test_all_that_closes_with_a_month_is_the_markets(store: Store, folder:
     intervals = [one for one in venue.intervals if one not in {"1s", "3d", "1w"}]
     async with collecting(venue, store, folder, market_of(venue), intervals=intervals) as scene:
         await scene.subscribed()
+        await klines_begun(scene)
         for _ in range(5):
             await scene.trade(MINUTE_MS)
         await klines_settled(scene, venue, intervals)
