@@ -127,13 +127,6 @@ def closed_klines(scene: Collected, symbol: str, interval: str) -> list[tuple[in
     ]
 
 
-async def klines_begun(scene: Scene) -> None:
-    """Let a second of trades pass, and wait until a candle runs of each: before, minutes that pass at once are past."""
-    await scene.trade(1_000)
-    for symbol in scene.symbols:
-        await until_async(lambda: scene.store.keys(f"kline:{symbol}:*"), f"a candle of {symbol}")  # noqa: B023
-
-
 async def klines_settled(scene: Scene, venue: Venue, intervals: Sequence[str] = ("1m", "5m")) -> None:
     """Let the present candle of a minute end, and wait until all are stored that have ended."""
     await scene.klines_closed()
