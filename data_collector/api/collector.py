@@ -213,6 +213,8 @@ class Collector:
 
     def _change_in(self, answer: Snapshot) -> ChangeStatus:
         if answer.subscriptions is None:
+            # Who asks next may hear it.
+            self._telling = None
             raise Transient("The collector process does not tell its subscriptions.")
         return answer.subscriptions
 

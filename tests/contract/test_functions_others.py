@@ -155,7 +155,7 @@ async def test_cursors_are_what_each_interval_must_get_next(sink: RedisSink, rea
     await sink.write(klines(kline(0), kline(1), kline(0, interval="1h", close_ms=NOON_MS + 3_599_999)))
     await sink.write(klines(kline(0, interval="5m", close_ms=NOON_MS + 299_999, closed=False)))
 
-    assert await sink.kline_cursors([SYMBOL, "ETHUSDT"], ["1m", "5m", "15m", "1h"], NOON_MS) == {
+    assert await sink.kline_cursors([SYMBOL, "ETHUSDT"], ["1m", "5m", "15m", "1h"], NOON_MS + 3_600_000) == {
         Key("kline", SYMBOL, "1m"): NOON_MS + 2 * MINUTE_MS,
         Key("kline", SYMBOL, "1h"): NOON_MS + 60 * MINUTE_MS,
     }

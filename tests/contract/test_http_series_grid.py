@@ -77,7 +77,9 @@ def expire(reader: Reader) -> None:
     client.delete(stream, *client.keys("kline:*"))
     for entry_id, fields in entries:
         ms, _, number = entry_id.partition("-")
-        client.xadd(stream, fields, id=f"{int(ms) - 7_200_000}-{number}")  # type: ignore[arg-type]
+        older = f"{int(ms) - 7_200_000}-{number}"
+        client.xadd(stream, fields, id=older)  # type: ignore[arg-type]
+        client.hset(f"collector:klines:{SYMBOL}", "entry", older)
 
 
 def times(found: Sequence[str]) -> list[int]:

@@ -18,7 +18,7 @@ from pandas import DataFrame, Series, set_option
 
 from data_collector.validation.audit.memory import Column, Mask, Memory
 from data_collector.validation.auditing.messages import Chunk, chunk_decoder
-from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX, whole
+from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX, is_plain, whole
 from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, INTEGER_MAX, Checked, ColumnType, Kind, Value
 
 # Where pyarrow is installed, pandas would keep texts in its form and hand regular expressions to RE2; the compiled
@@ -111,14 +111,15 @@ def frame_of_rows(kind: Kind, rows: Sequence[Sequence[Value]]) -> DataFrame:
 
 
 def decimals(texts: Sequence[str | None]) -> npt.NDArray[np.float64]:
-    """Decimal texts as the gate reads them: NaN for what is not told, is no JSON number, or is too long."""
+    """Decimal texts as the gate reads them: NaN for what is not told, is no plain number, or is too long."""
     told = [text for text in texts if text is not None]
     try:
         numbers = _numbers(f"[{','.join(told)}]")
     except _UNREADABLE:
         numbers = []
     # "1,2" would be two numbers.
-    if len(numbers) != len(texts) or max(map(len, told), default=0) > NUMBER_CHARACTERS_MAX:
+    is_whole = len(numbers) == len(texts) and all(map(is_plain, told))
+    if not is_whole or max(map(len, told), default=0) > NUMBER_CHARACTERS_MAX:
         numbers = [np.nan if text is None else _decimal(text) for text in texts]
     return np.array(numbers, dtype=np.float64)
 
@@ -145,7 +146,7 @@ def _decimal(text: str) -> float:
         number = _number(text)
     except _UNREADABLE:
         return np.nan
-    return number if len(text) <= NUMBER_CHARACTERS_MAX else np.nan
+    return number if is_plain(text) and len(text) <= NUMBER_CHARACTERS_MAX else np.nan
 
 
 def _recorded(kind: Kind, name: str, records: Sequence[Checked]) -> Column:

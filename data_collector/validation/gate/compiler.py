@@ -36,7 +36,7 @@ VERDICTS_KEPT: Final = 1_024
 """A record of a kind breaks few combinations of rules; making a verdict costs a microsecond."""
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeEncodeError)
-_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?").fullmatch
+is_plain: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?").fullmatch
 """JSON's grammar, without exponents (1e308 is 309 digits to whoever writes them out) and blanks around the number."""
 
 _number = msgspec.json.Decoder(float).decode
@@ -139,7 +139,7 @@ def _decimal(text: str | None, broken: dict[str, None]) -> float | None:
     except _UNREADABLE:
         broken[NUMBER_TEXT] = None
         return None
-    if not _PLAIN(text):
+    if not is_plain(text):
         broken[NUMBER_TEXT] = None
         return None
     if len(text) > NUMBER_CHARACTERS_MAX:
