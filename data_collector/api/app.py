@@ -104,6 +104,8 @@ def create_app(
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        # Such an answer would lead to whatever Host says.
+        redirect_slashes=False,
         lifespan=lambda app: _lifespan(contexts_of_app(app), on_state),
         exception_handlers=ERROR_ANSWERS,
         routes=list(pages.ASSETS),

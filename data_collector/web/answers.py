@@ -14,11 +14,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from msgspec import Struct
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from data_collector.model.errors import Transient
 from data_collector.model.status import Sample
 from data_collector.observe.logs import get_log
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 FAULTS_TOLD_MAX = 10
 """A sentence about a body lists at most so many things that are wrong with it."""
@@ -90,8 +94,27 @@ async def answer_bug(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": "The service has a bug; its log tells more."}, 500, SECURITY_HEADERS)
 
 
+async def answer_refused(request: Request, error: Exception) -> Response:
+    """What a route or the framework refuses; 405 names the methods of all routes of the path."""
+    assert isinstance(error, HTTPException), "registered for this class"
+    status, headers = error.status_code, dict(error.headers or {})
+    if status == 400 and error.__cause__ is not None:
+        # What cannot be read is as wrong as other JSON: nested too deep, or in another encoding.
+        status = 422
+    if status == 405:
+        headers["Allow"] = ", ".join(method for method in METHODS if _has_route(request, method))
+    return JSONResponse({"detail": error.detail}, status, headers)
+
+
+def _has_route(request: Request, method: str) -> bool:
+    # HEAD is answered wherever GET is.
+    asked = {**request.scope, "method": "GET" if method == "HEAD" else method}
+    return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
+
+
 ERROR_ANSWERS: dict[int | type[Exception], Callable[[Request, Exception], Coroutine[None, None, Response]]] = {
     RequestValidationError: answer_invalid,
+    HTTPException: answer_refused,
     Transient: answer_unavailable,
     Exception: answer_bug,
 }

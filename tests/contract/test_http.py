@@ -261,6 +261,30 @@ def test_errors_are_json(service: HttpService, method: str, path: str, status: i
     assert isinstance(answer.json["detail"], str)
 
 
+def test_json_that_is_too_deep_to_be_read_is_as_wrong_as_other_json(service: HttpService) -> None:
+    given = {"Content-Type": "application/json"}
+
+    for body in (b"[" * 20_000, b"{", b"\xff"):
+        answer = service.request("POST", "/control", headers=given, body=body)
+
+        assert answer.status == 422
+        assert isinstance(answer.json["detail"], str)
+
+
+def test_options_name_every_method_of_a_path(service: HttpService) -> None:
+    answer = service.request("OPTIONS", "/subscriptions")
+
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, PUT")
+
+
+def test_path_with_a_slash_too_many_leads_nowhere(service: HttpService) -> None:
+    """Not to the name that the request gave for ours."""
+    answer = service.get("/health/", Host="evil.example")
+
+    assert answer.status == 404
+    assert answer.headers["Location"] is None
+
+
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/metrics", "/status", "/docs", "/"])
 def test_head_is_answered_as_get_without_a_body(service: HttpService, path: str) -> None:
     answer = service.request("HEAD", path)
