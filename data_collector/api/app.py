@@ -99,17 +99,13 @@ def create_app(
         several = several_of(settings, collector_environment)
     rejections = Rejections()
     app = DescribedApp(
-        title="Data Collector",
-        version=__version__,
-        description=_DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
-        # Such an answer would lead to whatever Host says.
+        title="Data Collector", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None,
+        # To whatever Host says.
         redirect_slashes=False,
         lifespan=lambda app: _lifespan(contexts_of_app(app), on_state),
         exception_handlers=ERROR_ANSWERS,
         routes=list(pages.ASSETS),
-    )
+    )  # fmt: skip
     policy = _write_policy(settings)
     if several is None:
         own = {settings.exchange: (settings, Collector(collector_command, collector_environment))}

@@ -62,6 +62,7 @@ ASSERTS = {
     "venues/discovery.py find_venue": "our own folders",
     "venues/discovery.py find_speaker": "our own folders",
     "web/answers.py answer_invalid": "registered for this class",
+    "web/answers.py answer_refused": "registered for this class",
     "web/answers.py answer_unavailable": "registered for this class",
 }
 
