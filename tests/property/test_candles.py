@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from data_collector.candles.building import DISORDER_MS, CandleBuilder
 from data_collector.model.calendar import DAY_MS, UtcCalendar, place_ms
@@ -47,8 +47,15 @@ STEPS = st.builds(
 )
 
 
+STEP = Step(after_ms=0, early_ms=0, price="1", quantity="1", maker=True)
+
+
 @given(
     steps=st.lists(STEPS, min_size=1, max_size=60), intervals=st.sets(st.sampled_from(("1s", *INTERVALS)), min_size=1)
+)
+@example(
+    steps=[STEP, *[structs.replace(STEP, after_ms=700)] * 3, structs.replace(STEP, early_ms=400, is_lost=True)],
+    intervals={"1s"},
 )
 @settings(max_examples=300, deadline=None)
 def test_klines_are_what_the_trades_come_to(steps: Sequence[Step], intervals: set[str]) -> None:
