@@ -186,10 +186,9 @@ class CandleBuilder:
     def proven_ms(self, now_ms: int, next_id: int) -> int:
         """Until when all trades are known; `now_ms` is the exchange's clock."""
         self._now_ms = now_ms
-        if self._head_id >= next_id:
-            # One that is not here may have happened a little before the newest that is.
-            return self._heard_ms() - DISORDER_MS
-        return max(self._heard_ms(), self._head_ms)
+        # One that is known and not here may have happened a little before the newest that is.
+        heard_ms = self._heard_ms()
+        return heard_ms - DISORDER_MS if self._head_id >= next_id else max(heard_ms, self._head_ms)
 
     def close(self, now_ms: int, next_id: int) -> list[Kline]:
         """Klines that are over, in the order in which they ended; `now_ms` is the exchange's clock."""
