@@ -12,20 +12,40 @@ import pytest_asyncio
 
 from data_collector.embedded.binary import server_binary
 from data_collector.embedded.peer import free_port
+from data_collector.pipeline.repair import kline_repair
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.validation.auditing.audit_worker import AuditWorker
 from tests.integration.past import Past, past
 from tests.integration.postgres_server import database, database_server
 from tests.integration.processes import Exchange, end_embedded_server, exchange
+from tests.integration.scene import Scene, playing
 from tests.integration.store_reader import Store
 from tests.integration.timescale_server import timescale, timescale_server
 from tests.integration.waiting import until
 
 __all__ = [
-    "database", "database_server", "folder", "market", "pool", "running_market", "store", "store_server", "timescale",
+    "database", "database_server", "folder", "market", "pool", "running_market", "scene", "short_grace", "store", "store_server",
+    "timescale",
     "timescale_server", "worker", "world",
 ]  # fmt: skip
+
+
+@pytest.fixture
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The market's minutes pass in milliseconds here."""
+    monkeypatch.setattr(kline_repair, "GRACE_S", 0.3)
+    monkeypatch.setattr(kline_repair, "LOOK_S", 0.05)
+
+
+@pytest.fixture
+async def scene(store: Store, folder: Path) -> AsyncIterator[Scene]:
+    """A market of which a closed kline of each symbol is stored."""
+    async with playing(store, folder) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        await scene.klines_closed()
+        yield scene
 
 
 @pytest.fixture(scope="session")

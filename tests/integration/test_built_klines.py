@@ -21,15 +21,15 @@ from tests.integration.scene import DRIVEN, SYMBOLS, Scene, playing
 from tests.integration.store_reader import Store, parsed
 from tests.integration.waiting import until, until_async
 
+pytestmark = pytest.mark.usefixtures("short_grace")
+
 BUILT = structs.replace(VENUE, klines="built")
 SYMBOL = "BTCUSDT"
 
 
 @pytest.fixture(autouse=True)
-def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The market's minutes pass in milliseconds here."""
-    monkeypatch.setattr(kline_repair, "GRACE_S", 0.3)
-    monkeypatch.setattr(kline_repair, "LOOK_S", 0.05)
+def short_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What builds them keeps up with such a market too."""
     monkeypatch.setattr(kline_building, "BEAT_S", 0.02)
     monkeypatch.setattr(kline_building, "ASK_S", 0.2)
     monkeypatch.setattr(built_klines, "BEGIN_BACK_MS", 3_600_000)

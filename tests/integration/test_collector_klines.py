@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from data_collector.pipeline.repair import kline_repair
 from data_collector.simulator import FrameFault
 from data_collector.simulator.control.faults import RestFault
 from tests.integration.exactness import assert_all_of, closed, expected_kline, iso
@@ -21,21 +19,7 @@ MINUTES = "btcusdt@kline_1m"
 CLOSING = '"x":true'
 
 
-@pytest.fixture(autouse=True)
-def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The market's minutes pass in milliseconds here."""
-    monkeypatch.setattr(kline_repair, "GRACE_S", 0.3)
-    monkeypatch.setattr(kline_repair, "LOOK_S", 0.05)
-
-
-@pytest.fixture
-async def scene(store: Store, folder: Path) -> AsyncIterator[Scene]:
-    """A market of which a closed kline of each symbol is stored."""
-    async with playing(store, folder) as scene:
-        await scene.subscribed()
-        await scene.trade()
-        await scene.klines_closed()
-        yield scene
+pytestmark = pytest.mark.usefixtures("short_grace")
 
 
 def sources(store: Store) -> list[object]:
