@@ -25,9 +25,8 @@ from tests.integration.timescale_server import timescale, timescale_server
 from tests.integration.waiting import until
 
 __all__ = [
-    "database", "database_server", "folder", "market", "pool", "running_market", "scene", "short_grace", "store", "store_server",
-    "timescale",
-    "timescale_server", "worker", "world",
+    "database", "database_server", "folder", "market", "pool", "running_market", "scene", "short_grace",
+    "store", "store_server", "timescale", "timescale_server", "worker", "world",
 ]  # fmt: skip
 
 
