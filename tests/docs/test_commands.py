@@ -16,7 +16,8 @@ from tests.docs.tree import ROOT, read
 MAKE = re.compile(r"(?:^|`|\n)make((?: [a-z-]+)+)")
 COMMAND = re.compile(r"(?:data-collector|-m data_collector) ([a-z]+)")
 READERS = (
-    "README.md", "docs/client.md", "docs/pathway.md", "docs/backtrader.md", "docs/memory.md", "docs/rl.md",
+    "README.md", "docs/reading.md", "docs/client.md", "docs/pathway.md",
+    "docs/backtrader.md", "docs/memory.md", "docs/rl.md",
 )  # fmt: skip
 """What their blocks show is to be pasted."""
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_figures_name_as_many_rules_as_are_shipped() -> None:
-    text = read("README.md")
+    text = read("docs/performance.md")
     gated = re.findall(r"gate per (trade|kline), (\d+) compiled rules", text)
     audited = re.search(r"trades \((\d+) rules.*?klines \((\d+).*?tickers \((\d+)", text)
 

@@ -1,4 +1,4 @@
-"""The programs of `examples/`, and what the README tells people to read with, against one running demo."""
+"""The programs of `examples/`, and what docs/reading.md tells people to read with, against one running demo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START_S = 60.0
 """Until a program has printed what it is for: pandas alone takes a second to load, and the machine may be busy."""
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SNIPPETS = FENCE.findall(read("README.md").partition("\n## Read it from\n")[2].partition("\n## ")[0])
+SNIPPETS = FENCE.findall(read("docs/reading.md"))
 OWN_TESTS = "pathway"
 OWN_PROGRAMS = {"pathway_vwap.py", "train_ppo.py"}
 """What needs an environment of its own is run there."""
@@ -219,7 +219,7 @@ def test_notebook_runs_and_holds_nothing_of_an_earlier_run(
 
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
-def test_what_the_readme_reads_with_reads_the_demo(served: Demo, tmp_path: Path, number: int) -> None:
+def test_what_the_guide_reads_with_reads_the_demo(served: Demo, tmp_path: Path, number: int) -> None:
     language, text = SNIPPETS[number]
     if language == "python" and OWN_TESTS not in text:
         with program(served, tmp_path, "-c", text) as running:

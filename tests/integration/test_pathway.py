@@ -29,8 +29,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 TRADES, CANDLES = f"trades:{SYMBOL}", f"stream:{SYMBOL}"
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PROGRAMS = [
-    text for page in ("docs/pathway.md", "README.md") for text in FENCE.findall(read(page)) if "pw.io.redis" in text
-]  # fmt: skip
+    text
+    for page in ("docs/pathway.md", "docs/reading.md")
+    for text in FENCE.findall(read(page))
+    if "pw.io.redis" in text
+]
 
 ASKED_FOR = """\
 import pathway as pw
