@@ -32,7 +32,7 @@ Action = Literal["status", "start", "stop", "subscriptions", "resubscribe"]
 
 
 class Request(Struct):
-    """What the starter asks. `start` and `stop` are answered when they are done; `resubscribe` when it is begun."""
+    """What the starter asks. `start`, `stop` and `resubscribe` are answered when they are begun."""
 
     action: Action
     desired: DesiredSubscriptions | None = None

@@ -81,7 +81,6 @@ class Collector:
         self._asked_at = self._answered_at = float("-inf")
         self._told_at: float | None = None
         """When the last answer came, of whichever process; None before the first."""
-        self._acting_since: float | None = None
         self._action_turn = asyncio.Lock()
         self._question: asyncio.Task[Snapshot] | None = None
         self._telling: asyncio.Task[Snapshot] | None = None
@@ -141,9 +140,6 @@ class Collector:
             return self._last
         if self._over.is_set() or self._tasks is None:
             return self._without_answer()
-        if self._acting_since is not None and time.monotonic() - self._acting_since < ACTION_TIMEOUT_S:
-            # Questions take turns, and this one would wait for the end of the start or stop.
-            return self._last if self.fault is None else self._without_answer()
         if self._question is None or self._question.done():
             self._question = self._tasks.create_task(self._ask(Request("status")))
             self._asked_at = time.monotonic()
@@ -161,17 +157,19 @@ class Collector:
     async def act(self, action: Action) -> Snapshot:
         """Carry out a start or stop and return the state after it. Raises `Transient` when nothing answers."""
         async with self._action_turn:
-            answer = self._asked(Request(action))
-            self._acting_since = time.monotonic()
+            deadline_s = time.monotonic() + ACTION_TIMEOUT_S
+            begun = self._asked(Request(action))
             # As in `_change_told`.
-            await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
-            self._acting_since = None
-        if not answer.done():
-            self.fault = self.fault or SILENT
-            raise Transient(f"The collector process has not carried out {action} within {ACTION_TIMEOUT_S:g} s.")
-        if self.fault is not None:
-            raise Transient(self.fault)
-        return answer.result()
+            await asyncio.wait({begun}, timeout=ACTION_TIMEOUT_S)
+            while begun.done() and not self._over.is_set() and time.monotonic() < deadline_s:
+                state = await self.status()
+                if self.fault is None and not state.acting:
+                    return state
+                # As in `resubscribe`.
+                await asyncio.sleep(ASK_AGAIN_S)
+        if self._over.is_set():
+            raise Transient(self.fault or SILENT)
+        raise Transient(f"The collector process has not carried out {action} within {ACTION_TIMEOUT_S:g} s.")
 
     async def subscriptions(self) -> ChangeStatus:
         """What is subscribed, and how far a change is. Raises `Transient` when nothing answers.

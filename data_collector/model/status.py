@@ -265,6 +265,8 @@ class Snapshot(Struct, kw_only=True):
     histograms: list[Histogram] = field(default_factory=list)
     subscriptions: ChangeStatus | None = None
     """In answers to questions about it only: the names of all streams are much."""
+    acting: bool = False
+    """A start or stop was begun and is not done."""
     silent_seconds: float | None = None
     """How old all this is, where the collector does not answer; the HTTP process says so. None: it is of now."""
     ending: str | None = None

@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 from msgspec import structs
 
-from data_collector.control import Request, serve_control
+from data_collector.control import Action, Request, serve_control
 from data_collector.model.errors import CollectorError, expected_of
 from data_collector.model.keys import Channel
 from data_collector.model.status import Snapshot
@@ -48,6 +48,9 @@ STOPPED = "stopped by operator"
 
 FIRST_START_S = 5.0
 """An order to start is answered with what is in the way after so long."""
+
+AT_ONCE_S = 0.05
+"""A start or stop that takes longer is answered as begun."""
 
 TOLD_AFTER_S = 1.0
 """Most stops are over by then."""
@@ -105,6 +108,8 @@ class Service:
         self._work: asyncio.Task[None] | None = None
         self._collecting: asyncio.Task[None] | None = None
         self._control: asyncio.Task[None] | None = None
+        self._acting: asyncio.Task[None] | None = None
+        """The newest start or stop that was asked for."""
         self._fault: CollectorError | None = None
 
     async def run(self, control: socket.socket | None = None) -> None:
@@ -144,21 +149,13 @@ class Service:
         return begun if begun.refusal is not None else await self._subscribed.wait()
 
     async def answer(self, request: Request) -> Snapshot:
-        """Carry out a request from the control link and tell the state after it."""
+        """Carry out a request from the control link, or begin to, and tell the state after it."""
         subscriptions: ChangeStatus | None = None
         match request.action:
-            case "start":
-                self._wanted.set()
-                # Before the first one, store and exchange may have to be waited for.
-                with suppress(TimeoutError):
-                    async with time_limit(None if self._collection.parts else FIRST_START_S), self._changed:
-                        await self._changed.wait_for(lambda: self._running)
-            case "stop":
-                self._wanted.clear()
-                if self._collecting is not None:
-                    self._collecting.cancel()
-                async with self._changed:
-                    await self._changed.wait_for(lambda: not self._running)
+            case "start" | "stop":
+                self._acting = asyncio.create_task(self._act(request.action, self._acting))
+                # What is done at once is told as done.
+                await asyncio.wait((self._acting,), timeout=AT_ONCE_S)
             case "resubscribe":
                 subscriptions = self._subscribed.begin(request.desired or DesiredSubscriptions())
             case "subscriptions":
@@ -166,6 +163,22 @@ class Service:
             case "status":
                 pass
         return structs.replace(self.snapshot(), subscriptions=subscriptions)
+
+    async def _act(self, action: Action, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait((before,))
+        if action == "stop":
+            self._wanted.clear()
+            if self._collecting is not None:
+                self._collecting.cancel()
+            async with self._changed:
+                await self._changed.wait_for(lambda: not self._running)
+            return
+        self._wanted.set()
+        # Before the first one, store and exchange may have to be waited for.
+        with suppress(TimeoutError):
+            async with time_limit(None if self._collection.parts else FIRST_START_S), self._changed:
+                await self._changed.wait_for(lambda: self._running)
 
     def snapshot(self) -> Snapshot:
         """The state now: health, readiness and every metric."""
@@ -178,10 +191,11 @@ class Service:
             exchange=self._venue.name,
             key_prefix=self._venue.key_prefix,
             folder=self._folder,
+            acting=self._acting is not None and not self._acting.done(),
         )
         healths = [part.report(snapshot) for part in reversed([*self._parts, *self._collection.parts])]
         if self._collection.parts:
-            _judge(snapshot, healths)
+            _judge(snapshot, healths, is_wanted=self._wanted.is_set())
             snapshot.samples, snapshot.histograms = self._counters.samples(), self._counters.histograms()
         elif self._wanted.is_set():
             snapshot.reasons = [self._store.waiting_for or self._epochs.waiting_for or "starting"]
@@ -221,8 +235,9 @@ class Service:
     async def _close(self, tasks: list[asyncio.Task[None]]) -> None:
         async with AsyncExitStack() as stack:
             # Each is closed whatever becomes of those before it: what nobody ends here would be left to run.
-            if self._control is not None:
-                stack.callback(self._control.cancel)
+            for task in (self._control, self._acting):
+                if task is not None:
+                    stack.callback(task.cancel)
             for part in self._parts:
                 stack.push_async_callback(self._close_part, part)
             if self._collecting is not None:
@@ -283,9 +298,9 @@ class Service:
             self._changed.notify_all()
 
 
-def _judge(snapshot: Snapshot, healths: Sequence[PartHealth]) -> None:
+def _judge(snapshot: Snapshot, healths: Sequence[PartHealth], *, is_wanted: bool) -> None:
     """Condition and readiness from what all parts told, once there has been a collection."""
-    if not snapshot.collector_running:
+    if not snapshot.collector_running or not is_wanted:
         snapshot.condition, snapshot.reasons = "degraded", [STOPPED]
         return
     snapshot.ready = all(health.ready for health in healths)

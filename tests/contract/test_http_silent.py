@@ -139,3 +139,19 @@ def test_questions_about_subscriptions_of_a_held_collector_do_not_queue_up(servi
     until(lambda: service.get("/health").status == 200)
     assert service.get("/subscriptions").status == 200
     assert service.questions() - questions < 40
+
+
+def test_held_collector_is_told_while_an_order_to_it_is_under_way(service: HttpService) -> None:
+    answers: list[Answer] = []
+    assert service.get("/health").status == 200
+    with held(service.collector_pid()):
+        order = threading.Thread(target=lambda: answers.append(service.control({"action": "start"})))
+        order.start()
+        until(lambda: service.get("/health").status == 503)
+        assert "has not answered" in str(service.get("/health").json["reasons"])
+        assert age(service) > ANSWER_TIMEOUT_S
+        assert order.is_alive()
+    order.join()
+
+    assert [answer.status for answer in answers] == [200]
+    assert service.get("/health").status == 200
