@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from msgspec import structs
 
@@ -18,6 +19,7 @@ from data_collector.model.errors import Transient
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus, DesiredSubscriptions
 from data_collector.observe.logs import get_log
+from data_collector.time_limit import time_limit
 
 COLLECTOR_COMMAND = (sys.executable, "-m", "data_collector", "collect")
 """`--control-fd N` is appended: the end of the socket pair that the child answers on. `--api URL` too, where known."""
@@ -157,16 +159,17 @@ class Collector:
     async def act(self, action: Action) -> Snapshot:
         """Carry out a start or stop and return the state after it. Raises `Transient` when nothing answers."""
         async with self._action_turn:
-            deadline_s = time.monotonic() + ACTION_TIMEOUT_S
             begun = self._asked(Request(action))
-            # As in `_change_told`.
-            await asyncio.wait({begun}, timeout=ACTION_TIMEOUT_S)
-            while begun.done() and not self._over.is_set() and time.monotonic() < deadline_s:
-                state = await self.status()
-                if self.fault is None and not state.acting:
-                    return state
-                # As in `resubscribe`.
-                await asyncio.sleep(ASK_AGAIN_S)
+            with suppress(TimeoutError):
+                async with time_limit(ACTION_TIMEOUT_S):
+                    # As in `_change_told`.
+                    await asyncio.wait({begun})
+                    while not self._over.is_set():
+                        state = await self.status()
+                        if self.fault is None and not state.acting:
+                            return state
+                        # As in `resubscribe`.
+                        await asyncio.sleep(ASK_AGAIN_S)
         if self._over.is_set():
             raise Transient(self.fault or SILENT)
         raise Transient(f"The collector process has not carried out {action} within {ACTION_TIMEOUT_S:g} s.")

@@ -109,7 +109,6 @@ class Service:
         self._collecting: asyncio.Task[None] | None = None
         self._control: asyncio.Task[None] | None = None
         self._acting: asyncio.Task[None] | None = None
-        """The newest start or stop that was asked for."""
         self._fault: CollectorError | None = None
 
     async def run(self, control: socket.socket | None = None) -> None:

@@ -13,6 +13,7 @@ import json
 from collections import Counter
 from typing import TypeGuard
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from data_collector.web.bounds import client_at
@@ -30,6 +31,8 @@ WRITE_TIMEOUT_S = 20.0
 
 READING_LOOK_S = 2.5
 
+BODY_FIELDS = (b"content-length", b"transfer-encoding")
+
 OPEN_MAX = ANSWERS_MAX + 30
 """Connections, with those on which no answer is under way: one of these is closed for a further one."""
 
@@ -46,6 +49,9 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_deadline: asyncio.TimerHandle | None = None
     _reading_look: asyncio.TimerHandle | None = None
     _reading: Reading
+    _body_told: bytes | None = None
+    """The head of a request that asks for another protocol, as far as it tells of a body."""
+    _is_resuming = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio calls this."""
@@ -69,7 +75,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """asyncio calls this."""
         was_in_head = self._in_head
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self.transport.is_closing():
             return
         # What a head shares with the end of the request before it is not counted: it is one read at most.
@@ -82,6 +89,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The parser calls this at the first byte of a request."""
+        if self._is_resuming:
+            return
         super().on_message_begin()
         self._in_head = True
         if self._head_deadline is None:
@@ -89,9 +98,32 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The parser calls this."""
+        if self._is_resuming:
+            return
         self._head_arrived()
-        self.answering = True
+        if self.parser.get_method() == b"CONNECT":
+            raise ValueError("What follows would be for somebody else, and this is no proxy.")
+        if self.parser.should_upgrade():
+            told = [b"%s: %s\r\n" % field for field in self.headers if field[0] in BODY_FIELDS]
+            self._body_told = b"".join((b"POST / HTTP/1.1\r\n", *told, b"\r\n")) if told else None
+        # It raises where the URL is none: then nothing is being answered.
         super().on_headers_complete()
+        self.answering = True
+
+    def on_url(self, url: bytes) -> None:
+        """The parser calls this."""
+        if not self._is_resuming:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """The parser calls this."""
+        if not self._is_resuming:
+            super().on_header(name, value)
+
+    def on_message_complete(self) -> None:
+        """The parser calls this, too early where a request with a body asks for another protocol."""
+        if self._body_told is None:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """uvicorn calls this when an answer has been handed to the transport."""
@@ -110,6 +142,32 @@ class BoundedProtocol(HttpToolsProtocol):
             self._garbage = msg
         else:
             self._refuse(400, msg)
+
+    def _parse(self, data: bytes) -> None:
+        """What has come, as if nobody had asked for another protocol (RFC 9110, 7.8): there is none here.
+
+        The parser takes what follows such a request for that protocol, and so for a request of its own when it is fed
+        again: another one goes on, from the body on.
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                self._resume()
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+            else:
+                return
+
+    def _resume(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        if self._body_told is not None:
+            head, self._body_told, self._is_resuming = self._body_told, None, True
+            self.parser.feed_data(head)
+            self._is_resuming = False
 
     def _make_room(self) -> None:
         """Close the connection of whoever has most of those that are not being answered, the longest of them first.
