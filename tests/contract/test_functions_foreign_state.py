@@ -137,6 +137,25 @@ async def test_state_of_a_series_that_names_a_time_before_what_is_stored_is_told
     assert len(reader.records(STREAM)) == 2
 
 
+@pytest.mark.parametrize("back", [1, 2])
+async def test_state_that_goes_back_behind_many_other_entries_doubles_no_kline(
+    sink: RedisSink, reader: Reader, back: int
+) -> None:
+    """Whether what is missing is told first or the next kline, of a series whose newest one is far from the end."""
+    await sink.write(klines(*(kline(number) for number in range(4))))
+    for _ in range(6_000):
+        reader.client.xadd(STREAM, {"data": '{"interval":"1h","is_closed":false}'})
+    state = str(reader.client.hget(CURSORS, "1m"))
+    due, _, rest = state.partition(" ")
+    reader.client.hset(CURSORS, "1m", f"{int(due) - back * MINUTE_MS} {rest}")
+    for records in ([kline(4 - back), kline(4)], [kline(4), kline(5)]):
+        await sink.write(klines(*records))
+        assert list(sink.broken_keys) == [f"{PREFIX}{CURSORS} field 1m"]
+    assert [str(record["timestamp"])[14:16] for record in reader.records(STREAM) if "timestamp" in record] == [
+        "00", "01", "02", "03",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("field", [0, 1])
 async def test_state_of_a_series_that_names_a_time_to_come_is_told(sink: RedisSink, reader: Reader, field: int) -> None:
     """Nothing would close before that, and all would seem well."""

@@ -114,6 +114,34 @@ async def test_entry_in_our_form_right_behind_the_tail_is_compared(
     await assert_goes_on_when_deleted(filled, reader)
 
 
+@pytest.mark.parametrize("ahead", [0, 300])
+async def test_more_entries_in_our_form_than_one_page_hide_no_trade(
+    filled: RedisSink, reader: Reader, ahead: int
+) -> None:
+    """Right behind the tail, where only the trades themselves tell, and further on, where they leave a hole."""
+    for number in range(15 + ahead, 165 + ahead):
+        plant(reader, number, price="1.0")
+
+    assert await filled.write(trades(15, 17)) == [Behind(KEY, 15, blocked=True)]
+    assert await filled.write(trades(15, 17)) == [Behind(KEY, 15, blocked=True)]
+    assert list(filled.broken_keys) == [f"{PREFIX}{TRADES}"]
+    await assert_goes_on_when_deleted(filled, reader)
+
+
+async def test_entries_in_our_form_that_begin_with_the_trades_that_come_are_compared_to_their_end(
+    filled: RedisSink, reader: Reader
+) -> None:
+    """The first ones are as they came; the one that comes later is not."""
+    for number in range(15, 135):
+        plant(reader, number, price="1.0" if number >= 120 else "45180.50")
+
+    assert await filled.write(trades(15, 20)) == []
+    assert await filled.write(trades(100, 110)) == []
+    (behind,) = await filled.write(trades(111, 125))
+    assert behind.blocked
+    assert list(filled.broken_keys) == [f"{PREFIX}{TRADES}"]
+
+
 async def test_entry_right_behind_the_tail_that_is_no_trade_lets_nothing_follow(
     filled: RedisSink, reader: Reader
 ) -> None:

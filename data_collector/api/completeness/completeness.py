@@ -8,6 +8,7 @@ it, so no id can be both. If the two counts add up, nothing is missing without b
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
@@ -154,7 +155,8 @@ async def kline_counts(
         first, last = min(found), max(found)
         grid = KlineGrid(calendar, interval)
         end = grid.following(last)
-        count = SeriesCount(first, last, grid.span(first, end)[1], len(found))
+        # One that stands there twice is one too many.
+        count = SeriesCount(first, last, grid.span(first, end)[1], found.total())
         count.declared = _declared(grid, (each.gap for each in gaps if each.key.interval == interval), first, end)
         counts[interval] = count
     return with_doubts(counts, keys, symbol, foreign)
@@ -220,9 +222,9 @@ def _declared(grid: Grid, gaps: Iterable[Gap], first: int, end: int) -> dict[str
 
 async def _closed_opens(
     connection: StoreConnection, keys: StoreKeys, symbol: str, calendar: Calendar
-) -> dict[str, set[int]]:
-    """Interval to the open times of closed klines in a `stream:`."""
-    opens: dict[str, set[int]] = {}
+) -> dict[str, Counter[int]]:
+    """Interval to the open times of closed klines in a `stream:`, and how often each stands there."""
+    opens: dict[str, Counter[int]] = {}
     key, start = keys.key("stream", symbol), "+"
     while start:
         (reply,) = await connection.execute([("XREVRANGE", key, start, "-", "COUNT", KLINE_PAGE_ENTRIES)])
@@ -231,14 +233,14 @@ async def _closed_opens(
 
 
 def _note_closed(
-    opens: dict[str, set[int]], reply: object, symbol: str, key: str, calendar: Calendar
+    opens: dict[str, Counter[int]], reply: object, symbol: str, key: str, calendar: Calendar
 ) -> str:  # fmt: skip
     """Where the next page begins; empty after the last one."""
     entries = entries_of(reply, symbol, key)
     for entry in entries:
         kline = _closed_kline(entry, calendar)
         if kline is not None:
-            opens.setdefault(kline.interval, set()).add(kline.open_ms)
+            opens.setdefault(kline.interval, Counter())[kline.open_ms] += 1
     return f"({entries[-1].id}" if len(entries) == KLINE_PAGE_ENTRIES else ""
 
 

@@ -10,9 +10,12 @@ local ID_END = 2 ^ 53
 
 -- How far back it is looked for entries of somebody else where it is not known which one we wrote last.
 local TRADES_LOOKED_AT = 100
+-- And where it is known, how many are looked at behind it, so many at a time.
+local OTHERS_LOOKED_AT = 20000
+local PAGE = 1000
 local GAPS_LOOKED_AT = 1000
 local KLINES_LOOKED_AT = 100
-local CLOSED_LOOKED_AT = 1000
+local CLOSED_LOOKED_AT = 5000
 
 -- By so much another collector may be ahead of ours.
 local AHEAD_MS = 60000
@@ -26,9 +29,12 @@ local NUMBERS_MAX = 100000
 
 -- Of each database and stream of trades `id`, the entry that a function of this library wrote last, or has looked at,
 -- and its `epoch`; then `stranger`, an entry of somebody else that was found there, and `last`, the last id then: as
--- long as that stays, nothing is written behind it, whatever comes. The server forgets it when it starts, and when the
--- library is loaded anew.
+-- long as that stays, nothing is written behind it, whatever comes; and `others`, the last id of those that were looked
+-- at and are not of this library. The server forgets it when it starts, and when the library is loaded anew.
 local remembered = {}
+
+-- Of each stream of klines and interval the newest closed one that a function of this library wrote: open time, entry.
+local closed_ones = {}
 
 local function memory_of(database, stream)
   local place = database .. ' ' .. stream
@@ -165,22 +171,30 @@ local function stranger_in(stream, gaps, facts, last, epoch, memory, first, reco
   elseif known then
     from = '(' .. memory.id
   end
-  local holes, entries = {}, redis.call('XREVRANGE', stream, '+', from, 'COUNT', TRADES_LOOKED_AT)
-  for _, entry in ipairs(entries) do
-    local _, id = id_of(entry[1])
-    local record, of = entry[2][2], epoch_number(field_of(entry[2], 'epoch') or '0')
-    if not id or entry[2][1] ~= 'data' or not of or of > epoch or id > due and of == epoch
-        or not string.find(record, string.format('"trade_id":%d,', id), 1, true) then
-      return entry[1]
+  local holes, left, seen = {}, known and OTHERS_LOOKED_AT or TRADES_LOOKED_AT, 0
+  local to, is_whole = '+', false
+  while left > 0 and not is_whole do
+    local wanted = math.min(left, PAGE)
+    local entries = redis.call('XREVRANGE', stream, to, from, 'COUNT', wanted)
+    for _, entry in ipairs(entries) do
+      local _, id = id_of(entry[1])
+      local record, of = entry[2][2], epoch_number(field_of(entry[2], 'epoch') or '0')
+      if not id or entry[2][1] ~= 'data' or not of or of > epoch or id > due and of == epoch
+          or not string.find(record, string.format('"trade_id":%d,', id), 1, true) then
+        return entry[1]
+      end
+      if of < epoch then return nil end
+      local ours = records and records[id - first]
+      if ours and ours ~= record and differ(ours, record) then return entry[1] end
+      if id < due then holes[#holes + 1] = {id + 1, due} end
+      due = id - 1
+      to = '(' .. entry[1]
     end
-    if of < epoch then return nil end
-    local ours = records and records[id - first]
-    if ours and ours ~= record and differ(ours, record) then return entry[1] end
-    if id < due then holes[#holes + 1] = {id + 1, due} end
-    due = id - 1
+    is_whole = #entries < wanted
+    left, seen = left - #entries, seen + #entries
   end
-  if known and #entries < TRADES_LOOKED_AT then
-    if due < known or due == known and not entries[1] then return last end
+  if known and is_whole then
+    if due < known or due == known and seen == 0 then return last end
     if due > known then holes[#holes + 1] = {known + 1, due} end
   end
   for _, hole in ipairs(holes) do
@@ -233,8 +247,23 @@ local function end_of_trades(stream, gaps, key, memory, first, args)
     error({err = string.format('WRONGTYPE %s says %d, and %s is in epoch %d', key, epoch, stream, of)})
   end
   -- Who has no trades to compare with believes nothing that stands behind what we wrote.
-  if first or not memory.id then memory.id, memory.epoch = last, epoch end
+  if first or not memory.id then
+    -- What stood there when the server started was looked at with what the caller has.
+    if memory.id and last ~= memory.id then memory.others = tail end
+    memory.id, memory.epoch = last, epoch
+  end
   return tail, ms, epoch, found and true, nil, facts, last
+end
+
+-- The id of an entry that tells another trade than the caller has under its id, of those that are stored; or nil.
+local function other_than(stream, tail, first, count, args)
+  local known = math.min(tail - first + 1, OTHERS_LOOKED_AT)
+  if known <= 0 then return nil end
+  for _, entry in ipairs(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', known)) do
+    local _, id = id_of(entry[1])
+    local ours = id and id >= first and id < first + count and args[15 + (id - first) * 2]
+    if ours and ours ~= entry[2][2] and differ(ours, entry[2][2]) then return entry[1] end
+  end
 end
 
 -- keys: trades stream, gaps stream, epoch
@@ -284,6 +313,14 @@ local function append_trades(keys, args)
   if stranger then return {'FOREIGN', stranger} end
   local begins = epoch > (present or 0)
   if present and epoch < present then return {'GAP', tail or -1, present} end
+  if tail and not begins and first <= (memory.others or -1) then
+    stranger = other_than(keys[1], tail, first, count, args)
+    if stranger then
+      memory.stranger, memory.last = stranger, string.format('%d-%d', ms, tail)
+      memory.id = nil
+      return {'FOREIGN', stranger}
+    end
+  end
   if begins and tail then
     if args[10] ~= '1' or args[12] ~= string.format('%d', tail) then return {'GAP', tail, present} end
     tail, ms = nil, ms + 1
@@ -361,14 +398,38 @@ local function holds_klines(stream)
   return false
 end
 
--- Whether a closed kline of an interval that opened at this time or later stands at the end of a stream.
-local function holds_later(stream, interval, opened)
-  local named = '"interval":"' .. interval .. '"'
-  for _, entry in ipairs(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', CLOSED_LOOKED_AT)) do
-    local data = field_of(entry[2], 'data') or ''
-    if string.find(data, named, 1, true) and string.find(data, '"is_closed":true', 1, true) then
-      return (string.match(data, '"timestamp":"([^"]+)"') or '') >= opened
+-- When the closed kline of an interval opened that an entry holds, in ms; nil for another entry.
+local function closed_open(entry, interval)
+  local data = field_of(entry[2], 'data') or ''
+  if not string.find(data, '"interval":"' .. interval .. '"', 1, true) then return nil end
+  if not string.find(data, '"is_closed":true', 1, true) then return nil end
+  local year, month, day, hour, minute, second = string.match(data, '"timestamp":"(%d+)-(%d+)-(%d+)T(%d+):(%d+):(%d+)')
+  if not year then return nil end
+  -- Days since 1970 of the calendar in which a year begins in March.
+  year, month = tonumber(year), tonumber(month)
+  if month <= 2 then year, month = year - 1, month + 12 end
+  local days = 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
+  days = days + math.floor((153 * month - 457) / 5) + tonumber(day) - 719469
+  return ((days * 24 + tonumber(hour)) * 60 + tonumber(minute)) * 60000 + tonumber(second) * 1000
+end
+
+-- Whether a stream holds a closed kline of an interval that is due, or a later one: as far as we know which one we
+-- wrote last, or near the end.
+local function holds_due(stream, interval, due_open, is_searched)
+  local newest = closed_ones[stream] and closed_ones[stream][interval]
+  if newest and newest.open >= due_open then
+    local entry = redis.call('XRANGE', stream, newest.id, newest.id)[1]
+    if entry and (closed_open(entry, interval) or -1) >= due_open then return true end
+  end
+  local to, left = '+', is_searched and CLOSED_LOOKED_AT or 0
+  while left > 0 do
+    local entries = redis.call('XREVRANGE', stream, to, '-', 'COUNT', PAGE)
+    for _, entry in ipairs(entries) do
+      local open = closed_open(entry, interval)
+      if open then return open >= due_open end
+      to = '(' .. entry[1]
     end
+    left = #entries < PAGE and 0 or left - PAGE
   end
   return false
 end
@@ -418,10 +479,9 @@ local function append_klines(keys, args)
     local old = is_ours and (open < due_open or not closed and not newer)
     local hole = is_ours and closed and due_open >= 0 and open > due_open
     local nothing = is_ours and closed and due_open < 0 and not begins
-    -- Where the series begins, or goes on behind a hole, the state is held against what was stored.
-    if is_ours and closed and last_ms and (due_open < 0 or hole) and not nothing then
-      local opened = due_open >= 0 and string.match(args[position + 9], '"timestamp":"([^"]+)"') or ''
-      is_ours = not holds_later(keys[1], interval, opened)
+    -- The state is held against what was stored, also what is far back where the series begins, or behind a hole.
+    if is_ours and closed and last_ms and not nothing then
+      is_ours = not holds_due(keys[1], interval, due_open, due_open < 0 or hole)
     end
     if not is_ours then
       outcome[i] = -1
@@ -440,6 +500,10 @@ local function append_klines(keys, args)
       redis.call('SET', keys[3 + i], args[position + 9], 'EX', args[position + 5])
       if closed or args[position + 10] ~= '' then
         put_origin(keys[3 + args[3] + i], args[position + 10], args[position + 5])
+      end
+      if closed then
+        closed_ones[keys[1]] = closed_ones[keys[1]] or {}
+        closed_ones[keys[1]][interval] = {open = open, id = added}
       end
       if newer then newest, newest_event = open, event end
       redis.call('HSET', keys[2], interval,
