@@ -23,8 +23,8 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
-from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.sequence.tally import Tap
+from data_collector.pipeline.sequence.wanted_klines import WantedKlines
 from data_collector.recording.recorder import Recorder
 from data_collector.service.epochs import EpochHome, Epochs
 from data_collector.service.lines import Lines, Wiring

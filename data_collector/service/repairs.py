@@ -147,6 +147,7 @@ class Repairs(Part):
         reasons = (
             gap_reasons(gaps, self._told_after_s)
             + self._of_trades.doubts[:NAMES_SHOWN]
+            + self._of_klines.doubts[:NAMES_SHOWN]
             + unclosed_reasons(unclosed, are_built=self._building is not None)
             + _debt_reasons(self._outlet)
             + refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import Key
 from data_collector.model.sink import Batch, Behind, NewestUpdate, SideEntry
 from data_collector.sinks.redis.sink import RedisSink
@@ -154,6 +155,48 @@ async def test_state_that_goes_back_behind_many_other_entries_doubles_no_kline(
     assert [str(record["timestamp"])[14:16] for record in reader.records(STREAM) if "timestamp" in record] == [
         "00", "01", "02", "03",
     ]  # fmt: skip
+
+
+async def test_state_that_is_one_kline_ahead_passes_over_none(sink: RedisSink, reader: Reader) -> None:
+    """The kline that runs would count as written when it closes."""
+    await sink.write(klines(kline(0), kline(1)))
+    due, _, rest = str(reader.client.hget(CURSORS, "1m")).partition(" ")
+    reader.client.hset(CURSORS, "1m", f"{int(due) + MINUTE_MS} {rest}")
+    for records in ([kline(2, closed=False)], [kline(2)], [kline(2), kline(3)]):
+        await sink.write(klines(*records))
+    assert list(sink.broken_keys) == [f"{PREFIX}{CURSORS} field 1m"]
+    assert [str(record["timestamp"])[14:16] for record in reader.records(STREAM)] == ["00", "01"]
+
+
+async def test_kline_that_was_written_and_comes_again_is_known(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(klines(kline(0), kline(1)))
+    reader.client.delete(f"kline:{SYMBOL}:1m:2024-01-01T12:01:00+00:00")
+    reader.client.function_flush()
+    with pytest.raises(SinkUnavailable):
+        await sink.write(klines(kline(1)))
+    await sink.write(klines(kline(1)))
+    await sink.write(klines(kline(1), kline(2)))
+    assert not sink.broken_keys
+    assert [str(record["timestamp"])[14:16] for record in reader.records(STREAM)] == ["00", "01", "02"]
+
+
+@pytest.mark.parametrize("minute", [1, 2])
+async def test_closed_kline_of_a_stranger_is_told_until_it_is_gone(
+    sink: RedisSink, reader: Reader, minute: int
+) -> None:
+    """A copy of one that is there, and of the one that runs."""
+    await sink.write(klines(kline(0), kline(1)))
+    entry = reader.client.xadd(STREAM, {"data": reader.client.xrange(STREAM)[-1][1]["data"].replace(
+        "12:01:00", f"12:0{minute}:00"
+    )})  # fmt: skip
+    for number in (2, 3):
+        await sink.write(klines(kline(number)))
+        assert list(sink.broken_keys) == [f"{PREFIX}{STREAM}"]
+        assert str(entry) in sink.broken_keys[f"{PREFIX}{STREAM}"]
+    reader.client.xdel(STREAM, entry)
+    await sink.write(klines(kline(2), kline(3)))
+    assert not sink.broken_keys
+    assert [str(record["timestamp"])[14:16] for record in reader.records(STREAM)] == ["00", "01", "02", "03"]
 
 
 @pytest.mark.parametrize("field", [0, 1])

@@ -20,7 +20,7 @@ from data_collector.model.venue import UnknownEvent
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
-from data_collector.pipeline.sequence.kline_intake import WantedKlines
+from data_collector.pipeline.sequence.wanted_klines import WantedKlines
 from data_collector.validation.auditing.auditor import Auditor
 from data_collector.validation.auditing.ports import EmbeddedPort
 from data_collector.validation.rules.columns import Checked

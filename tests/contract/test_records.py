@@ -15,7 +15,7 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
-from data_collector.pipeline.sequence.kline_intake import WantedKlines
+from data_collector.pipeline.sequence.wanted_klines import WantedKlines
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.speaker.frames import encode

@@ -25,8 +25,8 @@ with atheris.instrument_imports(include=["data_collector"]):
     from data_collector.observe.counters import Counters
     from data_collector.pipeline.outlet.outlet import Outlet
     from data_collector.pipeline.sequence.intake import Intake
-    from data_collector.pipeline.sequence.kline_intake import WantedKlines
     from data_collector.pipeline.sequence.refusals import RAW_BYTES_MAX
+    from data_collector.pipeline.sequence.wanted_klines import WantedKlines
     from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
     from data_collector.venues.binance.codec import BinanceCodec
     from data_collector.venues.binance.venue import VENUE

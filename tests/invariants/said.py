@@ -116,7 +116,7 @@ def _granted(connection: http.client.HTTPConnection, path: str) -> http.client.H
         if answer.status == 200:
             return answer
         body = answer.read()
-        assert answer.status == 429, body
+        assert answer.status == 429 or (answer.status == 503 and b"come back" in body), body
         assert time.monotonic() < end, body
         time.sleep(AGAIN_S)
 

@@ -27,7 +27,7 @@ from data_collector.pipeline.repair.refill import Reach, Refill
 from data_collector.pipeline.repair.resuming import resume
 from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.sequence.intake import Intake
-from data_collector.pipeline.sequence.kline_intake import WantedKlines
+from data_collector.pipeline.sequence.wanted_klines import WantedKlines
 from data_collector.pipeline.spool.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.speaker.frames import encode

@@ -12,8 +12,8 @@ from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
-from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.sequence.refusals import RAW_BYTES_MAX
+from data_collector.pipeline.sequence.wanted_klines import WantedKlines
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.speaker.frames import encode
 from data_collector.venues.binance.venue import VENUE

@@ -26,6 +26,7 @@ from data_collector.pipeline.repair.due_kline import ASK_AGAIN_S, DueKline
 from data_collector.pipeline.repair.exchange_clock import ClockKeeper
 from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_doubts import KlineDoubt
 from data_collector.pipeline.sequence.series import KlineSeries
 
 GRACE_S = 5.0
@@ -88,6 +89,11 @@ class KlineRepair:
         return [key for key, series in self._klines.series.items() if series.due_ms < 0 and self._is_unclosed(series)]
 
     @property
+    def doubts(self) -> list[str]:
+        """Sentences about symbols whose klines REST tells otherwise than their trades make them."""
+        return self._klines.doubts.told(self._clock())
+
+    @property
     def refusals(self) -> set[str]:
         """Why the exchange will never give what was asked of it of late, of some series."""
         return self._refused.told(self._klines.series)
@@ -101,6 +107,7 @@ class KlineRepair:
     async def look(self) -> None:
         """Ask for what is due, once."""
         now = self._clock()
+        self._klines.doubts.look(self._intake.trades.collected, now)
         self._begin_without_rest(now)
         if not self.exchange_clock.now_ms() and now < self._blocked_until_s:
             return
@@ -315,19 +322,20 @@ class KlineRepair:
     async def _ask_less_urgent(self, now_ms: int) -> None:
         """One call for what nobody waits for."""
         klines = self._klines
-        if comparable := [kline for kline in klines.doubtful if self._is_comparable(kline, now_ms)]:
-            first = comparable[0]
+        doubts = klines.doubts
+        if comparable := [doubt for doubt in doubts.waiting if self._is_comparable(doubt, now_ms)]:
+            first = comparable[0].kline
             within_ms = (self._rows_max - 1) * (first.close_ms + 1 - first.open_ms)
             asked = {
-                kline.open_ms: kline for kline in comparable
-                if (kline.symbol, kline.interval) == (first.symbol, first.interval)
-                and first.open_ms <= kline.open_ms <= first.open_ms + within_ms
+                doubt.kline.open_ms: doubt for doubt in comparable
+                if doubt.series == comparable[0].series
+                and first.open_ms <= doubt.kline.open_ms <= first.open_ms + within_ms
             }  # fmt: skip
             rows = await self._klines_if_any(first, first.open_ms, max(asked))
-            klines.doubtful[:] = [kline for kline in klines.doubtful if kline not in asked.values()]
+            doubts.waiting[:] = [doubt for doubt in doubts.waiting if doubt not in asked.values()]
             for row in rows:
                 if row.open_ms in asked:
-                    klines.reconcile(asked[row.open_ms], row)
+                    klines.reconcile(asked[row.open_ms], row, now_ms)
         elif klines.begun:
             kline = klines.begun[0]
             first_ms = max(kline.open_ms - min(PAST_KLINES, self._rows_max) * (kline.close_ms + 1 - kline.open_ms), 0)
@@ -344,14 +352,13 @@ class KlineRepair:
             return []
         return [row for row in page.klines if self._is_whole(row, kline.open_ms)]
 
-    def _is_comparable(self, kline: Kline, now_ms: int) -> bool:
-        """Whether REST may have a closed kline by now (one that was streamed it has), and it was put: revisions follow.
+    def _is_comparable(self, doubt: KlineDoubt, now_ms: int) -> bool:
+        """Whether it is time to ask, and the kline was put: revisions follow.
 
         A kline that waits behind one that is missing is not put yet.
         """
-        series = self._klines.series.get(Key("kline", kline.symbol, kline.interval))
-        is_put = series is None or kline.open_ms < series.due_ms
-        return is_put and (kline.received_ns > 0 or now_ms > kline.close_ms + GRACE_S * 1000)
+        series = self._klines.series.get(Key("kline", *doubt.series))
+        return now_ms >= doubt.from_ms and (series is None or doubt.kline.open_ms < series.due_ms)
 
     def _is_whole(self, kline: Kline, anchor_ms: int) -> bool:
         return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms, anchor_ms)

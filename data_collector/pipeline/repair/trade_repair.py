@@ -74,8 +74,8 @@ class TradeRepair:
 
     @property
     def doubts(self) -> list[str]:
-        """Sentences about trades that came ahead, and that nobody has confirmed or denied for long."""
-        return doubts_of(self._intake.holdback.sequences, self._clock())
+        """Sentences about trades that came ahead and that nobody has confirmed, or that REST tells otherwise."""
+        return doubts_of(self._intake.holdback.sequences, self._clock()) + self._intake.contradictions.told()
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -149,7 +149,7 @@ class BuiltKlines:
                 continue
             number = kline.open_ms // (kline.close_ms + 1 - kline.open_ms)
             is_sample = kline.interval == shortest and number % COMPARED_EVERY == 0
-            is_odd = is_sample or self._ends_late(kline)
+            is_odd = is_sample or self._ends_late(kline) or self._klines.doubts.is_apart(symbol)
             is_doubtful = is_odd or builder.is_doubtful(kline.open_ms, kline.close_ms + 1)
             self._klines.take_built(kline, is_doubtful=is_doubtful)
         for series in self._series(symbol):

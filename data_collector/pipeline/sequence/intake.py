@@ -19,11 +19,12 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.websocket import Received, Unreadable
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
-from data_collector.pipeline.sequence.kline_intake import KlineIntake, WantedKlines
+from data_collector.pipeline.sequence.kline_intake import KlineIntake
 from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.tally import TIME_JUMP, Tally, also_refused
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.pipeline.sequence.trade_sequence import JUMP_MAX
+from data_collector.pipeline.sequence.wanted_klines import WantedKlines
 
 TICKER_LAG_MS = 1_000
 """A ticker names the last trade as it was so long before it was sent, at the most."""
@@ -45,7 +46,9 @@ class Intake:
         self._take_trade = self.trades.take
         self.use(gate)
         self._sequences = self.trades.sequences
-        self.klines = KlineIntake(outlet, klines, self.tally, self.refusals, ledger, counters, self._sequences)
+        self.klines = KlineIntake(
+            outlet, klines, self.tally, self.refusals, ledger, counters, self._sequences, self.trades.contradictions
+        )
         self._newest = dict.fromkeys((Key("ticker", symbol) for symbol in outlet.queues), -1)
         """The number of the newest record of streams of which the newest counts; tickers come from REST too."""
         self.spoken: dict[Key, int] = {}

@@ -7,13 +7,11 @@ what the exchange's REST side told. It runs on the event loop and raises nothing
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Literal, assert_never
 
 import structlog
 
-from data_collector.model.calendar import Calendar
 from data_collector.model.gate import OFF_GRID, Verdict, verdict_of_odd
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
@@ -22,32 +20,23 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.built_klines import BuiltKlines
+from data_collector.pipeline.sequence.contradictions import Contradictions
+from data_collector.pipeline.sequence.kline_contents import content, says_alike
+from data_collector.pipeline.sequence.kline_doubts import KlineDoubt, KlineDoubts
 from data_collector.pipeline.sequence.refusals import Refusals
-from data_collector.pipeline.sequence.series import KlineSeries, Order, content, says_alike
+from data_collector.pipeline.sequence.series import KlineSeries, Order
 from data_collector.pipeline.sequence.tally import TIME_JUMP, Tally, also_refused
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
+from data_collector.pipeline.sequence.wanted_klines import WantedKlines
 
 TIME_MS_MIN = 10**12
 TIME_MS_MAX = 4_102_444_800_000
 """What calendars can place."""
 
+KLINE_CONFLICT = "kline_conflict"
+
 CHECKED_INTERVAL = "1m"
 """Its klines are compared with our own trades: the others are made of the same ones."""
-
-DOUBTFUL_MAX = 1_000
-"""Klines that wait to be compared with REST; further ones are counted alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class WantedKlines:
-    """Which klines are collected of every symbol, and how far back."""
-
-    calendar: Calendar
-    intervals: Sequence[str]
-    catch_up_s: float = 0.0
-    """What is missing at the start, or lost by the store, and older is not fetched."""
-    are_built: bool = False
-    """No stream closes one: they are made of the trades."""
 
 
 class KlineIntake:
@@ -55,9 +44,10 @@ class KlineIntake:
 
     def __init__(
         self, outlet: Outlet, wanted: WantedKlines, tally: Tally, refusals: Refusals, ledger: Ledger,
-        counters: Counters, trades: Mapping[str, TradeSequence],
+        counters: Counters, trades: Mapping[str, TradeSequence], contradictions: Contradictions,
     ) -> None:  # fmt: skip
         """`trades` of the same symbols: closed klines of a minute are compared with them."""
+        self._contradictions = contradictions
         self._outlet = outlet
         self.calendar = wanted.calendar
         self.catch_up_ms = int(wanted.catch_up_s * 1000)
@@ -75,8 +65,8 @@ class KlineIntake:
         """Series that are to begin with a certain kline: nothing of them was stored, and nothing is missing yet."""
         self.resumed: set[Key] = set()
         """Series whose due time the store told: what it lacks is missing, and not only late."""
-        self.doubtful: list[Kline] = []
-        """Closed klines that contradict our own trades: REST decides."""
+        self.doubts = KlineDoubts()
+        """Closed klines of which REST decides."""
         self.built = BuiltKlines(self, trades) if wanted.are_built else None
         for symbol in outlet.queues:
             for interval in wanted.intervals:
@@ -158,8 +148,7 @@ class KlineIntake:
 
     def compare(self, kline: Kline) -> None:
         """REST is to tell what it has of a closed kline."""
-        if len(self.doubtful) < DOUBTFUL_MAX and kline not in self.doubtful:
-            self.doubtful.append(kline)
+        self.doubts.note(kline, "frame" if kline.received_ns else "built")
 
     def prove(self, symbol: str, trade_id: int, time_ms: int) -> None:
         """The exchange has no trade with a later id from before that time."""
@@ -201,26 +190,37 @@ class KlineIntake:
             series.pass_refused()
         self.release(series)
 
-    def reconcile(self, kline: Kline, theirs: Kline) -> None:
-        """A closed kline that contradicts our trades, and what REST told of it."""
-        is_built = not kline.received_ns
-        agrees = says_alike(kline, theirs) if is_built else content(kline) == content(theirs)
-        if is_built:
-            result = "ok" if agrees else "mismatch"
-            self._counters.add("data_collector_candle_checks_total", result=result)
-        if not agrees or not is_built:
+    def reconcile(self, doubt: KlineDoubt, theirs: Kline, now_ms: int) -> None:
+        """A closed kline of which REST was to decide, and what it told then."""
+        series = self.series.get(Key("kline", theirs.symbol, theirs.interval))
+        kline = (series.remembered(theirs.open_ms) if series is not None else None) or doubt.kline
+        is_frame = doubt.origin == "frame"
+        agrees = content(kline) == content(theirs) if is_frame else says_alike(kline, theirs)
+        if doubt.origin == "built" and kline == doubt.kline:
+            self._note_built(kline, agrees=agrees)
+        if is_frame:
+            self.doubts.note_told(theirs, now_ms)
+        if not agrees or is_frame:
             structlog.get_logger().warning(
                 "candle_mismatch", symbol=kline.symbol, open_ms=kline.open_ms, rest_agrees_with_frame=agrees
             )
         if agrees:
+            if is_frame and self._check(kline, -1) == "mismatch":
+                self._contradictions.suspect(kline)
             return
-        if is_built and self.built is not None:
-            self.built.doubt(kline)
         verdict = self._judge(theirs)
         if verdict is not None and verdict.critical:
             self._refuse(theirs, verdict)
             return
+        if series is not None:
+            series.revise(theirs)
         self._put_revision(theirs, "revision", _marks(verdict))
+
+    def _note_built(self, kline: Kline, *, agrees: bool) -> None:
+        self._counters.add("data_collector_candle_checks_total", result="ok" if agrees else "mismatch")
+        self.doubts.note_built(kline, self.series.values(), agrees=agrees)
+        if not agrees and self.built is not None:
+            self.built.doubt(kline)
 
     def put_past(self, klines: Iterable[Kline]) -> None:
         """Closed klines from before the beginning of their series, for `kline:` alone."""
@@ -314,6 +314,9 @@ class KlineIntake:
         if order is Order.KNOWN or order is Order.BEYOND:
             # What is beyond is counted when REST tells it.
             self._tally.copy("kline")
+            if (first := series.contradicted(kline)) is not None:
+                self._refusals.quarantine(kline, Verdict((KLINE_CONFLICT,)))
+                self.compare(first)
         elif order is Order.IMPLAUSIBLE:
             self._refuse(kline, Verdict((OFF_GRID,)))
         else:
@@ -352,6 +355,8 @@ class KlineIntake:
         return self._refusals.gate.check(kline)
 
     def _accept(self, kline: Kline, verdict: Verdict | None, *, late: bool = False) -> None:
+        if kline.last_trade_id >= 0:
+            self.doubts.newest_ids[kline.symbol] = kline.last_trade_id
         self._tally.accept(kline, "kline", verdict, late=late)
         self._tally.other_event_ms = max(self._tally.other_event_ms, kline.event_ms)
 
@@ -374,6 +379,8 @@ class KlineIntake:
         for gap in update.gaps:
             if gap.reason == "refused":
                 self.ledger.given_up(key, gap.first, gap.last, gap.reason, rules=gap.rules)
+        if update.source == "rest":
+            self.doubts.note_told(kline, self._tally.exchange_ms())
         if update.source != "ws":
             if self._tally.tap is not None:
                 self._tally.tap(kline)

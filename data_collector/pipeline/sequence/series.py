@@ -9,7 +9,6 @@ one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from enum import Enum
 
 from msgspec import structs
@@ -20,6 +19,7 @@ from data_collector.model.gaps import Gap, GapReason, add_gap, explained_from
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.sink import KlineCheck, KlineUpdate, RecordSource
+from data_collector.pipeline.sequence.kline_contents import content, is_revision
 
 HELD_MAX = 1_000
 """Closed klines that wait behind a missing one; those beyond are fetched when it is their turn."""
@@ -124,7 +124,7 @@ class KlineSeries:
         if 0 <= open_ms < self.due_ms:
             return self._judge_past(kline)
         known = self._held.get(open_ms)
-        if known is not None and not _is_revision(kline, known.kline):
+        if known is not None and not is_revision(kline, known.kline):
             return Order.KNOWN
         if not self._has_place(open_ms):
             return Order.IMPLAUSIBLE
@@ -167,6 +167,25 @@ class KlineSeries:
     def built_since(self, open_ms: int) -> list[Kline]:
         """Closed klines that were built and opened then or later, while they are remembered."""
         return [each.kline for at_ms, each in self._recent.items() if at_ms >= open_ms and each.source == "built"]
+
+    def remembered(self, open_ms: int) -> Kline | None:
+        """The closed kline that was given of that time, while it is remembered."""
+        update = self._recent.get(open_ms)
+        return None if update is None else update.kline
+
+    def contradicted(self, kline: Kline) -> Kline | None:
+        """The closed kline of the stream that came first, where this one of the same moment has other contents."""
+        update = self._recent.get(kline.open_ms) or self._held.get(kline.open_ms)
+        if update is None or update.source != "ws" or update.kline.event_ms != kline.event_ms:
+            return None
+        return None if content(update.kline) == content(kline) else update.kline
+
+    def revise(self, kline: Kline) -> None:
+        """REST has decided: who lost what was given gets this one. Copies of the frame are none of a later moment."""
+        before = self._recent.get(kline.open_ms)
+        if before is not None:
+            decided = structs.replace(kline, event_ms=max(kline.event_ms, before.kline.event_ms))
+            self._recent[kline.open_ms] = structs.replace(before, kline=decided, source="rest", check="unchecked")
 
     def is_awaited(self, open_ms: int) -> bool:
         """Whether nothing is known yet of the kline that opens then."""
@@ -340,7 +359,7 @@ class KlineSeries:
     def _judge_past(self, kline: Kline) -> Order:
         before = self._recent.get(kline.open_ms)
         if before is not None:
-            if not _is_revision(kline, before.kline):
+            if not is_revision(kline, before.kline):
                 return Order.KNOWN
             # What was released stays as it is: it may still wait in the outlet.
             self._recent[kline.open_ms] = structs.replace(before, kline=kline)
@@ -365,22 +384,3 @@ class KlineSeries:
 
     def _after(self, open_ms: int) -> int:
         return self._calendar.next_open_ms(self._interval, open_ms)
-
-
-def _is_revision(kline: Kline, before: Kline) -> bool:
-    is_later = kline.event_ms > before.event_ms or (before.trades == 0 and bool(kline.trades))
-    return is_later and content(kline) != content(before)
-
-
-def content(kline: Kline) -> tuple[str | int | None, ...]:
-    """What a revision changes."""
-    return (
-        kline.open, kline.high, kline.low, kline.close, kline.volume, kline.quote_volume, kline.taker_buy_base_volume,
-        kline.taker_buy_quote_volume, kline.trades,
-    )  # fmt: skip
-
-
-def says_alike(kline: Kline, theirs: Kline) -> bool:
-    """Whether REST's row has the same numbers, as far as it tells any; digits may differ."""
-    pairs = zip(content(kline), content(theirs), strict=True)
-    return all(told is None or (ours is not None and Decimal(ours) == Decimal(told)) for ours, told in pairs)

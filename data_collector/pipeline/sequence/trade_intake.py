@@ -20,6 +20,7 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import runs_of
+from data_collector.pipeline.sequence.contradictions import Contradictions
 from data_collector.pipeline.sequence.holdback import Holdback
 from data_collector.pipeline.sequence.lives import Lives
 from data_collector.pipeline.sequence.new_life import contradicts
@@ -65,6 +66,7 @@ class TradeIntake:
         self._clock = clock
         self.holdback = Holdback()
         self.lives = Lives(self, outlet, ledger, tally)
+        self.contradictions = Contradictions(clock)
         self.conflicts: deque[Trade] = deque()
         """Trades that were let through and came again with other contents; the repair asks which is right."""
         self.use(gate)
@@ -229,6 +231,7 @@ class TradeIntake:
         sequence = self.collected.get(first.symbol)
         if not contradicts(first, truth):
             return "right"
+        self.contradictions.note(first.symbol)
         if sequence is not None and (sequence.next_id < 0 or truth.time_ms <= sequence.newest_ms):
             verdict = self._check(truth)
             self._outlet.put_late(truth, "revision", () if verdict is None else verdict.warnings)

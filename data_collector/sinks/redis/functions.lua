@@ -33,7 +33,8 @@ local NUMBERS_MAX = 100000
 -- at and are not of this library. The server forgets it when it starts, and when the library is loaded anew.
 local remembered = {}
 
--- Of each stream of klines and interval the newest closed one that a function of this library wrote: open time, entry.
+-- Of each stream of klines and interval the newest closed one that a function of this library wrote: when it opened,
+-- what was due then, and the entry.
 local closed_ones = {}
 
 local function memory_of(database, stream)
@@ -413,6 +414,41 @@ local function closed_open(entry, interval)
   return ((days * 24 + tonumber(hour)) * 60 + tonumber(minute)) * 60000 + tonumber(second) * 1000
 end
 
+-- Whether the kline that a key holds is closed; nil without one. Raises WRONGTYPE when it holds something else.
+local function closed_in(key)
+  if not exists(key, 'string') then return nil end
+  local readable, kline = pcall(cjson.decode, redis.call('GET', key))
+  if not readable or type(kline) ~= 'table' then error({err = 'WRONGTYPE ' .. key .. ' holds no kline'}) end
+  return kline.is_closed == true
+end
+
+-- The first closed kline behind an entry of a stream, which our functions wrote last: somebody else's.
+local function foreign_close(stream, entry)
+  local from, left = '(' .. entry, OTHERS_LOOKED_AT
+  while left > 0 do
+    local entries = redis.call('XRANGE', stream, from, '+', 'COUNT', PAGE)
+    for _, each in ipairs(entries) do
+      if string.find(field_of(each[2], 'data') or '', '"is_closed":true', 1, true) then return each[1] end
+      from = '(' .. each[1]
+    end
+    left = #entries < PAGE and 0 or left - PAGE
+  end
+end
+
+-- When the newest closed kline of an interval opened that stands near the end of a stream; nil without one.
+local function newest_close(stream, interval)
+  local to, left = '+', CLOSED_LOOKED_AT
+  while left > 0 do
+    local entries = redis.call('XREVRANGE', stream, to, '-', 'COUNT', PAGE)
+    for _, entry in ipairs(entries) do
+      local open = closed_open(entry, interval)
+      if open then return open end
+      to = '(' .. entry[1]
+    end
+    left = #entries < PAGE and 0 or left - PAGE
+  end
+end
+
 -- Whether a stream holds a closed kline of an interval that is due, or a later one: as far as we know which one we
 -- wrote last, or near the end.
 local function holds_due(stream, interval, due_open, is_searched)
@@ -421,17 +457,23 @@ local function holds_due(stream, interval, due_open, is_searched)
     local entry = redis.call('XRANGE', stream, newest.id, newest.id)[1]
     if entry and (closed_open(entry, interval) or -1) >= due_open then return true end
   end
-  local to, left = '+', is_searched and CLOSED_LOOKED_AT or 0
-  while left > 0 do
-    local entries = redis.call('XREVRANGE', stream, to, '-', 'COUNT', PAGE)
-    for _, entry in ipairs(entries) do
-      local open = closed_open(entry, interval)
-      if open then return open >= due_open end
-      to = '(' .. entry[1]
-    end
-    left = #entries < PAGE and 0 or left - PAGE
-  end
-  return false
+  return is_searched and (newest_close(stream, interval) or -2) >= due_open
+end
+
+-- Whether the closed kline right before the due one was never written: the state is ahead of the stream.
+local function lacks_last(stream, key, interval, open)
+  local newest = closed_ones[stream] and closed_ones[stream][interval]
+  if newest and newest.open >= open or redis.call('EXISTS', key) == 1 and closed_in(key) then return false end
+  local last = newest_close(stream, interval)
+  return last ~= nil and last < open
+end
+
+-- Whether more is due than follows the closed kline that we wrote last, and nobody wrote another one.
+local function skips_some(stream, interval, due_open)
+  local newest = closed_ones[stream] and closed_ones[stream][interval]
+  if not newest or newest.due >= due_open then return false end
+  local last = newest_close(stream, interval)
+  return last ~= nil and last <= newest.open
 end
 
 -- keys: kline stream, state hash, gaps stream, then the kline key of each record, then the origin key of each
@@ -452,6 +494,8 @@ local function append_klines(keys, args)
     local ms, number = id_of(entry)
     if not ms then error({err = 'WRONGTYPE ' .. keys[2] .. ' names no entry'}) end
     is_known = last_ms and (last_ms > ms or last_ms == ms and last_number >= number)
+    local stranger = is_known and (last_ms > ms or last_number > number) and foreign_close(keys[1], entry)
+    if stranger then error({err = 'WRONGTYPE ' .. keys[1] .. " holds somebody else's kline " .. stranger}) end
   elseif last_ms then
     is_known = redis.call('HGET', keys[2], args[4])
   end
@@ -483,6 +527,11 @@ local function append_klines(keys, args)
     if is_ours and closed and last_ms and not nothing then
       is_ours = not holds_due(keys[1], interval, due_open, due_open < 0 or hole)
     end
+    if is_ours and closed and old and tonumber(next_open) == due_open then
+      is_ours = not lacks_last(keys[1], keys[3 + i], interval, open)
+    elseif is_ours and closed and open == due_open then
+      is_ours = not skips_some(keys[1], interval, due_open)
+    end
     if not is_ours then
       outcome[i] = -1
     elseif blocked[interval] or nothing or hole and not old and args[position + 6] ~= due then
@@ -503,7 +552,7 @@ local function append_klines(keys, args)
       end
       if closed then
         closed_ones[keys[1]] = closed_ones[keys[1]] or {}
-        closed_ones[keys[1]][interval] = {open = open, id = added}
+        closed_ones[keys[1]][interval] = {open = open, due = tonumber(next_open), id = added}
       end
       if newer then newest, newest_event = open, event end
       redis.call('HSET', keys[2], interval,
@@ -616,14 +665,6 @@ local function append_once(keys, args)
     redis.call('SET', keys[1], string.format('%d', first + count - 1), 'EX', args[4])
   end
   return {'OK', added, foreign}
-end
-
--- Whether the kline that a key holds is closed; nil without one. Raises WRONGTYPE when it holds something else.
-local function closed_in(key)
-  if not exists(key, 'string') then return nil end
-  local readable, kline = pcall(cjson.decode, redis.call('GET', key))
-  if not readable or type(kline) ~= 'table' then error({err = 'WRONGTYPE ' .. key .. ' holds no kline'}) end
-  return kline.is_closed == true
 end
 
 -- keys: quarantine stream, late stream, then, of a kline, its key and its origin's

@@ -12,6 +12,7 @@ from data_collector.validation.rules.columns import KINDS, Checked, Kind, kind_o
 from data_collector.validation.rules.suite import Suite
 
 ORDER_RULES: Final = {
+    "kline_conflict": "Two copies of the closed candle contradict each other. The exchange is asked.",
     "trade_id_conflict": "Two copies of the trade contradict each other. The first one is stored.",
     "trade_id_jump": "The trade id is more than 2,000,000 ahead of the one before, and no second trade confirms it.",
     "event_time_jump": "The message is of a time that has not come, by all that tells the exchange's time beside it.",

@@ -14,8 +14,8 @@ from data_collector.pipeline.connections.websocket import Control
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
-from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
+from data_collector.pipeline.sequence.wanted_klines import WantedKlines
 from data_collector.pipeline.spool.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.speaker.frames import encode

@@ -378,11 +378,12 @@ async def test_months_are_counted_by_the_calendar() -> None:
 async def test_what_contradicts_our_trades_is_compared_with_rest(scene: RepairScene) -> None:
     await begun(scene)
     frame = kline(0)
-    scene.intake.klines.doubtful.append(frame)
+    scene.intake.klines.compare(frame)
     scene.market.has(0, volume="123.455")
+    clock(scene, 3)
 
     await scene.repair.look()
 
     assert scene.asked == [("1m", 0, 0)]
     assert [one.record.volume for one in scene.take().revisions] == ["123.455"]
-    assert scene.intake.klines.doubtful == []
+    assert scene.intake.klines.doubts.waiting == []

@@ -98,7 +98,7 @@ async def test_correction_that_may_not_pass_is_no_revision() -> None:
     """What we have contradicts our trades, and what REST tells instead has its low above its high."""
     scene = RepairScene()
     await begun(scene)
-    scene.intake.klines.doubtful.append(kline(0))
+    scene.intake.klines.compare(kline(0))
     scene.market.has(0, high="98", low="102")
     _, _, errors = scene.counts
 

@@ -9,6 +9,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.sink import Behind
+from data_collector.pipeline.sequence.kline_doubts import KlineDoubt
 from data_collector.pipeline.sequence.series import REFUSED_MAX
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 from tests.unit.pipeline.intake_scene import COPIES, Scene, fields
@@ -189,16 +190,16 @@ def test_kline_is_checked_against_the_trades_of_its_minute(scene: Scene) -> None
 
     (updates,) = scene.take().klines
     assert [update.check for update in updates] == ["ok", "mismatch", "unchecked"]
-    assert [each.open_ms for each in scene.intake.klines.doubtful] == [NOON_MS + MINUTE_MS]
+    assert [each.kline.open_ms for each in scene.intake.klines.doubts.waiting] == [NOON_MS + MINUTE_MS]
 
 
 def test_mismatch_is_reconciled_with_what_rest_tells(scene: Scene) -> None:
     frame = kline(0)
     scene.send(frame)
-    scene.intake.klines.reconcile(frame, told(0))
+    scene.intake.klines.reconcile(KlineDoubt(frame, "frame", 0), told(0), NOON_MS + 10 * MINUTE_MS)
     assert scene.take().revisions == []
 
-    scene.intake.klines.reconcile(frame, told(0, volume="123.455"))
+    scene.intake.klines.reconcile(KlineDoubt(frame, "frame", 0), told(0, volume="123.455"), NOON_MS + 10 * MINUTE_MS)
     assert [one.record.volume for one in scene.take().revisions] == ["123.455"]
 
 
