@@ -18,7 +18,7 @@ from data_collector.model.records import Kline
 from data_collector.model.status import Sample, Snapshot
 from data_collector.model.wire import kline_json, trade_json
 from tests.contract.event_stream import looking_on
-from tests.contract.http_service import HttpService, running, write_snapshot
+from tests.contract.http_service import SERVE, HttpService, running, write_snapshot
 from tests.integration.waiting import until
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 
@@ -266,3 +266,25 @@ def rows(data: dict[str, object]) -> list[list[object]]:
     found = data["rows"] if "rows" in data else data["trades"]
     assert isinstance(found, list)
     return found
+
+
+def test_count_of_a_store_that_cannot_be_read_any_more_proves_nothing(
+    store: redis.Redis, address: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The collector's own connections go on: it calls itself healthy."""
+    impatient = "from data_collector.api.live import feed\nfeed.UNREAD_S, feed.COMPLETENESS_EVERY_S = 0.5, 0.2\n"
+    put_trades(store, 1, 2, 3)
+    with (
+        running(tmp_path_factory.mktemp("http"), snapshot_of(address), script=impatient + SERVE) as service,
+        looking_on(service) as viewer,
+    ):
+        assert rows(viewer.first("completeness"))[0][:4] == [SYMBOL, 100.0, True, 3]
+        write_snapshot(service.folder, snapshot_of("unix:///nowhere/s"))
+        while (row := rows(viewer.first("completeness"))[0])[2]:
+            pass
+        assert row[:4] == [SYMBOL, 100.0, False, 3]
+        while (health := viewer.first("state")["health"])["status"] == "healthy":
+            pass
+        assert "has not been able to read the store for" in health["reasons"][0]
+        with looking_on(service) as later:
+            assert not rows(later.first("completeness"))[0][2]

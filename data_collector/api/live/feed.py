@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from msgspec import Struct, structs
+
 from data_collector import __version__
 from data_collector.api.collector import Collector
 from data_collector.api.completeness.completeness import trade_counts_apart
@@ -43,6 +45,9 @@ SYMBOLS_PER_S = 5000
 
 STATE_EVERY_S = 1.0
 COMPLETENESS_EVERY_S = 5.0
+UNREAD_S = 10.0
+"""How long the newest count stands while the store cannot be read."""
+
 TALLIES_PER_TURN = 200
 NEWEST_GAPS = 10
 
@@ -51,6 +56,12 @@ _log = get_log()
 
 class TooManyViewers(Exception):
     """The door is full."""
+
+
+class _Unread(Struct, frozen=True):
+    reason: str
+    since_s: float
+    """By the loop's clock."""
 
 
 class Places:
@@ -95,6 +106,9 @@ class LiveFeed:
         self._kept: dict[str, bytes] = {}
         """The newest of what is the same for everybody, for those who come in between."""
         self._is_over = False
+        self._rows: list[CompletenessRow] = []
+        self._unread: _Unread | None = None
+        """Why nothing can be counted, and since when."""
 
     @contextmanager
     def viewing(
@@ -166,7 +180,7 @@ class LiveFeed:
                         for focus, reader in self._readers(snapshot).items():
                             await self._look(focus, reader, connection)
                 except SinkUnavailable:
-                    # `state` says so, with the reason.
+                    # `state` says so, with the reason, when nothing can be counted either.
                     await asyncio.sleep(STATE_EVERY_S)
             await asyncio.sleep(max(MARKET_EVERY_S, len(snapshot.symbols) / SYMBOLS_PER_S))
 
@@ -182,8 +196,8 @@ class LiveFeed:
 
     async def _follow_state(self) -> None:
         while True:
-            snapshot = await self._collector.status()
             now_s = asyncio.get_running_loop().time()
+            snapshot = _with_unread(await self._collector.status(), self._unread, now_s)
             state = self._recent.state_of(snapshot, self._environment, self._newest_gaps, now_s)
             self._offer("state", event_bytes(state))
             await asyncio.sleep(STATE_EVERY_S)
@@ -195,8 +209,10 @@ class LiveFeed:
             if snapshot.store_url is not None:
                 try:
                     await self._count(snapshot, snapshot.store_url)
-                except SinkUnavailable:
+                    self._unread = None
+                except SinkUnavailable as error:
                     wait_s = STATE_EVERY_S
+                    self._note_unread(str(error))
             await asyncio.sleep(wait_s if snapshot.store_url is not None else STATE_EVERY_S)
 
     async def _count(self, snapshot: Snapshot, store_url: str) -> None:
@@ -216,16 +232,26 @@ class LiveFeed:
                         count.declared.get("lost", 0), came, open_gaps.count(symbol),
                     )
                 )  # fmt: skip
+        self._rows = rows
         self._offer("completeness", event_bytes(CompletenessRows(rows, self._exchange)))
         self._newest_gaps = await newest_gaps(
             self._count_store, store_url, snapshot.store_keys, snapshot.symbols, snapshot.gaps, NEWEST_GAPS
         )
 
+    def _note_unread(self, reason: str) -> None:
+        """What was counted long ago proves nothing of now."""
+        now_s = asyncio.get_running_loop().time()
+        if self._unread is None:
+            self._unread = _Unread(reason, now_s)
+        elif now_s - self._unread.since_s >= UNREAD_S and any(row.proven for row in self._rows):
+            self._rows = [structs.replace(row, proven=False) for row in self._rows]
+            self._offer("completeness", event_bytes(CompletenessRows(self._rows, self._exchange)))
+
     def _forget(self) -> None:
         """Nobody looks any more; what is known will be old when somebody does."""
         self._watched.clear()
         self._unwatched.set()
-        self._kept, self._focuses, self._newest_gaps = {}, {}, []
+        self._kept, self._focuses, self._newest_gaps, self._unread, self._rows = {}, {}, [], None, []
         self._board = PriceBoard()
 
     def _hello(self, snapshot: Snapshot, access: Access) -> Hello:
@@ -247,6 +273,15 @@ class LiveFeed:
         self._kept[name] = event
         for viewer in self._viewers:
             viewer.offer_encoded(name, event)
+
+
+def _with_unread(snapshot: Snapshot, unread: _Unread | None, now_s: float) -> Snapshot:
+    """The collector may be well while nobody here can look."""
+    if unread is None or now_s - unread.since_s < UNREAD_S:
+        return snapshot
+    reason = f"this side has not been able to read the store for {now_s - unread.since_s:.0f} s: {unread.reason}"
+    condition = "degraded" if snapshot.condition == "healthy" else snapshot.condition
+    return structs.replace(snapshot, condition=condition, reasons=[*snapshot.reasons, reason])
 
 
 def _now_ms() -> int:
