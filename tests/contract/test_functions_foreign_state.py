@@ -186,13 +186,12 @@ async def test_closed_kline_of_a_stranger_is_told_until_it_is_gone(
 ) -> None:
     """A copy of one that is there, and of the one that runs."""
     await sink.write(klines(kline(0), kline(1)))
-    entry = reader.client.xadd(STREAM, {"data": reader.client.xrange(STREAM)[-1][1]["data"].replace(
-        "12:01:00", f"12:0{minute}:00"
-    )})  # fmt: skip
+    copy = reader.entries(STREAM)[-1][1]["data"].replace("12:01:00", f"12:0{minute}:00")
+    entry = str(reader.client.xadd(STREAM, {"data": copy}))
     for number in (2, 3):
         await sink.write(klines(kline(number)))
         assert list(sink.broken_keys) == [f"{PREFIX}{STREAM}"]
-        assert str(entry) in sink.broken_keys[f"{PREFIX}{STREAM}"]
+        assert entry in sink.broken_keys[f"{PREFIX}{STREAM}"]
     reader.client.xdel(STREAM, entry)
     await sink.write(klines(kline(2), kline(3)))
     assert not sink.broken_keys

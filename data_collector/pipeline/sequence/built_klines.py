@@ -14,6 +14,7 @@ from data_collector.candles.building import NEVER, CandleBuilder
 from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS, Calendar
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
+from data_collector.pipeline.sequence.kline_doubts import KlineDoubts
 from data_collector.pipeline.sequence.minutes import MinuteVolumes
 from data_collector.pipeline.sequence.series import KlineSeries
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
@@ -36,6 +37,7 @@ class KlineTaker(Protocol):
 
     series: dict[Key, KlineSeries]
     calendar: Calendar
+    doubts: KlineDoubts
 
     def take_built(self, kline: Kline, *, is_doubtful: bool) -> None:
         """A closed one."""

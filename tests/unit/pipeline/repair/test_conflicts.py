@@ -47,7 +47,8 @@ def test_trade_that_the_exchange_confirms_is_not_told() -> None:
 
 
 def test_trades_of_a_minute_that_is_contradicted_are_looked_through() -> None:
-    scene = settled([10, 11, trade(12, price="1.5"), trade(13, quantity="7"), trade(14, price="2")], minutes=1)
+    answer = [trade(10), trade(11), trade(12, price="1.5"), trade(13, quantity="7"), trade(14, price="2")]
+    scene = settled(answer, minutes=1)
 
     assert told(scene) == [f"2 trades of {SYMBOL}"]
     assert [fields(entry)["why"] for entry in scene.take_side() if entry.kind == "late"] == ["revision"] * 2
@@ -55,7 +56,8 @@ def test_trades_of_a_minute_that_is_contradicted_are_looked_through() -> None:
 
 
 def test_minute_whose_trades_are_all_right_is_told_too() -> None:
-    for answer in ([10, 11, 12, 13], [], VenueUnreachable("away")):
+    answers: tuple[Answer, ...] = ([10, 11, 12, 13], [], VenueUnreachable("away"))
+    for answer in answers:
         assert told(settled(answer, minutes=1)) == [f"1 minute of {SYMBOL}"]
 
 
