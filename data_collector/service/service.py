@@ -59,6 +59,9 @@ TOLD_AFTER_S = 1.0
 class Service:
     """One exchange, one store."""
 
+    _acting: asyncio.Task[None] | None = None
+    """The newest start or stop that was asked for."""
+
     def __init__(
         self, settings: Settings, *, folder: str | None = None, venue: Venue | None = None, tap: Tap | None = None,
         extra_channels: Sequence[Channel] = (), empty: bool = False, source: str | None = None, api: str | None = None,
@@ -108,7 +111,6 @@ class Service:
         self._work: asyncio.Task[None] | None = None
         self._collecting: asyncio.Task[None] | None = None
         self._control: asyncio.Task[None] | None = None
-        self._acting: asyncio.Task[None] | None = None
         self._fault: CollectorError | None = None
 
     async def run(self, control: socket.socket | None = None) -> None:

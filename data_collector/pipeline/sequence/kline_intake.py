@@ -12,16 +12,16 @@ from typing import Literal, assert_never
 
 import structlog
 
+from data_collector.candles.contents import content, says_alike
 from data_collector.model.gate import OFF_GRID, Verdict, verdict_of_odd
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.sink import Behind, KlineCheck, KlineUpdate, RecordSource
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.gaps.contradictions import Contradictions
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.built_klines import BuiltKlines
-from data_collector.pipeline.sequence.contradictions import Contradictions
-from data_collector.pipeline.sequence.kline_contents import content, says_alike
 from data_collector.pipeline.sequence.kline_doubts import KlineDoubt, KlineDoubts
 from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.series import KlineSeries, Order

@@ -13,13 +13,13 @@ from enum import Enum
 
 from msgspec import structs
 
+from data_collector.candles.contents import content, is_revision
 from data_collector.candles.quiet import without_trades
 from data_collector.model.calendar import Calendar, missing_range
 from data_collector.model.gaps import Gap, GapReason, add_gap, explained_from
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.sink import KlineCheck, KlineUpdate, RecordSource
-from data_collector.pipeline.sequence.kline_contents import content, is_revision
 
 HELD_MAX = 1_000
 """Closed klines that wait behind a missing one; those beyond are fetched when it is their turn."""

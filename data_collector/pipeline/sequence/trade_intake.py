@@ -17,10 +17,10 @@ from data_collector.model.keys import Key
 from data_collector.model.records import Trade
 from data_collector.model.sink import TradeRun
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.gaps.contradictions import Contradictions
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import runs_of
-from data_collector.pipeline.sequence.contradictions import Contradictions
 from data_collector.pipeline.sequence.holdback import Holdback
 from data_collector.pipeline.sequence.lives import Lives
 from data_collector.pipeline.sequence.new_life import contradicts

@@ -6,8 +6,8 @@ import asyncio
 import re
 
 from data_collector.model.errors import VenueUnreachable
+from data_collector.pipeline.gaps.contradictions import MINUTES_MAX, TOLD_S
 from data_collector.pipeline.repair.conflicts import Conflicts
-from data_collector.pipeline.sequence.contradictions import MINUTES_MAX, TOLD_S
 from tests.market import SYMBOL, kline, trade
 from tests.unit.pipeline.intake_scene import fields
 from tests.unit.pipeline.repair_scene import Answer, RepairScene
