@@ -16,11 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec import structs
 
+from data_collector.cli.history.export import _listed_pairs
 from data_collector.history import export as exporting
 from data_collector.history.programs.nautilus import BARS, INSTRUMENT, TICKS
 from data_collector.history.programs.pairs import Pair
-from data_collector.model.errors import Misconfigured
+from data_collector.model.errors import Misconfigured, Unavailable
+from data_collector.settings import load_settings
 from data_collector.sinks.postgres.writing import PostgresWriter
+from data_collector.venues.discovery import find_venue
 from tests.foreign.environments import environment_of, newer_python, said_by
 from tests.integration.command import finished
 from tests.integration.exports import (
@@ -38,7 +41,7 @@ from tests.integration.exports import (
 )
 from tests.integration.past import Past
 
-MISCONFIGURED, CANNOT_ASK, WRONG_WORDS = 78, 69, 2
+MISCONFIGURED, WRONG_WORDS = 78, 2
 PAIRS = {"BTCUSDT": Pair("BTC", "USDT")}
 NS = 1_000_000
 KEPT = [number for number in range(100) if number != 50]
@@ -142,32 +145,28 @@ async def test_nautilus_gets_no_number_that_it_cannot_hold(pool: asyncpg.Pool, t
     assert not (tmp_path / "out").exists()
 
 
-async def test_pair_is_asked_of_the_exchange_and_notes_end_the_answer(world: Past) -> None:
+async def test_pair_is_asked_of_the_exchange_unless_it_is_named(world: Past) -> None:
     words = ("export", "--symbols", "BTCUSDT", "--intervals", "1m", "--as", "freqtrade", "--out")
     offline = world.variables | {"BINANCE_REST_URL": "http://127.0.0.1:9"}
 
     async with filled(world.dsn):
-        asked, alone, named = await asyncio.gather(
+        asked, named = await asyncio.gather(
             world.run(*words, "asked"),
-            finished(world.folder, *words, "alone", **offline),
             finished(world.folder, *words, "named", "--pairs", "btcusdt=XBT/USDT", **offline),
         )
+    with pytest.raises(Unavailable, match="--pairs SYMBOL=BASE/QUOTE names them instead"):
+        await _listed_pairs(find_venue("binance"), load_settings(offline, None))
 
     assert asked.code == 0, asked.errors
     assert "BTC_USDT-1m.feather: 8 1m candles of BTCUSDT" in asked.output
     assert "freqtrade fills them with candles without volume; manifest.json has the true ones." in asked.output
-    assert (alone.code, "--pairs SYMBOL=BASE/QUOTE names them instead" in alone.errors) == (CANNOT_ASK, True)
     assert (named.code, "XBT_USDT-1m.feather: 8" in named.output) == (0, True), named.errors
 
 
 async def test_what_no_program_knows_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    refused = [
-        ("--as", "zipline"),
-        ("--as", "nautilus", "--format", "csv"),
-        ("--as", "freqtrade", "--intervals", "1s,1m"),
-    ]
+    refused = ("--as", "zipline"), ("--as", "nautilus", "--format", "csv"), ("--pairs", "BTCUSDT=BTC/USDT")
 
-    other, both, short = await asyncio.gather(
+    other, both, neither = await asyncio.gather(
         *(finished(tmp_path, "export", "--out", "x", *words) for words in refused)
     )  # fmt: skip
 
@@ -175,8 +174,8 @@ async def test_what_no_program_knows_is_refused_in_a_sentence(tmp_path: Path) ->
     assert (both.code, both.errors) == (
         MISCONFIGURED, "--as decides what files hold: leave out --format, --numbers and --meta.\n"
     )  # fmt: skip
-    assert (short.code, short.errors) == (
-        MISCONFIGURED, "--as freqtrade: it has no candles of less than a minute; leave out 1s.\n"
+    assert (neither.code, neither.errors) == (
+        MISCONFIGURED, "--pairs names pairs for --as; without it files are named by the symbols.\n"
     )  # fmt: skip
 
 

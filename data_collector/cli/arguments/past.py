@@ -128,6 +128,9 @@ def export(
 ) -> None:
     """Write what PostgreSQL holds into files with a manifest: rows, gaps and a SHA-256 of each.
 
+    With --as the folder is a data folder of freqtrade, or a catalog of NautilusTrader; what their files do not hold is
+    told at the end.
+
     The folder appears when all of it is written. Exit code 0, also where a series has gaps; 78 for symbols, intervals
     or times of which nothing is stored, 69 when PostgreSQL does not answer.
     """

@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from data_collector.history.export_format import STATED_DECIMALS
-from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS
+from data_collector.model.calendar import DAY_MS, HOUR_MS, LENGTHS_MS, MINUTE_MS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import Key
 
@@ -16,6 +16,15 @@ Program = Literal["freqtrade", "nautilus"]
 
 FIXED_PLACES = 16
 """Decimal places of NautilusTrader's fixed-point numbers."""
+
+
+KNOWN: dict[Program, str] = {
+    "freqtrade": "less than a minute",
+    "nautilus": "minutes that do not divide an hour",
+}
+
+MONTH_MS = 28 * DAY_MS
+"""At least."""
 
 
 class ProgramForm(Struct, frozen=True):
@@ -49,8 +58,14 @@ FORMS: dict[Program, ProgramForm] = {
 
 
 def demand_known(program: Program, series: Iterable[Key]) -> None:
-    """Raises `Misconfigured` for what the program has no files for."""
+    """Raises `Misconfigured` for intervals that the program cannot open candles of."""
     intervals = dict.fromkeys(each.interval for each in series if each.interval is not None)
-    short = [each for each in intervals if LENGTHS_MS.get(each, MINUTE_MS) < MINUTE_MS]
-    if program == "freqtrade" and short:
-        raise Misconfigured(f"--as freqtrade: it has no candles of less than a minute; leave out {', '.join(short)}.")
+    unknown = ", ".join(each for each in intervals if not _knows(program, LENGTHS_MS.get(each, MONTH_MS)))
+    if unknown:
+        raise Misconfigured(f"--as {program}: it has no candles of {KNOWN[program]}; leave out {unknown}.")
+
+
+def _knows(program: Program, length_ms: int) -> bool:
+    if program == "freqtrade":
+        return length_ms >= MINUTE_MS
+    return length_ms >= HOUR_MS or HOUR_MS % length_ms == 0
