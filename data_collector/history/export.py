@@ -8,17 +8,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Rows, Table
+from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Layout, Rows, Table
 from data_collector.history.ports import StoredRows
+from data_collector.history.programs.forms import FORMS, Program
+from data_collector.history.programs.pairs import Pair
 from data_collector.history.retention import Retention
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.errors import Misconfigured
@@ -68,6 +69,10 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
     decimals: Decimals = "decimal"
     with_origin: bool = False
     """Whether rows tell where they are from."""
+    program: Program | None = None
+    """Whose own files are written; None: those of `form`, `decimals` and `with_origin`."""
+    pairs: Mapping[str, Pair] = field(default_factory=dict)
+    """Of each symbol, where there is a program."""
     exchange: str
     made_by: str
     now_ms: int
@@ -104,6 +109,14 @@ class ExportedFile(Struct, kw_only=True):
     """More than are listed."""
 
 
+class OtherFile(Struct, frozen=True):
+    """A file that holds no rows of a series."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
 class Manifest(Struct, kw_only=True):
     """What `manifest.json` holds."""
 
@@ -111,12 +124,15 @@ class Manifest(Struct, kw_only=True):
     made_at: str
     database: str
     exchange: str
-    format: Form
+    format: Form | Program
     decimals: str
     range_from: str | None = msgspec.field(name="from")
     range_to: str | None = msgspec.field(name="to")
     rows: int
     files: list[ExportedFile]
+    others: list[OtherFile] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What a program's files do not hold, or it does with them."""
 
 
 class _Planned(Struct, frozen=True):
@@ -143,18 +159,27 @@ async def export(reader: StoredHistory, calendar: Calendar, order: ExportOrder, 
     _clear(partial)
     try:
         partial.mkdir(parents=True)
-        files = [await _exported(reader, calendar, order, planned, partial, tell) for planned in plan]
+        layout = _layout(order, partial, calendar)
+        written = [await _filled(reader, calendar, order, planned, layout, tell) for planned in plan]
+        placed = await asyncio.to_thread(layout.finish)
+        files = [
+            await _described(reader, order, each, partial, path)
+            for each, path in zip(written, placed.files, strict=True)
+        ]  # fmt: skip
+        form = None if order.program is None else FORMS[order.program]
         manifest = Manifest(
             made_by=order.made_by,
             made_at=_text(order.now_ms),
             database=place,
             exchange=order.exchange,
-            format=order.form,
-            decimals=STATED_DECIMALS["text" if order.form == "csv" else order.decimals],
+            format=order.program or order.form,
+            decimals=form.numbers if form else STATED_DECIMALS["text" if order.form == "csv" else order.decimals],
             range_from=None if order.from_ms is None else _text(order.from_ms),
             range_to=None if order.to_ms is None else _text(order.to_ms),
             rows=sum(file.rows for file in files),
             files=files,
+            others=[OtherFile(*await asyncio.to_thread(_sealed, partial, path)) for path in placed.others],
+            notes=list(form.notes) if form else [],
         )
         content = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
         (partial / MANIFEST).write_bytes(content + b"\n")
@@ -222,29 +247,41 @@ def _nothing(series: Key, stored: str) -> str:
     return f"Of {series.label} there is no row in that range; stored {stored}."
 
 
-async def _exported(
-    reader: StoredHistory, calendar: Calendar, order: ExportOrder, planned: _Planned, folder: Path, tell: Tell
-) -> ExportedFile:
-    from data_collector.history.export_tables import open_table  # noqa: PLC0415 (see export_format)
+def _layout(order: ExportOrder, folder: Path, calendar: Calendar) -> Layout:
+    # Not imported before: pyarrow costs every command a fifth of a second.
+    if order.program == "freqtrade":
+        from data_collector.history.programs.freqtrade import FreqtradeLayout  # noqa: PLC0415
 
-    series = planned.series
-    path = folder / f"{_file_stem(series)}.{order.form}"
-    stated = {
-        "made_by": order.made_by, "exchange": order.exchange, "symbol": series.symbol,
-        "series": series.interval or "trades",
-    }  # fmt: skip
-    table = open_table(
-        path, of_trades=series.channel == "trade", with_origin=order.with_origin, form=order.form,
-        decimals=order.decimals, stated=stated,
-    )  # fmt: skip
+        return FreqtradeLayout(folder, order.pairs)
+    if order.program == "nautilus":
+        from data_collector.history.programs.nautilus import NautilusLayout  # noqa: PLC0415
+
+        return NautilusLayout(folder, order.exchange, order.pairs, calendar)
+    from data_collector.history.export_tables import PlainLayout  # noqa: PLC0415
+
+    stated = {"made_by": order.made_by, "exchange": order.exchange}
+    return PlainLayout(folder, order.form, order.decimals, stated, with_origin=order.with_origin)
+
+
+async def _filled(
+    reader: StoredHistory, calendar: Calendar, order: ExportOrder, planned: _Planned, layout: Layout, tell: Tell
+) -> _Written:
+    table = layout.open(planned.series)
     try:
-        written = await _write(reader, calendar, order.now_ms, planned, table, tell)
+        return await _write(reader, calendar, order.now_ms, planned, table, tell)
     finally:
         table.close()
+
+
+async def _described(
+    reader: StoredHistory, order: ExportOrder, written: _Written, folder: Path, path: Path
+) -> ExportedFile:  # fmt: skip
+    series = written.series
     shown: Callable[[int], str | int] = int if series.channel == "trade" else _text
     oldest_ms = order.retention.oldest_ms(series.channel)
+    name, size, digest = await asyncio.to_thread(_sealed, folder, path)
     return ExportedFile(
-        file=path.name,
+        file=name,
         symbol=series.symbol,
         channel=series.channel,
         interval=series.interval,
@@ -253,8 +290,8 @@ async def _exported(
         first=shown(written.first),
         last=shown(written.last),
         kept_from=None if oldest_ms is None else _text(oldest_ms),
-        bytes=path.stat().st_size,
-        sha256=await asyncio.to_thread(_sha256, path),
+        bytes=size,
+        sha256=digest,
         gaps=[
             ExportedHole(shown(each.first), shown(each.last), each.count, each.reason) for each in written.holes.found
         ],
@@ -262,15 +299,17 @@ async def _exported(
     )
 
 
-def _file_stem(series: Key) -> str:
-    """Some file systems take `1m` and `1M` for the same; a symbol may hold a slash."""
-    kind = "1mo" if series.interval == "1M" else series.interval or "trades"
-    return f"{quote(series.symbol, safe='')}-{kind}"
+def _sealed(folder: Path, path: Path) -> tuple[str, int, str]:
+    """Name within the folder, bytes and SHA-256."""
+    with path.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return path.relative_to(folder).as_posix(), path.stat().st_size, digest
 
 
 class _Written(Struct):
     """What came into a file."""
 
+    series: Key
     holes: Holes
     rows: int
     first: int
@@ -282,7 +321,7 @@ async def _write(
 ) -> _Written:
     key = planned.series
     grid = grid_of(key, calendar)
-    written = _Written(Holes(grid, await reader.gaps(key), planned.first), 0, -1, planned.first - 1)
+    written = _Written(key, Holes(grid, await reader.gaps(key), planned.first), 0, -1, planned.first - 1)
     while page := await _page(reader, planned, written.last + 1):
         records: list[Kline | Trade] = [row.record for row in page]
         numbers = [row.open_ms if isinstance(row, Kline) else row.trade_id for row in records]
@@ -335,11 +374,6 @@ def _put_in_place(partial: Path, folder: Path) -> None:
 def _clear(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _text(time_ms: int) -> str:

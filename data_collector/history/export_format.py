@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
+from pathlib import Path
 from typing import Literal, Protocol
 
+from msgspec import Struct, field
+
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Sourced, Trade
 
 Form = Literal["parquet", "csv"]
@@ -42,6 +46,25 @@ class Table(Protocol):
 
     def close(self) -> None:
         """Finish the file."""
+
+
+class Placed(Struct, frozen=True):
+    """The files of a finished export."""
+
+    files: list[Path]
+    """One of each series, in the order in which they were opened."""
+    others: list[Path] = field(default_factory=list)
+    """What holds no rows of a series."""
+
+
+class Layout(Protocol):
+    """How the files of an export are named, and what they hold."""
+
+    def open(self, series: Key) -> Table:
+        """A new file. One at a time: the one before is closed."""
+
+    def finish(self) -> Placed:
+        """When all of them are closed. May read and write for as long as they are large."""
 
 
 def columns_of(

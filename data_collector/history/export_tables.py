@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,12 +26,14 @@ from data_collector.history.export_format import (
     TEXTS,
     Decimals,
     Form,
+    Placed,
     Rows,
     Table,
     columns_of,
     text_columns,
 )
 from data_collector.model.errors import Misconfigured
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import KLINE_NAMES, TRADE_NAMES, open_time_text, trade_time_text
 
@@ -47,14 +50,40 @@ NUMBER_TYPES: dict[Decimals, pa.DataType] = {
 }
 
 
-def open_table(
-    path: Path, *, of_trades: bool, with_origin: bool, form: Form, decimals: Decimals, stated: Mapping[str, str]
-) -> Table:
-    """A new file; `stated` goes into its metadata, where it has any."""
-    names = (TRADE_NAMES if of_trades else EXPORTED_KLINE_NAMES) + (ORIGIN_NAMES if with_origin else ())
-    if form == "csv":
-        return _CsvTable(path, names)
-    return _ParquetTable(path, arrow_types(names, decimals, "us" if of_trades else "ms"), decimals, stated)
+class PlainLayout:
+    """One file of each series, side by side; `stated` goes into the metadata of those that have any."""
+
+    def __init__(
+        self, folder: Path, form: Form, decimals: Decimals, stated: Mapping[str, str], *, with_origin: bool
+    ) -> None:
+        self._folder = folder
+        self._form = form
+        self._decimals = decimals
+        self._stated = stated
+        self._with_origin = with_origin
+        self._files: list[Path] = []
+
+    def open(self, series: Key) -> Table:
+        """Columns in the order of the records."""
+        of_trades = series.channel == "trade"
+        names = (TRADE_NAMES if of_trades else EXPORTED_KLINE_NAMES) + (ORIGIN_NAMES if self._with_origin else ())
+        path = self._folder / f"{_file_stem(series)}.{self._form}"
+        self._files.append(path)
+        if self._form == "csv":
+            return _CsvTable(path, names)
+        types = arrow_types(names, self._decimals, "us" if of_trades else "ms")
+        stated = {**self._stated, "symbol": series.symbol, "series": series.interval or "trades"}
+        return _ParquetTable(path, types, self._decimals, stated)
+
+    def finish(self) -> Placed:
+        """They are as they shall be."""
+        return Placed(self._files)
+
+
+def _file_stem(series: Key) -> str:
+    """Some file systems take `1m` and `1M` for the same; a symbol may hold a slash."""
+    kind = "1mo" if series.interval == "1M" else series.interval or "trades"
+    return f"{quote(series.symbol, safe='')}-{kind}"
 
 
 class _ParquetTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -55,3 +56,11 @@ def environment_of(client: str, *, sees_ours: bool = False, made_by: Path | None
     assert done.returncode == 0, done.stderr
     stamp.write_text(digest)
     return python
+
+
+def said_by(python: Path, *words: str) -> str:
+    """What a program prints that ends by itself, started in the clone."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([python, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -30,7 +30,7 @@ START_S = 60.0
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SNIPPETS = FENCE.findall(read("docs/reading.md"))
 OWN_TESTS = "pathway"
-OWN_PROGRAMS = {"pathway_vwap.py", "train_ppo.py"}
+OWN_PROGRAMS = {"backtest_with_vectorbt.py", "candles_with_duckdb.py", "pathway_vwap.py", "train_ppo.py"}
 """What needs an environment of its own is run there."""
 
 ASKED_FOR = """\

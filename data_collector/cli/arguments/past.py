@@ -9,6 +9,7 @@ import typer
 
 from data_collector.cli.arguments.exchange import ExchangeOption
 from data_collector.history.export_format import Decimals, Form
+from data_collector.history.programs.forms import Program
 
 CERTIFICATES = Path("certificates")
 
@@ -117,11 +118,18 @@ def export(
     form: Annotated[Form, typer.Option("--format", help="Parquet or CSV files.")] = "parquet",
     numbers: NumbersOption = "decimal",
     meta: Annotated[bool, typer.Option("--meta", help="Each row's source too, and the rules that mark it.")] = False,
+    program: Annotated[Program | None, typer.Option("--as", help="Files that this program opens as its own.")] = None,
+    pairs: Annotated[
+        str | None, typer.Option(help="For --as, BTCUSDT=BTC/USDT,…; default: as the exchange lists them.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in the folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest instead of sentences.")] = False,
     exchange: ExchangeOption = None,
 ) -> None:
     """Write what PostgreSQL holds into files with a manifest: rows, gaps and a SHA-256 of each.
+
+    With --as the folder is a data folder of freqtrade, or a catalog of NautilusTrader; what their files do not hold is
+    told at the end.
 
     The folder appears when all of it is written. Exit code 0, also where a series has gaps; 78 for symbols, intervals
     or times of which nothing is stored, 69 when PostgreSQL does not answer.
