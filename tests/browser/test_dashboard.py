@@ -13,6 +13,7 @@ from tests.integration.waiting import until
 
 pytestmark = pytest.mark.slow
 
+NOTHING = "\N{EN DASH}"
 A_PAGE = re.compile("the last of (499|50.) candles")
 ALL = re.compile("the last of (1499|150.) candles")
 """A minute may end while a test runs."""
@@ -55,7 +56,7 @@ CONTRASTS = """() => {
   const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
   const pairs = [];
   for (const text of ["text", "muted", "accent", "up", "down", "warn"]) {
-    for (const under of ["surface", "page", "raised", "accent-soft"]) pairs.push([text, under]);
+    for (const under of ["surface", "page", "raised", "accent-soft", "good-tint", "bad-tint"]) pairs.push([text, under]);
   }
   for (const tone of ["good", "warn", "bad"]) pairs.push([tone, `${tone}-soft`], ["text", `${tone}-soft`]);
   return pairs.filter(([a, b]) => ratio(a, b) < 4.5).map(([a, b]) => `${a} on ${b}: ${ratio(a, b).toFixed(2)}`);
@@ -117,17 +118,30 @@ def test_best_bid_and_offer_of_the_chart_stand_beside_its_price(page: Watched, s
     page.expect_text("#chart-text", A_PAGE)
     best = {"bid": "45180.49000000", "bid_quantity": "1.1", "ask": "45180.50000000", "ask_quantity": "2.2"}
     service.say("quote", {"symbol": "ETHUSDT", **best})
-    assert page.text("#chart-quote") == ""
+    assert page.text("#stat-bid") == NOTHING
+    day = {"high": "46000.00000000", "low": "44000.10000000", "quote_volume": None, "bid": "1", "ask": "2"}
+    service.say("ticker", {"symbol": "BTCUSDT", **day})
+    page.expect_text("#stat-ask", "2.00")
 
     service.say("quote", {"symbol": "BTCUSDT", **best})
 
-    page.expect_text("#chart-quote", "Bid 45,180.49")
-    page.expect_text("#chart-quote", "Ask 45,180.50")
+    for statistic, text in (
+        ("bid", "45,180.49"), ("ask", "45,180.50"), ("spread", "0.01 (<0.01 bp)"), ("high", "46,000.00"),
+        ("low", "44,000.10"), ("change", "+2.31 %"),
+    ):  # fmt: skip
+        page.expect_text(f"#stat-{statistic}", text)
+    # The statistics come once a second, and theirs are older.
+    service.say("ticker", {"symbol": "BTCUSDT", **day, "high": "46001.00000000"})
+    page.expect_text("#stat-high", "46,001.00")
+    page.expect_text("#stat-bid", "45,180.49")
+    service.say("quote", {"symbol": "BTCUSDT", **best, "bid": "45180.51000000"})
+    page.expect_text("#stat-spread", "crossed")
     service.say("quote", {"symbol": "BTCUSDT", **best, "bid": None, "bid_quantity": "0.00000000"})
-    page.expect_text("#chart-quote", "Bid \N{EN DASH}")
+    page.expect_text("#stat-bid", NOTHING)
+    page.expect_text("#stat-spread", NOTHING)
     page.page.get_by_role("button", name="1h", exact=True).click()
     page.expect_text("#chart-text", "BTCUSDT, interval 1h")
-    assert page.text("#chart-quote") == ""
+    page.expect_text("#stat-ask", NOTHING)
 
 
 def test_interval_switch_shows_other_candles_and_is_kept_in_the_address(
@@ -326,10 +340,10 @@ def test_phone_has_one_column_and_nothing_beside_it(browser: Browser, service: S
         page.expect_text("#chart-text", A_PAGE)
         best = {"bid": "123456.12345678", "bid_quantity": "1.1", "ask": "123456.12345679", "ask_quantity": "2.2"}
         service.say("quote", {"symbol": "BTCUSDT", **best})
-        page.expect_text("#chart-quote", "Ask 123,456.12345679")
+        page.expect_text("#stat-ask", "123,456.12345679")
 
         assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0
-        shown = "[...document.querySelectorAll('.panel, .verdict')].filter((e) => e.checkVisibility())"
+        shown = "[...document.querySelectorAll('.panel, .headline')].filter((e) => e.checkVisibility())"
         boxes = f"{shown}.map((e) => e.getBoundingClientRect().left)"
         assert page.number(f"new Set({boxes}).size") == 1
         cut = "[...document.querySelectorAll('#symbols td')].filter((e) => e.scrollWidth > e.clientWidth).length"

@@ -2,15 +2,17 @@
 
 import { candleOfEvent, fetchCandles, intervalMs, merged, since } from "/assets/candles.js";
 import { nextFrame } from "/assets/frame.js";
-import { byId, compact, decimalsOf, grouped, minute, setText } from "/assets/text.js";
+import { markText, openTime, remaining } from "/assets/times.js";
+import { byId, compact, decimalsOf, element, grouped, resize, setText } from "/assets/text.js";
 
 const PAGE = 500;
 /** The next page is fetched when fewer candles than this are left of what is in sight. */
 const AHEAD = 50;
 /** A longer hole ends the chart. */
 const HOLE_PAGES_MOST = 10;
-/** Candles in sight at first. */
+/** Candles in sight at first, and the pixels that each has at least. */
 const IN_SIGHT = 120;
+const PIXELS_LEAST = 6;
 /** More than this are not kept: a year of minutes would be half a million. */
 const CANDLES_MOST = 50000;
 const KEY_STEP = 10;
@@ -39,6 +41,7 @@ export class ChartPanel {
   #patience = RETRY_MS;
   #hovered = null;
   #drawnUntil = 0;
+  #told = null;
   #colours = {};
 
   constructor(market) {
@@ -50,14 +53,15 @@ export class ChartPanel {
       kineticScroll: { touch: false, mouse: false },
       handleScroll: { vertTouchDrag: false },
       rightPriceScale: { borderVisible: false },
-      timeScale: { borderVisible: false, rightOffset: 4 },
+      timeScale: { borderVisible: false, rightOffset: 4, tickMarkFormatter: (time, kind) => markText(time * 1000, kind, this.#interval) },
+      localization: { timeFormatter: (time) => openTime(time * 1000, this.#interval) },
     });
     this.#prices = this.#chart.addSeries(CandlestickSeries, { borderVisible: false });
     this.#volumes = this.#chart.addSeries(HistogramSeries, {
       priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false,
     });
-    this.#prices.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.24 } });
-    this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    this.#prices.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0.22 } });
+    this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
     this.#paint();
     document.addEventListener("themechange", () => {
       this.#paint();
@@ -78,6 +82,7 @@ export class ChartPanel {
     this.#symbol = symbol;
     this.#interval = interval;
     this.#candles = [];
+    this.#told = null;
     this.#isExhausted = true;
     this.#patience = RETRY_MS;
     this.#decimals = this.#market.rows.get(symbol)?.decimals ?? 2;
@@ -86,6 +91,22 @@ export class ChartPanel {
     this.#setAll();
     setText(byId("chart-title"), symbol);
     this.#load(null);
+  }
+
+  /** Once a second: how long the open candle has still to go. */
+  tick() {
+    const last = this.#candles.at(-1);
+    const isMoving = last && !last.isClosed && document.body.dataset.live !== "bad";
+    const left = isMoving ? last.time * 1000 + intervalMs(this.#interval) - this.#market.now() : 0;
+    setText(byId("countdown"), left > 0 ? `Closes in ${remaining(left)}` : "");
+  }
+
+  /** Writes the times anew. */
+  retime() {
+    // The chart keeps the texts of its marks until its options change.
+    this.#chart.timeScale().applyOptions({ tickMarkFormatter: (time, kind) => markText(time * 1000, kind, this.#interval) });
+    this.#chart.applyOptions({ localization: { timeFormatter: (time) => openTime(time * 1000, this.#interval) } });
+    nextFrame(this.#tell);
   }
 
   /** Fetches the newest candles again, after a time when none were told: with each connection, for one. */
@@ -190,7 +211,7 @@ export class ChartPanel {
     }
     if (before < IN_SIGHT && this.#candles.length > 2 * before) {
       const end = this.#candles.length + 3;
-      this.#chart.timeScale().setVisibleLogicalRange({ from: end - IN_SIGHT, to: end });
+      this.#chart.timeScale().setVisibleLogicalRange({ from: end - Math.min(IN_SIGHT, Math.floor(this.#box.clientWidth / PIXELS_LEAST)), to: end });
     }
   }
 
@@ -209,18 +230,31 @@ export class ChartPanel {
   #tell = () => {
     const last = this.#candles.at(-1);
     const shown = (this.#hovered !== null && this.#candles.find(({ time }) => time === this.#hovered)) || last;
+    const at = (candle) => openTime(candle.time * 1000, this.#interval);
     const say = (value) => grouped(value.toFixed(this.#decimals));
-    setText(byId("chart-price"), last ? say(last.close) : "");
+    this.#tellPrice(last ? say(last.close) : "", last?.close ?? null);
     if (!last) {
-      setText(byId("legend"), "No candle yet");
+      tellLegend(["No candle yet"]);
       setText(byId("chart-text"), "No candle yet.");
       return;
     }
-    setText(byId("legend"), `${minute(shown.time * 1000)} UTC   O ${say(shown.open)}   H ${say(shown.high)}   L ${say(shown.low)}   C ${say(shown.close)}   V ${compact(shown.volume)}`);
-    setText(byId("chart-text"), `${this.#symbol}, interval ${this.#interval}, the last of ${this.#candles.length} candles: ${minute(last.time * 1000)} UTC, `
+    tellLegend([at(shown), ...["open", "high", "low", "close"].map((each) => `${each[0].toUpperCase()} ${say(shown[each])}`), `V ${compact(shown.volume)}`]);
+    setText(byId("chart-text"), `${this.#symbol}, interval ${this.#interval}, the last of ${this.#candles.length} candles: ${at(last)}, `
       + `opened at ${say(last.open)}, high ${say(last.high)}, low ${say(last.low)}, ${last.isClosed ? "closed" : "now"} at ${say(last.close)}, `
       + `volume ${compact(last.volume)}.`);
   };
+
+  // Its colour is that of its last move.
+  #tellPrice(text, price) {
+    const node = byId("chart-price");
+    setText(node, text);
+    if (price === null || this.#told === null) {
+      node.dataset.direction = "";
+    } else if (price !== this.#told) {
+      node.dataset.direction = price > this.#told ? "up" : "down";
+    }
+    this.#told = price;
+  }
 
   #learnDecimals({ open, close }) {
     const decimals = Math.max(decimalsOf(open), decimalsOf(close));
@@ -253,6 +287,12 @@ export class ChartPanel {
   }
 }
 
+// Each part stays on one line.
+function tellLegend(parts) {
+  resize(byId("legend"), parts.length, () => element("span"));
+  parts.forEach((part, i) => setText(byId("legend").children[i], part));
+}
+
 function note(text) {
   const node = byId("chart-note");
   node.hidden = text === "";
@@ -270,5 +310,5 @@ function colour(name) {
 }
 
 function priceFormat(decimals) {
-  return { type: "price", precision: decimals, minMove: 10 ** -decimals };
+  return { type: "custom", formatter: (price) => grouped(price.toFixed(decimals)), minMove: 10 ** -decimals };
 }
