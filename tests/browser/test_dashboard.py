@@ -55,8 +55,9 @@ CONTRASTS = """() => {
   };
   const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
   const pairs = [];
+  const unders = ["surface", "page", "raised", "accent-soft", "good-tint", "bad-tint"];
   for (const text of ["text", "muted", "accent", "up", "down", "warn"]) {
-    for (const under of ["surface", "page", "raised", "accent-soft", "good-tint", "bad-tint"]) pairs.push([text, under]);
+    for (const under of unders) pairs.push([text, under]);
   }
   for (const tone of ["good", "warn", "bad"]) pairs.push([tone, `${tone}-soft`], ["text", `${tone}-soft`]);
   return pairs.filter(([a, b]) => ratio(a, b) < 4.5).map(([a, b]) => `${a} on ${b}: ${ratio(a, b).toFixed(2)}`);
@@ -111,7 +112,8 @@ def test_chart_draws_history_and_follows_the_live_candle(page: Watched, service:
     service.say("candle", {"symbol": "BTCUSDT", "interval": "1m", "time": at + 60_000, "closed": False, **live})
 
     page.expect_text("#chart-text", "now at 140.125")
-    page.expect_text("#chart-price", "140.125")
+    service.say_prices({"BTCUSDT": "140.25000000"})
+    page.expect_text("#chart-price", "140.25")
 
 
 def test_best_bid_and_offer_of_the_chart_stand_beside_its_price(page: Watched, service: ScriptedService) -> None:

@@ -2,8 +2,9 @@
 
 import { candleOfEvent, fetchCandles, intervalMs, merged, since } from "/assets/candles.js";
 import { nextFrame } from "/assets/frame.js";
-import { markText, openTime, remaining } from "/assets/times.js";
-import { byId, compact, decimalsOf, element, grouped, resize, setText } from "/assets/text.js";
+import { tellRemaining, tellSeries } from "/assets/legend.js";
+import { byId, decimalsOf, grouped, setText } from "/assets/text.js";
+import { markText, openTime } from "/assets/times.js";
 
 const PAGE = 500;
 /** The next page is fetched when fewer candles than this are left of what is in sight. */
@@ -41,7 +42,6 @@ export class ChartPanel {
   #patience = RETRY_MS;
   #hovered = null;
   #drawnUntil = 0;
-  #told = null;
   #colours = {};
 
   constructor(market) {
@@ -82,7 +82,6 @@ export class ChartPanel {
     this.#symbol = symbol;
     this.#interval = interval;
     this.#candles = [];
-    this.#told = null;
     this.#isExhausted = true;
     this.#patience = RETRY_MS;
     this.#decimals = this.#market.rows.get(symbol)?.decimals ?? 2;
@@ -93,12 +92,9 @@ export class ChartPanel {
     this.#load(null);
   }
 
-  /** Once a second: how long the open candle has still to go. */
+  /** Once a second. */
   tick() {
-    const last = this.#candles.at(-1);
-    const isMoving = last && !last.isClosed && document.body.dataset.live !== "bad";
-    const left = isMoving ? last.time * 1000 + intervalMs(this.#interval) - this.#market.now() : 0;
-    setText(byId("countdown"), left > 0 ? `Closes in ${remaining(left)}` : "");
+    tellRemaining(this.#candles.at(-1), this.#interval, this.#market.now());
   }
 
   /** Writes the times anew. */
@@ -226,35 +222,11 @@ export class ChartPanel {
     return { time, value: volume, color: close >= open ? this.#colours.upSoft : this.#colours.downSoft };
   }
 
-  // Legend, text alternative and the price beside the title.
   #tell = () => {
-    const last = this.#candles.at(-1);
-    const shown = (this.#hovered !== null && this.#candles.find(({ time }) => time === this.#hovered)) || last;
-    const at = (candle) => openTime(candle.time * 1000, this.#interval);
-    const say = (value) => grouped(value.toFixed(this.#decimals));
-    this.#tellPrice(last ? say(last.close) : "", last?.close ?? null);
-    if (!last) {
-      tellLegend(["No candle yet"]);
-      setText(byId("chart-text"), "No candle yet.");
-      return;
-    }
-    tellLegend([at(shown), ...["open", "high", "low", "close"].map((each) => `${each[0].toUpperCase()} ${say(shown[each])}`), `V ${compact(shown.volume)}`]);
-    setText(byId("chart-text"), `${this.#symbol}, interval ${this.#interval}, the last of ${this.#candles.length} candles: ${at(last)}, `
-      + `opened at ${say(last.open)}, high ${say(last.high)}, low ${say(last.low)}, ${last.isClosed ? "closed" : "now"} at ${say(last.close)}, `
-      + `volume ${compact(last.volume)}.`);
+    const [candles, symbol, interval, decimals] = [this.#candles, this.#symbol, this.#interval, this.#decimals];
+    const shown = (this.#hovered !== null && candles.find(({ time }) => time === this.#hovered)) || candles.at(-1);
+    tellSeries({ symbol, interval, candles, shown, decimals });
   };
-
-  // Its colour is that of its last move.
-  #tellPrice(text, price) {
-    const node = byId("chart-price");
-    setText(node, text);
-    if (price === null || this.#told === null) {
-      node.dataset.direction = "";
-    } else if (price !== this.#told) {
-      node.dataset.direction = price > this.#told ? "up" : "down";
-    }
-    this.#told = price;
-  }
 
   #learnDecimals({ open, close }) {
     const decimals = Math.max(decimalsOf(open), decimalsOf(close));
@@ -285,12 +257,6 @@ export class ChartPanel {
     });
     this.#prices.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
   }
-}
-
-// Each part stays on one line.
-function tellLegend(parts) {
-  resize(byId("legend"), parts.length, () => element("span"));
-  parts.forEach((part, i) => setText(byId("legend").children[i], part));
 }
 
 function note(text) {

@@ -1,4 +1,4 @@
-// The figures beside the price of the chart: statistics of 24 hours, the best bid and offer, and what lies between them.
+// The newest price and the figures beside it: statistics of 24 hours, the best bid and offer, and what lies between them.
 
 import { nextFrame } from "/assets/frame.js";
 import { byId, change, compact, decimalsOf, directionOf, setText, withDecimals } from "/assets/text.js";
@@ -48,6 +48,8 @@ export class Statistics {
     const told = [high, low, bid, ask].filter((price) => price !== null);
     const decimals = Math.max(row?.decimals ?? 0, ...told.map(decimalsOf));
     const price = (digits) => (digits === null ? NOTHING : withDecimals(digits, decimals));
+    setText(byId("chart-price"), price(row?.price ?? null));
+    byId("chart-price").dataset.direction = row?.direction ?? "";
     setText(byId("stat-change"), row === null ? NOTHING : change(row.change));
     byId("stat-change").dataset.direction = row === null ? "" : directionOf(row.change);
     setText(byId("stat-high"), price(high));
