@@ -48,8 +48,10 @@ def take(browser: Browser, url: str, picture: Path, size: tuple[int, int], schem
     """The first window, when the past has been loaded and the tape knows what is big."""
     with opened(browser, f"{url}/#BTCUSDT/1m", size=size, scheme=scheme) as page:
         until(lambda: re.search(r"of (499|5\d\d) candles", page.text("#chart-text")), "the past", deadline_s=DEADLINE_S)
-        page.page.locator("#tape tr[data-size=huge]").first.wait_for(timeout=DEADLINE_S * 1000, state="attached")
         time.sleep(LOOK_S)
+        for size_of_trade in ("huge", "big"):
+            trade = page.page.locator(f"#tape tr:nth-child(-n+18)[data-size={size_of_trade}]").first
+            trade.wait_for(timeout=DEADLINE_S * 1000, state="attached")
         page.page.screenshot(path=picture)
         print(picture)
 
@@ -79,6 +81,7 @@ def take_several(browser: Browser, url: str, picture: Path) -> None:
         time.sleep(LOOK_S)
         urllib.request.urlopen(request, timeout=DEADLINE_S).close()  # noqa: S310 - ours
         page.expect_text("#spread-rows", "stale")
+        page.expect_text("#live .answer", "No")
         page.page.evaluate("scrollTo(0, 0)")
         box = spread.bounding_box()
         assert box is not None
