@@ -25,7 +25,7 @@ from data_collector.embedded.lock import DEMO_LOCK, lock_directory
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, MS_OF_UNIT
 from data_collector.model.errors import Misconfigured, Unavailable
-from data_collector.model.status import Snapshot
+from data_collector.model.status import SIMULATED_MARKET, Snapshot
 from data_collector.model.venue import Venue
 from data_collector.observe.logs import configure_logs
 from data_collector.observe.output import tell
@@ -125,7 +125,7 @@ def _serve(
 ) -> int:  # fmt: skip
     first, folder = next(iter(settings)), next(iter(folders.values()))
     # Not the address: a kept market may come back at other ports.
-    source = f"the simulated market {_market(folder).start_ms}"
+    source = f"{SIMULATED_MARKET} {_market(folder).start_ms}"
     commands: dict[str, Sequence[str]] = {
         name: (
             sys.executable, "-m", "data_collector", "collect", "--folder", own.name, "--source", source,

@@ -13,6 +13,9 @@ from msgspec import Struct, field
 from data_collector.model.keys import Channel, Key, StoreKeys
 from data_collector.model.subscriptions import ChangeStatus
 
+SIMULATED_MARKET = "the simulated market"
+"""What the `source` of a demo begins with; that of a service is an address."""
+
 Condition = Literal["healthy", "degraded", "unhealthy"]
 
 

@@ -8,19 +8,18 @@ import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
 from playwright.sync_api import Browser, FloatRect, sync_playwright
 
-from data_collector.embedded.peer import free_port
 from tests.browser.chromium import chromium_path
-from tests.browser.real_service import serving, three_exchanges
+from tests.browser.real_service import three_exchanges
 from tests.browser.watched_page import DESK, PHONE, opened
-from tests.integration.processes import Exchange, exchange
+from tests.integration.demo import Demo, demo, first
 from tests.integration.waiting import until
 
-SYMBOLS = "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,XRPUSDT,ADAUSDT,DOGEUSDT,LTCUSDT,DOTUSDT,LINKUSDT,TRXUSDT"
 LOOK_S = 5.0
 """So long the page runs before it is taken: trends are loaded then, and the latency has its seconds."""
 
@@ -41,17 +40,19 @@ MOMENTS: tuple[tuple[str, tuple[int, int], Literal["light", "dark"]], ...] = (
 
 LOST_FRAMES = {"frames": [{"kind": "drop", "stream": "ethusdt@trade", "count": 3}]}
 """Which the repair brings."""
-WRONG_PRICE = {"frames": [{"kind": "change", "stream": "solusdt@trade", "count": 2, "set": {"p": "-1.00000000"}}]}
+WRONG_PRICE = {"frames": [{"kind": "change", "stream": "bnbusdt@trade", "count": 2, "set": {"p": "-1.00000000"}}]}
 """Which validation refuses."""
 
 
 def take(browser: Browser, url: str, picture: Path, size: tuple[int, int], scheme: Literal["light", "dark"]) -> None:
-    """The page as a whole, when the past has been loaded and the audit is under way."""
-    with opened(browser, f"{url}#BTCUSDT/1m", size=size, scheme=scheme) as page:
+    """The first window, when the past has been loaded and the tape knows what is big."""
+    with opened(browser, f"{url}/#BTCUSDT/1m", size=size, scheme=scheme) as page:
         until(lambda: re.search(r"of (499|5\d\d) candles", page.text("#chart-text")), "the past", deadline_s=DEADLINE_S)
-        until(lambda: page.text("#audited")[0] in "123456789", "an audit", deadline_s=DEADLINE_S)
         time.sleep(LOOK_S)
-        page.page.screenshot(path=picture, full_page=True)
+        for size_of_trade in ("huge", "big"):
+            trade = page.page.locator(f"#tape tr:nth-child(-n+18)[data-size={size_of_trade}]").first
+            trade.wait_for(timeout=DEADLINE_S * 1000, state="attached")
+        page.page.screenshot(path=picture)
         print(picture)
 
 
@@ -59,7 +60,7 @@ def take_moments(
     browser: Browser, url: str, picture: Path, size: tuple[int, int], scheme: Literal["light", "dark"]
 ) -> None:
     """Moments like this, when there are some."""
-    with opened(browser, f"{url}#BTCUSDT/1m", size=size, scheme=scheme) as page:
+    with opened(browser, f"{url}/#BTCUSDT/1m", size=size, scheme=scheme) as page:
         panel = page.page.locator("#moments")
         panel.scroll_into_view_if_needed()
         page.page.locator("#moments-answer").wait_for(state="visible", timeout=DEADLINE_S * 1000)
@@ -80,6 +81,7 @@ def take_several(browser: Browser, url: str, picture: Path) -> None:
         time.sleep(LOOK_S)
         urllib.request.urlopen(request, timeout=DEADLINE_S).close()  # noqa: S310 - ours
         page.expect_text("#spread-rows", "stale")
+        page.expect_text("#live .answer", "No")
         page.page.evaluate("scrollTo(0, 0)")
         box = spread.bounding_box()
         assert box is not None
@@ -88,15 +90,41 @@ def take_several(browser: Browser, url: str, picture: Path) -> None:
         print(picture)
 
 
-def take_all(browser: Browser, url: str, market: Exchange, folder: Path) -> None:
-    """A feed with which all is well, then one that sends what is refused."""
-    market.fault(**LOST_FRAMES)
+def take_below(browser: Browser, url: str, picture: Path) -> None:
+    """What an operator looks at, of a feed that sent what is refused: the parts below the market."""
+    with opened(browser, f"{url}/#BTCUSDT/1m") as page:
+        page.expect_text("#refusals", "price_positive")
+        page.expect_text("#gaps", "healed")
+        page.page.locator(".operation").scroll_into_view_if_needed()
+        time.sleep(LOOK_S)
+        page.page.locator(".operation").screenshot(path=picture)
+        print(picture)
+
+
+def take_no(browser: Browser, url: str, picture: Path) -> None:
+    """A feed that was stopped."""
+    with opened(browser, f"{url}/#BTCUSDT/1m") as page:
+        until(lambda: re.search(r"of (499|5\d\d) candles", page.text("#chart-text")), "the past", deadline_s=DEADLINE_S)
+        time.sleep(LOOK_S)
+        assert page.page.request.post(f"{url}/control", data={"action": "stop"}).ok
+        page.expect_text("#live .answer", "No")
+        page.page.screenshot(path=picture)
+        print(picture)
+
+
+def take_all(browser: Browser, running: Demo, folder: Path) -> None:
+    """Of a demo with which all is well; then of one that loses frames, sends what is refused, and is stopped."""
+    url, rest = running.url, first(r"Exchange +\S+, (\S+)", running.screen())
     for name, size, scheme in PICTURES:
         take(browser, url, folder / f"{name}.png", size, scheme)
     for name, size, scheme in MOMENTS:
         take_moments(browser, url, folder / f"{name}.png", size, scheme)
-    market.fault(**WRONG_PRICE)
-    take(browser, url, folder / "dashboard-fault.png", DESK, "light")
+    for order in (LOST_FRAMES, WRONG_PRICE):
+        body = json.dumps(order).encode()
+        request = urllib.request.Request(f"{rest}/simulator/faults", body, {"Content-Type": "application/json"})  # noqa: S310 - ours
+        urllib.request.urlopen(request, timeout=DEADLINE_S).close()  # noqa: S310 - ours
+    take_below(browser, url, folder / "dashboard-operation.png")
+    take_no(browser, url, folder / "dashboard-no.png")
 
 
 def main(folder: Path) -> None:
@@ -105,19 +133,15 @@ def main(folder: Path) -> None:
     if chromium is None:
         raise SystemExit("There is no Chromium on this machine.")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as programs:
         place = Path(scratch)
-        options = ("--trades-per-s", "5")
-        with exchange(place, *options, symbols=SYMBOLS, past=()) as market:
-            settings = {"symbols": SYMBOLS, "intervals": "1m,5m,15m,1h", "gx_audit": "1", "memory": "1"}
-            with serving(place / "service", market, free_port(), **settings) as url:
-                browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-                take_all(browser, url, market, folder)
-                browser.close()
+        running = programs.enter_context(demo(place / "var", "--past-days", "7", intervals="1m,5m,15m,1h"))
+        playwright = programs.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        take_all(browser, running, folder)
         with three_exchanges(place / "several") as url:
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             take_several(browser, url, folder / "dashboard-several.png")
-            browser.close()
+        browser.close()
 
 
 if __name__ == "__main__":

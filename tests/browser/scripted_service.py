@@ -56,6 +56,9 @@ class Script:
     """Each so many-th of them goes up by 0.1 % a candle, the others stay."""
     is_full: bool = False
     """Turns viewers away."""
+    simulated: bool = False
+    address: str | None = None
+    """Where its streams come from."""
     others: Sequence[Script] = ()
     """Of other exchanges that are collected as well; the service is that of the first."""
     spread: dict[str, dict[str, object]] = field(default_factory=dict)
@@ -76,6 +79,7 @@ class Script:
         return {
             "version": "0.0.0", "environment": "test", "service": "data-collector", "exchange": self.exchange,
             "symbols": list(self.symbols), "intervals": list(INTERVALS), "control": self.control,
+            "simulated": self.simulated, "address": self.address,
         }  # fmt: skip
 
     def state(self) -> dict[str, object]:

@@ -54,8 +54,9 @@ CONTRASTS = """() => {
   };
   const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
   const pairs = [];
+  const unders = ["surface", "page", "raised", "accent-soft", "good-tint", "bad-tint"];
   for (const text of ["text", "muted", "accent", "up", "down", "warn"]) {
-    for (const under of ["surface", "page", "raised", "accent-soft"]) pairs.push([text, under]);
+    for (const under of unders) pairs.push([text, under]);
   }
   for (const tone of ["good", "warn", "bad"]) pairs.push([tone, `${tone}-soft`], ["text", `${tone}-soft`]);
   return pairs.filter(([a, b]) => ratio(a, b) < 4.5).map(([a, b]) => `${a} on ${b}: ${ratio(a, b).toFixed(2)}`);
@@ -110,24 +111,8 @@ def test_chart_draws_history_and_follows_the_live_candle(page: Watched, service:
     service.say("candle", {"symbol": "BTCUSDT", "interval": "1m", "time": at + 60_000, "closed": False, **live})
 
     page.expect_text("#chart-text", "now at 140.125")
-    page.expect_text("#chart-price", "140.125")
-
-
-def test_best_bid_and_offer_of_the_chart_stand_beside_its_price(page: Watched, service: ScriptedService) -> None:
-    page.expect_text("#chart-text", A_PAGE)
-    best = {"bid": "45180.49000000", "bid_quantity": "1.1", "ask": "45180.50000000", "ask_quantity": "2.2"}
-    service.say("quote", {"symbol": "ETHUSDT", **best})
-    assert page.text("#chart-quote") == ""
-
-    service.say("quote", {"symbol": "BTCUSDT", **best})
-
-    page.expect_text("#chart-quote", "Bid 45,180.49")
-    page.expect_text("#chart-quote", "Ask 45,180.50")
-    service.say("quote", {"symbol": "BTCUSDT", **best, "bid": None, "bid_quantity": "0.00000000"})
-    page.expect_text("#chart-quote", "Bid \N{EN DASH}")
-    page.page.get_by_role("button", name="1h", exact=True).click()
-    page.expect_text("#chart-text", "BTCUSDT, interval 1h")
-    assert page.text("#chart-quote") == ""
+    service.say_prices({"BTCUSDT": "140.25000000"})
+    page.expect_text("#chart-price", "140.25")
 
 
 def test_interval_switch_shows_other_candles_and_is_kept_in_the_address(
@@ -326,10 +311,10 @@ def test_phone_has_one_column_and_nothing_beside_it(browser: Browser, service: S
         page.expect_text("#chart-text", A_PAGE)
         best = {"bid": "123456.12345678", "bid_quantity": "1.1", "ask": "123456.12345679", "ask_quantity": "2.2"}
         service.say("quote", {"symbol": "BTCUSDT", **best})
-        page.expect_text("#chart-quote", "Ask 123,456.12345679")
+        page.expect_text("#stat-ask", "123,456.12345679")
 
         assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0
-        shown = "[...document.querySelectorAll('.panel, .verdict')].filter((e) => e.checkVisibility())"
+        shown = "[...document.querySelectorAll('.panel, .headline')].filter((e) => e.checkVisibility())"
         boxes = f"{shown}.map((e) => e.getBoundingClientRect().left)"
         assert page.number(f"new Set({boxes}).size") == 1
         cut = "[...document.querySelectorAll('#symbols td')].filter((e) => e.scrollWidth > e.clientWidth).length"

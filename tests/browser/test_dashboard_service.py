@@ -29,7 +29,7 @@ def test_page_shows_what_is_collected_and_finds_the_service_again(browser: Brows
             page.expect_text("#chart-text", "BTCUSDT, interval 1m, the last of")
             page.expect_text("#completeness tr[data-symbol=ETHUSDT]", "proven")
             page.expect_text("#tape", "Buy")
-            page.expect_text("#chart-quote", "Bid ")
+            page.expect_text("#stat-spread", "bp")
             page.expect_text("#stores", "redis://")
             page.expect_text("#connections", "connected")
             expect_another_price(page)

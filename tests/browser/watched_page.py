@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, expect
+import pytest
+from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, expect
 
 DESK = (1440, 900)
 PHONE = (390, 844)
@@ -42,6 +45,22 @@ class Watched:
         """Wait until the element contains it."""
         expect(self.page.locator(selector)).to_contain_text(text, timeout=PATIENCE_MS)
 
+    def box(self, selector: str) -> FloatRect:
+        """Where the element stands in the window."""
+        found = self.page.locator(selector).bounding_box()
+        assert found is not None, selector
+        return found
+
+    def faults_of_axe(self) -> list[str]:
+        """What keeps people from using the page, as axe-core sees it."""
+        found = find_spec("axe_playwright_python")
+        if found is None or found.origin is None:
+            pytest.skip("axe-playwright-python, which brings axe-core, is not installed")
+        self.page.evaluate((Path(found.origin).parent / "axe.min.js").read_text())
+        script = "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`))"
+        violations: list[str] = self.page.evaluate(script)
+        return violations
+
     def number(self, script: str) -> float:
         """What a script makes of the page."""
         found = self.page.evaluate(script)
@@ -61,9 +80,11 @@ def opened(
     *,
     size: tuple[int, int] = DESK,
     scheme: Literal["light", "dark"] = "light",
+    zone: str = "UTC",
 ) -> Iterator[Watched]:
     """The page, in a fresh profile; without a fault in the end."""
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    viewport: ViewportSize = {"width": size[0], "height": size[1]}
+    context = browser.new_context(viewport=viewport, color_scheme=scheme, timezone_id=zone)
     page = context.new_page()
     watched = Watched(page)
     page.add_init_script(_VIOLATIONS)

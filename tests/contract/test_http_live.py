@@ -15,7 +15,7 @@ import redis
 
 from data_collector.api.live.feed import VIEWERS_MAX
 from data_collector.model.records import Kline
-from data_collector.model.status import Sample, Snapshot
+from data_collector.model.status import SIMULATED_MARKET, Sample, Snapshot
 from data_collector.model.wire import kline_json, trade_json
 from tests.contract.event_stream import looking_on
 from tests.contract.http_service import SERVE, HttpService, running, write_snapshot
@@ -85,6 +85,16 @@ def test_hello_comes_first_and_says_what_is_collected(service: HttpService) -> N
     assert event.name == "hello"
     assert event.data["symbols"] == SYMBOLS
     assert (event.data["intervals"], event.data["control"]) == (["1m", "5m"], "open")
+    assert (event.data["simulated"], event.data["address"]) == (False, None)
+
+
+def test_hello_says_that_the_market_of_a_demo_is_simulated(service: HttpService, address: str) -> None:
+    snapshot = snapshot_of(address)
+    snapshot.source = f"{SIMULATED_MARKET} 1704110400000"
+    with looking_on(service) as viewer:
+        assert viewer.first("hello")["simulated"] is False
+        write_snapshot(service.folder, snapshot)
+        assert viewer.first("hello")["simulated"] is True
 
 
 def test_prices_come_whole_and_then_as_they_change(service: HttpService, store: redis.Redis) -> None:
@@ -176,6 +186,23 @@ def test_focus_brings_the_best_bid_and_offer_where_there_are_quotes(service: Htt
 
     assert first == {"symbol": SYMBOL, **best}
     assert newer == {"symbol": SYMBOL, **best, "bid": "25.36000000"}
+
+
+def test_focus_brings_the_statistics_of_24_hours(service: HttpService, store: redis.Redis) -> None:
+    """What the exchange does not tell is null, whether the field is missing or empty."""
+    put_price(store, "45180.50")
+    with looking_on(service, f"symbol={SYMBOL}") as viewer:
+        viewer.first("prices")
+        store.hset(f"latest:{SYMBOL}", mapping={"high_price": "45300.10", "low_price": "", "bid_price": "45180.49"})
+        first = viewer.first("ticker")
+        with looking_on(service, f"symbol={SYMBOL}") as second:
+            assert second.first("ticker") == first
+        store.hset(f"latest:{SYMBOL}", "ask_price", "45180.50")
+        newer = viewer.first("ticker")
+
+    told = {"symbol": SYMBOL, "high": "45300.10", "low": None, "quote_volume": None, "bid": "45180.49", "ask": None}
+    assert first == told
+    assert newer == {**told, "ask": "45180.50"}
 
 
 def test_store_that_cannot_be_read_leaves_the_state(service: HttpService, tmp_path: object) -> None:

@@ -53,6 +53,10 @@ class Hello(Struct, frozen=True):
     exchange: str | None
     exchanges: list[str]
     """All that are collected, in the order of `EXCHANGES`."""
+    simulated: bool
+    """The market is made up: this is a demo."""
+    address: str | None
+    """Host and port that the streams come from, where they were named; None is the exchange's own."""
 
 
 class Price(Struct, frozen=True, array_like=True):
@@ -122,6 +126,18 @@ class BestQuote(Struct, frozen=True, omit_defaults=True):
     ask: str | None
     """None while nobody offers."""
     ask_quantity: str
+    exchange: str | None = None
+
+
+class TickerState(Struct, frozen=True, omit_defaults=True):
+    """Statistics of 24 h of the focus, as of `latest:{symbol}`; None is what the exchange does not tell."""
+
+    symbol: str
+    high: str | None
+    low: str | None
+    quote_volume: str | None
+    bid: str | None
+    ask: str | None
     exchange: str | None = None
 
 
@@ -206,11 +222,11 @@ class State(Struct, frozen=True, omit_defaults=True):
     """The collector does not answer: how old all this is."""
 
 
-Event = Hello | Prices | CandleState | TapeState | BestQuote | CompletenessRows | State
+Event = Hello | Prices | CandleState | TapeState | BestQuote | TickerState | CompletenessRows | State
 
 _NAMES: dict[type[Event], str] = {
     Hello: "hello", Prices: "prices", CandleState: "candle", TapeState: "tape", BestQuote: "quote",
-    CompletenessRows: "completeness", State: "state",
+    TickerState: "ticker", CompletenessRows: "completeness", State: "state",
 }  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
@@ -29,7 +30,7 @@ from data_collector.api.live.state import RecentState
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.status import GapTotals, Sample, Snapshot
+from data_collector.model.status import SIMULATED_MARKET, GapTotals, Sample, Snapshot
 from data_collector.observe.logs import get_log
 from data_collector.settings import Settings
 from data_collector.sinks.redis.connection import StoreConnection
@@ -91,6 +92,7 @@ class LiveFeed:
         """`exchanges`: all that are collected."""
         self._collector = collector
         self._environment = settings.environment
+        self._address = urlsplit(settings.ws_url).netloc.rpartition("@")[2] if "ws_url" in settings.given else None
         self._exchanges = list(exchanges)
         self._exchange = settings.exchange if len(exchanges) > 1 else None
         # Connections of its own: a long answer to somebody else must not hold up prices, nor a count of all streams.
@@ -257,7 +259,7 @@ class LiveFeed:
     def _hello(self, snapshot: Snapshot, access: Access) -> Hello:
         return Hello(
             __version__, self._environment, "data-collector", snapshot.symbols, snapshot.intervals, access,
-            snapshot.exchange, self._exchanges,
+            snapshot.exchange, self._exchanges, (snapshot.source or "").startswith(SIMULATED_MARKET), self._address,
         )  # fmt: skip
 
     def _readers(self, snapshot: Snapshot) -> dict[Focus, FocusReader]:

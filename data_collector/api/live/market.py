@@ -14,6 +14,7 @@ from data_collector.api.live.events import (
     Focus,
     Price,
     TapeTrade,
+    TickerState,
     Viewer,
     event_bytes,
 )
@@ -33,6 +34,7 @@ NEXT_ENTRIES = 100
 """Of `stream:` between two looks; of more, the newest are taken."""
 
 _QUOTE_FIELDS = ("bid", "bid_quantity", "ask", "ask_quantity")
+_TICKER_FIELDS = ("high_price", "low_price", "quote_volume", "bid_price", "ask_price")
 _FIELDS = ("price", "price_change_percent", "volume", "timestamp")
 
 
@@ -62,6 +64,24 @@ class PriceBoard:
         return changed
 
 
+class Kept:
+    """An event that is the same for everybody, and told when it differs from the one before."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._event: bytes | None = None
+        self._is_new = False
+
+    def take(self, event: bytes | None) -> None:
+        """What the last reading has brought; None is nothing to tell."""
+        self._event, self._is_new = event, event != self._event
+
+    def offer(self, viewer: Viewer, *, known: bool) -> None:
+        """`known` is whether the viewer was told the one before."""
+        if self._event is not None and (self._is_new or not known):
+            viewer.offer_encoded(self._name, self._event)
+
+
 class FocusReader:
     """One series that somebody looks at: its newest candles and trades since the last look."""
 
@@ -73,8 +93,8 @@ class FocusReader:
         self._stream_key = keys.key("stream", focus.symbol)
         self._trades_key = keys.key("trades", focus.symbol)
         self._quote_key = keys.key("quote", focus.symbol)
-        self._quote: bytes | None = None
-        self._quote_is_new = False
+        self._latest_key = keys.key("latest", focus.symbol)
+        self._quote, self._ticker = Kept("quote"), Kept("ticker")
         self._stream_id: str | None = None
         self._trades_id: str | None = None
         self._candles: list[CandleState] = []
@@ -86,19 +106,20 @@ class FocusReader:
     async def read(self, connection: StoreConnection) -> None:
         """What is new since the last reading. Raises `SinkUnavailable`."""
         entries_max = FIRST_ENTRIES if self._stream_id is None else NEXT_ENTRIES
-        of_stream, of_trades, of_quote = await connection.execute(
+        of_stream, of_trades, of_quote, of_latest = await connection.execute(
             [
                 _newest(self._stream_key, self._stream_id, entries_max),
                 _newest(self._trades_key, self._trades_id, TAPE_TRADES_MAX),
                 ("HMGET", self._quote_key, *_QUOTE_FIELDS),
+                ("HMGET", self._latest_key, *_TICKER_FIELDS),
             ]
         )
         stream = entries_of(of_stream, self._focus.symbol, self._stream_key)[::-1]
         trades = entries_of(of_trades, self._focus.symbol, self._trades_key)[::-1]
         self._stream_id = stream[-1].id if stream else self._stream_id
         self._trades_id = trades[-1].id if trades else self._trades_id
-        quote = self._quote_of(of_quote)
-        self._quote, self._quote_is_new = quote, quote != self._quote
+        self._quote.take(self._quote_of(of_quote))
+        self._ticker.take(self._ticker_of(of_latest))
         self._candles = self._candles_of(stream)
         self._trades = [_tape_trade(trade) for entry in trades if (trade := trade_of(entry)) is not None]
         self._left_out = self._between(len(trades) == TAPE_TRADES_MAX)
@@ -112,18 +133,15 @@ class FocusReader:
         for viewer in viewers:
             viewer.offer_candles(self._candles)
             viewer.offer_trades(self._trades, self._left_out)
-            if self._quote_is_new:
-                self._offer_quote(viewer)
+            self._quote.offer(viewer, known=True)
+            self._ticker.offer(viewer, known=True)
 
     def catch_up(self, viewer: Viewer) -> None:
         """For one who comes when others look already."""
         viewer.offer_candles(self._recent_candles.values())
         viewer.offer_trades(self._recent_trades, 0)
-        self._offer_quote(viewer)
-
-    def _offer_quote(self, viewer: Viewer) -> None:
-        if self._quote is not None:
-            viewer.offer_encoded("quote", self._quote)
+        self._quote.offer(viewer, known=False)
+        self._ticker.offer(viewer, known=False)
 
     def _candles_of(self, entries: Sequence[StreamEntry]) -> list[CandleState]:
         """The newest state of each candle; only those of the focus's own interval, oldest first."""
@@ -146,6 +164,14 @@ class FocusReader:
             return None
         bid, bid_quantity, ask, ask_quantity = reply
         return event_bytes(BestQuote(self._focus.symbol, bid, bid_quantity, ask, ask_quantity, self._exchange))
+
+    def _ticker_of(self, reply: object) -> bytes | None:
+        """None while no statistics have come, and for a key of another type."""
+        if not isinstance(reply, list) or not any(reply):
+            return None
+        # A field that the exchange does not tell is missing, or empty.
+        high, low, quote_volume, bid, ask = (text or None for text in reply)
+        return event_bytes(TickerState(self._focus.symbol, high, low, quote_volume, bid, ask, self._exchange))
 
     def _between(self, is_cut: bool) -> int:
         """How many trades lie between the last reading and this one, by their ids, when it has not got them all."""

@@ -2,15 +2,18 @@
 
 import { candleOfEvent, fetchCandles, intervalMs, merged, since } from "/assets/candles.js";
 import { nextFrame } from "/assets/frame.js";
-import { byId, compact, decimalsOf, grouped, minute, setText } from "/assets/text.js";
+import { tellRemaining, tellSeries } from "/assets/legend.js";
+import { byId, decimalsOf, grouped, setText } from "/assets/text.js";
+import { markText, openTime } from "/assets/times.js";
 
 const PAGE = 500;
 /** The next page is fetched when fewer candles than this are left of what is in sight. */
 const AHEAD = 50;
 /** A longer hole ends the chart. */
 const HOLE_PAGES_MOST = 10;
-/** Candles in sight at first. */
+/** Candles in sight at first, and the pixels that each has at least. */
 const IN_SIGHT = 120;
+const PIXELS_LEAST = 6;
 /** More than this are not kept: a year of minutes would be half a million. */
 const CANDLES_MOST = 50000;
 const KEY_STEP = 10;
@@ -50,14 +53,15 @@ export class ChartPanel {
       kineticScroll: { touch: false, mouse: false },
       handleScroll: { vertTouchDrag: false },
       rightPriceScale: { borderVisible: false },
-      timeScale: { borderVisible: false, rightOffset: 4 },
+      timeScale: { borderVisible: false, rightOffset: 4, tickMarkFormatter: (time, kind) => markText(time * 1000, kind, this.#interval) },
+      localization: { timeFormatter: (time) => openTime(time * 1000, this.#interval) },
     });
     this.#prices = this.#chart.addSeries(CandlestickSeries, { borderVisible: false });
     this.#volumes = this.#chart.addSeries(HistogramSeries, {
       priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false,
     });
-    this.#prices.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.24 } });
-    this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    this.#prices.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0.22 } });
+    this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
     this.#paint();
     document.addEventListener("themechange", () => {
       this.#paint();
@@ -86,6 +90,19 @@ export class ChartPanel {
     this.#setAll();
     setText(byId("chart-title"), symbol);
     this.#load(null);
+  }
+
+  /** Once a second. */
+  tick() {
+    tellRemaining(this.#candles.at(-1), this.#interval, this.#market.now());
+  }
+
+  /** Writes the times anew. */
+  retime() {
+    // The chart keeps the texts of its marks until its options change.
+    this.#chart.timeScale().applyOptions({ tickMarkFormatter: (time, kind) => markText(time * 1000, kind, this.#interval) });
+    this.#chart.applyOptions({ localization: { timeFormatter: (time) => openTime(time * 1000, this.#interval) } });
+    nextFrame(this.#tell);
   }
 
   /** Fetches the newest candles again, after a time when none were told: with each connection, for one. */
@@ -190,7 +207,7 @@ export class ChartPanel {
     }
     if (before < IN_SIGHT && this.#candles.length > 2 * before) {
       const end = this.#candles.length + 3;
-      this.#chart.timeScale().setVisibleLogicalRange({ from: end - IN_SIGHT, to: end });
+      this.#chart.timeScale().setVisibleLogicalRange({ from: end - Math.min(IN_SIGHT, Math.floor(this.#box.clientWidth / PIXELS_LEAST)), to: end });
     }
   }
 
@@ -205,21 +222,10 @@ export class ChartPanel {
     return { time, value: volume, color: close >= open ? this.#colours.upSoft : this.#colours.downSoft };
   }
 
-  // Legend, text alternative and the price beside the title.
   #tell = () => {
-    const last = this.#candles.at(-1);
-    const shown = (this.#hovered !== null && this.#candles.find(({ time }) => time === this.#hovered)) || last;
-    const say = (value) => grouped(value.toFixed(this.#decimals));
-    setText(byId("chart-price"), last ? say(last.close) : "");
-    if (!last) {
-      setText(byId("legend"), "No candle yet");
-      setText(byId("chart-text"), "No candle yet.");
-      return;
-    }
-    setText(byId("legend"), `${minute(shown.time * 1000)} UTC   O ${say(shown.open)}   H ${say(shown.high)}   L ${say(shown.low)}   C ${say(shown.close)}   V ${compact(shown.volume)}`);
-    setText(byId("chart-text"), `${this.#symbol}, interval ${this.#interval}, the last of ${this.#candles.length} candles: ${minute(last.time * 1000)} UTC, `
-      + `opened at ${say(last.open)}, high ${say(last.high)}, low ${say(last.low)}, ${last.isClosed ? "closed" : "now"} at ${say(last.close)}, `
-      + `volume ${compact(last.volume)}.`);
+    const [candles, symbol, interval, decimals] = [this.#candles, this.#symbol, this.#interval, this.#decimals];
+    const shown = (this.#hovered !== null && candles.find(({ time }) => time === this.#hovered)) || candles.at(-1);
+    tellSeries({ symbol, interval, candles, shown, decimals });
   };
 
   #learnDecimals({ open, close }) {
@@ -270,5 +276,5 @@ function colour(name) {
 }
 
 function priceFormat(decimals) {
-  return { type: "price", precision: decimals, minMove: 10 ** -decimals };
+  return { type: "custom", formatter: (price) => grouped(price.toFixed(decimals)), minMove: 10 ** -decimals };
 }

@@ -1,7 +1,7 @@
 // Completeness per symbol, and the newest gaps.
 
 import { Grid, textColumn } from "/assets/grid.js";
-import { byId, clock, counted, element, percentDown, resize, setText, span, whole } from "/assets/text.js";
+import { byId, clock, counted, element, percentDown, resize, setText, span, whole, zone } from "/assets/text.js";
 import { routeOf } from "/assets/routes.js";
 import { tally } from "/assets/verdicts.js";
 
@@ -91,5 +91,6 @@ function whenOf({ opened_at: opened, closed_at: closed, recorded_at: recorded })
   if (Number.isNaN(begin)) {
     return "";
   }
-  return closed && opened ? `${clock(begin)} UTC, for ${span((Date.parse(closed) - begin) / 1000)}` : `${clock(begin)} UTC`;
+  const at = `${clock(begin)} ${zone(begin)}`;
+  return closed && opened ? `${at}, for ${span((Date.parse(closed) - begin) / 1000)}` : at;
 }

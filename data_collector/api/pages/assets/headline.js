@@ -1,13 +1,21 @@
 // The bar of three answers, and what an operator must know below it; of several exchanges of all of them.
 
 import { byId, element, resize, setText } from "/assets/text.js";
-import { completeVerdict, liveVerdict, markOf, tally, unheard, unlessSilent, validVerdict, worstOf } from "/assets/verdicts.js";
+import { completeVerdict, liveVerdict, markOf, tally, unheard, unlessSilent, validVerdict, worstOf, worstToneOf } from "/assets/verdicts.js";
 
 const PHASES = { connecting: "Connecting…", live: "Connected", lost: "Connection lost" };
 const QUESTIONS = ["live", "complete", "valid"];
 
 export class Headline {
   #told = {};
+  #isOpen = false;
+
+  constructor() {
+    byId("more").addEventListener("click", () => {
+      this.#isOpen = !this.#isOpen;
+      this.#form();
+    });
+  }
 
   /**
    * Writes all of it. `exchanges`: of each, the one that is shown first, {name, state, completeness, newest}: the
@@ -29,11 +37,26 @@ export class Headline {
     for (const [id, verdict] of Object.entries(answers)) {
       show(byId(id), verdict);
     }
+    // What is drawn below is of the exchange that is shown.
+    document.body.dataset.live = each[0][1].live.tone;
+    document.body.dataset.worst = worstToneOf(Object.values(answers));
+    this.#form();
     // A screen reader is told the words, and only when one of them has changed: figures change each second.
     setText(byId("spoken"), QUESTIONS.map((id) => `${begun(id)}: ${answers[id].answer}${placed(answers[id])}.`).join(" "));
     document.title = `${isLost ? "Not live" : titleOf(answers)} · Data Collector`;
     drawReasons(isLost ? [] : [...(note === "" ? [] : [note]), ...exchanges.flatMap(reasonsOf)]);
     return Object.fromEntries(each.map(([name, verdicts]) => [name, isLost ? { tone: "unknown", text: "" } : markOf(verdicts)]));
+  }
+
+  // One line while no answer is a "no", unless the reader wants the sentences.
+  #form() {
+    const tone = document.body.dataset.worst;
+    const headline = byId("headline");
+    headline.dataset.tone = tone;
+    headline.dataset.form = tone === "bad" || this.#isOpen ? "cards" : "line";
+    byId("more").hidden = tone === "bad";
+    byId("more").setAttribute("aria-expanded", String(this.#isOpen));
+    setText(byId("more"), this.#isOpen ? "One line" : "Details");
   }
 
   #unheard(live) {

@@ -13,10 +13,13 @@ import { Market } from "/assets/market.js";
 import { isSameInDollars, isSameMarket } from "/assets/pair.js";
 import { drawPipeline } from "/assets/pipeline.js";
 import { routeOf, setExchange } from "/assets/routes.js";
+import { Screen } from "/assets/screen.js";
 import { SpreadPanel } from "/assets/spread.js";
+import { Statistics } from "/assets/statistics.js";
 import { SymbolsPanel } from "/assets/symbols.js";
 import { Tape } from "/assets/tape.js";
-import { byId, decimalsOf, element, setText, withDecimals } from "/assets/text.js";
+import { byId, element, setText } from "/assets/text.js";
+import { followTimes } from "/assets/times.js";
 import { ValidationPanel } from "/assets/validation.js";
 
 const TICK_MS = 1000;
@@ -33,9 +36,8 @@ const tape = new Tape();
 const spread = new SpreadPanel(showMarket);
 const moments = new MomentsPanel();
 const control = new Control();
-const quoted = element("span", "muted");
-quoted.id = "chart-quote";
-byId("chart-price").after(quoted);
+const statistics = new Statistics(market);
+new Screen();
 
 let version = null;
 /** The exchange of which the panels are; undefined before they are of any. */
@@ -44,7 +46,10 @@ let focus = focusOfAddress();
 
 const takers = {
   hello: takeHello,
-  prices: ofShown((event) => symbols.drawPrices(market.take(event))),
+  prices: ofShown((event) => {
+    symbols.drawPrices(market.take(event));
+    nextFrame(statistics.draw);
+  }),
   state: takeState,
   completeness: takeCompleteness,
   candle: ofShown((event) => {
@@ -52,7 +57,8 @@ const takers = {
     moments.take(event);
   }),
   tape: ofShown((event) => tape.take(event)),
-  quote: ofShown(takeQuote),
+  quote: ofShown((event) => statistics.takeQuote(event)),
+  ticker: ofShown((event) => statistics.takeTicker(event)),
 };
 
 const feed = new Feed(takers, () => nextFrame(drawHeadline));
@@ -85,9 +91,13 @@ function takeHello(event) {
   }
 }
 
-function describe({ exchange, environment, control: leave, ...hello }) {
+function describe({ exchange, environment, control: leave, simulated, address, ...hello }) {
   byId("exchange").hidden = exchanges.isSeveral || !exchange;
   setText(byId("exchange"), exchange ?? "");
+  setText(byId("chart-exchange"), exchange ?? "");
+  byId("simulated").hidden = !simulated;
+  byId("address").hidden = simulated || !address;
+  setText(byId("address"), address ? `from ${address}` : "");
   byId("environment").hidden = false;
   setText(byId("environment"), environment);
   setText(byId("version"), `Data Collector ${hello.version}.`);
@@ -173,14 +183,6 @@ function takeCompleteness(event) {
   nextFrame(drawHeadline);
 }
 
-function takeQuote({ symbol, bid, ask }) {
-  if (symbol === focus?.symbol) {
-    const decimals = Math.max(decimalsOf(bid ?? ask ?? ""), decimalsOf(ask ?? bid ?? ""));
-    const [best, offer] = [bid, ask].map((price) => (price === null ? "–" : withDecimals(price, decimals)));
-    setText(quoted, `Bid ${best}   Ask ${offer}`);
-  }
-}
-
 function drawState() {
   const { state } = exchanges.now;
   if (state !== null) {
@@ -209,7 +211,7 @@ function choose(wanted) {
 }
 
 function show() {
-  setText(quoted, "");
+  statistics.show(focus.symbol);
   chart.show(focus.symbol, focus.interval);
   tape.show(focus.symbol, focus.exchange);
   moments.show(focus.symbol, focus.interval);
@@ -254,8 +256,17 @@ addEventListener("hashchange", () => {
   }
 });
 
+followTimes(() => {
+  chart.retime();
+  moments.retime();
+  validation.retime();
+  nextFrame(tape.draw);
+  nextFrame(drawState);
+});
+
 setInterval(() => {
   symbols.tick();
+  chart.tick();
   nextFrame(drawHeadline);
 }, TICK_MS);
 

@@ -159,6 +159,13 @@ export class MomentsPanel {
     nextFrame(this.#draw);
   }
 
+  /** Writes the times anew. */
+  retime() {
+    if (this.#told !== null && this.#page !== null) {
+      this.#showHits(this.#told.decimals);
+    }
+  }
+
   #showHits(decimals) {
     const { hits, outcome, at } = this.#page;
     const longest = outcome.at(-1).horizon;

@@ -53,7 +53,7 @@ export class Sparklines {
     this.#fetchNext();
   }
 
-  /** The points of a polyline, and whether it ends above its beginning; null while there are too few. */
+  /** The points of a polyline, and the direction from its beginning to its end; null while there are too few. */
   line(row) {
     const series = this.#series.get(row.symbol);
     if (!series?.closes || row.value === null) {
@@ -69,7 +69,7 @@ export class Sparklines {
     const step = WIDTH / (values.length - 1);
     const y = (value) => HEIGHT - MARGIN - ((value - least) / range) * (HEIGHT - 2 * MARGIN);
     const points = values.map((value, i) => `${(i * step).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
-    return { points, isUp: row.value >= values[0] };
+    return { points, direction: row.value === values[0] ? "" : row.value > values[0] ? "up" : "down" };
   }
 
   #slot() {
@@ -128,6 +128,6 @@ export function writeLine(cell, line) {
   const points = line?.points ?? "";
   if (svg.firstElementChild.getAttribute("points") !== points) {
     svg.firstElementChild.setAttribute("points", points);
-    svg.dataset.direction = line === null ? "" : line.isUp ? "up" : "down";
+    svg.dataset.direction = line?.direction ?? "";
   }
 }

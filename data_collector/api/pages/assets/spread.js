@@ -2,7 +2,7 @@
 
 import { DOLLARS, pairOf } from "/assets/pair.js";
 import { routeOf } from "/assets/routes.js";
-import { byId, decimalsOf, element, resize, setText, span, withDecimals } from "/assets/text.js";
+import { byId, decimalsOf, directionOf, element, resize, setText, span, withDecimals } from "/assets/text.js";
 
 const EVERY_MS = 2000;
 const NOTHING = "–";
@@ -160,7 +160,7 @@ function writeRow(node, row, { decimals, patience, isReference }) {
   const points = row.difference_bp === null ? null : Number(row.difference_bp);
   setText(difference, row.stale ? "stale" : points === null ? NOTHING : isReference ? "0" : signed(points));
   difference.dataset.stale = String(row.stale);
-  difference.dataset.direction = points === null || points === 0 ? "" : points > 0 ? "up" : "down";
+  difference.dataset.direction = directionOf(points);
 }
 
 function isQuoteOld({ quoted_seconds_ago: ago }, patience) {
@@ -173,7 +173,8 @@ function writeAge(cell, seconds, isStale) {
 }
 
 function signed(points) {
-  return `${points > 0 ? "+" : points < 0 ? "−" : ""}${Math.abs(points).toFixed(2)}`;
+  const sign = { up: "+", down: "−" }[directionOf(points)] ?? "";
+  return `${sign}${Math.abs(points).toFixed(2)}`;
 }
 
 // A number that is parsed could lose digits; older browsers do not give its text.

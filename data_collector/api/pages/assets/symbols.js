@@ -3,7 +3,7 @@
 import { nextFrame } from "/assets/frame.js";
 import { Grid, textColumn } from "/assets/grid.js";
 import { makeLine, Sparklines, writeLine } from "/assets/sparkline.js";
-import { byId, change, compact, setText, span, whole, withDecimals } from "/assets/text.js";
+import { byId, change, compact, directionOf, setText, span, whole, withDecimals } from "/assets/text.js";
 
 /** Rows change places at most so often: nobody can click on what jumps. */
 const SORT_MS = 2000;
@@ -92,7 +92,7 @@ export class SymbolsPanel {
         key: "change", title: "24 h", className: "number change", descendsFirst: true, value: (row) => row.change,
         write: (cell, row) => {
           setText(cell, change(row.change));
-          cell.dataset.direction = row.change === null || row.change === 0 ? "" : row.change > 0 ? "up" : "down";
+          cell.dataset.direction = directionOf(row.change);
         },
       },
       textColumn("volume", "Volume", "number wide", (row) => (row.volume === null ? "–" : compact(row.volume)), (row) => row.volume,

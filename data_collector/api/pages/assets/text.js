@@ -90,6 +90,11 @@ export function change(percent) {
   return digits === "0.00" ? "0.00 %" : `${percent > 0 ? "+" : "−"}${digits} %`;
 }
 
+/** Of what `change` says of it, up, down or none: what reads 0.00 % has no direction. */
+export function directionOf(percent) {
+  return percent === null || Number(percent.toFixed(2)) === 0 ? "" : percent > 0 ? "up" : "down";
+}
+
 /** 0.3 s, 12 s, 5 min, 3 h, 2 d */
 export function span(seconds) {
   const s = Math.max(0, seconds);
@@ -136,12 +141,35 @@ export function bytes(number) {
   return `${step === 0 ? rest : rest.toFixed(1)} ${units[step]}`;
 }
 
-/** 12:03:09, UTC */
-export function clock(ms) {
-  return new Date(ms).toISOString().slice(11, 19);
+let isLocal = false;
+
+/** Times are told in UTC, or in the zone of this device. */
+export function setLocal(wanted) {
+  isLocal = wanted;
 }
 
-/** 2024-01-01 12:03, UTC */
+/** The zone in which a time is told: UTC, UTC+2, UTC+5:30 */
+export function zone(ms) {
+  const minutes = offsetOf(ms);
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  return minutes === 0 ? "UTC" : `UTC${minutes > 0 ? "+" : "−"}${hours}${rest === 0 ? "" : `:${String(rest).padStart(2, "0")}`}`;
+}
+
+/** 12:03:09 */
+export function clock(ms) {
+  return shifted(ms).slice(11, 19);
+}
+
+/** 2024-01-01 12:03 */
 export function minute(ms) {
-  return new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+  return shifted(ms).slice(0, 16).replace("T", " ");
+}
+
+// The clock of the zone, as if it were UTC's. It may differ within a day.
+function shifted(ms) {
+  return new Date(ms + offsetOf(ms) * 60000).toISOString();
+}
+
+function offsetOf(ms) {
+  return isLocal ? -new Date(ms).getTimezoneOffset() : 0;
 }

@@ -1,7 +1,7 @@
 // What the rules refused: the counts of each `state`, and the newest refusals, which are asked for when there are more.
 
 import { routeOf } from "/assets/routes.js";
-import { byId, clock, element, percentDown, resize, setText, span, whole } from "/assets/text.js";
+import { byId, clock, element, percentDown, resize, setText, span, whole, zone } from "/assets/text.js";
 
 const LIMIT = 20;
 const EVERY_MS = 3000;
@@ -15,6 +15,11 @@ export class ValidationPanel {
   show(exchange) {
     this.#shown = exchange;
     this.#draw(this.#of(exchange).errors);
+  }
+
+  /** Writes the times anew. */
+  retime() {
+    this.#draw(this.#of(this.#shown).errors);
   }
 
   /** The newest refusal of an exchange as {at (ms), sentence}, or null. */
@@ -102,6 +107,6 @@ function writeEntry(entry, error) {
   setText(entry.children[0], error.reasons.map(({ message }) => message).join(" ") || "No reason is kept.");
   const [summary, record] = entry.children[1].children;
   const rules = error.reasons.map(({ rule }) => rule).join(", ");
-  setText(summary, `${error.symbol}, ${clock(Date.parse(error.at))} UTC${rules ? `, ${rules}` : ""}`);
+  setText(summary, `${error.symbol}, ${clock(Date.parse(error.at))} ${zone(Date.parse(error.at))}${rules ? `, ${rules}` : ""}`);
   setText(record, error.record === null ? (error.frame ?? "") : JSON.stringify(error.record, null, 1));
 }

@@ -155,6 +155,11 @@ export function markOf(verdicts) {
   return { tone: worst.tone, text };
 }
 
+/** Of some answers the tone of the worst. */
+export function worstToneOf(verdicts) {
+  return verdicts.reduce((one, other) => (isWorse(other, one) ? other : one)).tone;
+}
+
 function isWorse(one, other) {
   return TONES.indexOf(one.tone) > TONES.indexOf(other.tone);
 }
