@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from data_collector import __version__
@@ -75,11 +75,13 @@ class LiveFeed:
     """`run` is kept up by the application; viewers come and go."""
 
     def __init__(
-        self, collector: Collector, settings: Settings, former: FormerEntries, exchanges: Sequence[str]
-    ) -> None:
-        """`exchanges`: all that are collected."""
+        self, collector: Collector, settings: Settings, former: FormerEntries, exchanges: Sequence[str],
+        judged: Callable[[Snapshot], Snapshot],
+    ) -> None:  # fmt: skip
+        """`exchanges`: all that are collected. `judged` adds what the HTTP process has to tell."""
         self._collector = collector
         self._environment = settings.environment
+        self._judged = judged
         self._exchanges = list(exchanges)
         self._exchange = settings.exchange if len(exchanges) > 1 else None
         # Connections of its own: a long answer to somebody else must not hold up prices, nor a count of all streams.
@@ -182,7 +184,7 @@ class LiveFeed:
 
     async def _follow_state(self) -> None:
         while True:
-            snapshot = await self._collector.status()
+            snapshot = self._judged(await self._collector.status())
             now_s = asyncio.get_running_loop().time()
             state = self._recent.state_of(snapshot, self._environment, self._newest_gaps, now_s)
             self._offer("state", event_bytes(state))
