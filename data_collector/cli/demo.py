@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -19,8 +20,8 @@ from msgspec import Struct, structs
 from data_collector.api import serve
 from data_collector.api.collectors import EMPTY, SeveralExchanges
 from data_collector.cli.run import Screen
-from data_collector.cli.surroundings.beside import beside
 from data_collector.cli.surroundings.bringing import Bringing, Past
+from data_collector.cli.surroundings.kept_program import Kept, beside
 from data_collector.embedded.lock import DEMO_LOCK, lock_directory
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, MS_OF_UNIT
@@ -49,6 +50,7 @@ DELAY_MS = 60
 MONTH_MS = 31 * DAY_MS
 DOCS_EVERY_S = 60
 """The Data Docs of a demo are looked at soon."""
+OVER = "Nothing comes any more: end the demo (Ctrl-C), and `--keep` goes on with the same market."
 
 
 class DemoMarket(Struct):
@@ -240,7 +242,7 @@ def _simulator(
         "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
         *(word for exchange in exchanges for word in ("--exchange", exchange)),
     ]  # fmt: skip
-    with beside("The simulated exchange", arguments, folder / "simulator.json") as addresses:
+    with beside("The simulated exchange", arguments, folder / "simulator.json", Kept(consequence=OVER)) as addresses:
         if kept is None:
             (folder / MARKET).write_bytes(msgspec.json.encode(market))
         else:
@@ -260,11 +262,17 @@ def _simulator(
 @contextmanager
 def _validation_service(folder: Path, environment: dict[str, str], port: int) -> Iterator[str]:
     """Runs the Data Validation Service, at another port where this one is taken; yields its address."""
-    arguments = [
-        "validation-service", "--port", str(port if is_port_free(port) else 0), "--docs-every-s", str(DOCS_EVERY_S),
-        "--folder", str(folder / "validation-service"),
-    ]  # fmt: skip
-    with beside("The validation service", arguments, folder / "validation-service.json", environment) as addresses:
+
+    def arguments(at: int) -> list[str]:
+        return [
+            "validation-service", "--port", str(at), "--docs-every-s", str(DOCS_EVERY_S),
+            "--folder", str(folder / "validation-service"),
+        ]  # fmt: skip
+
+    # The collector asks at the address that it was told first.
+    kept = Kept(lambda addresses: arguments(urlsplit(addresses["url"]).port or 0))
+    first, port_file = arguments(port if is_port_free(port) else 0), folder / "validation-service.json"
+    with beside("The validation service", first, port_file, kept, environment) as addresses:
         yield addresses["url"]
 
 
