@@ -23,7 +23,8 @@ from uvicorn.config import STARTUP_FAILURE
 
 from data_collector import __version__
 from data_collector.api import pages
-from data_collector.api.collector import Collector, OnState
+from data_collector.api.announcing import OnState
+from data_collector.api.collector import Collector
 from data_collector.api.collectors import Collectors, SeveralExchanges, several_of
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.completeness.kline_counting import KlineCounting
@@ -59,7 +60,7 @@ NICE = 10
 """Where readers want more than the machine has, the feed goes first."""
 
 Announce = Callable[[str, Snapshot], None]
-"""Gets our base URL and the first snapshot that knows the store, once."""
+"""Gets our base URL and the state every few seconds."""
 
 _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the service is, and the records."
 
@@ -89,8 +90,8 @@ def create_app(
 
     Without `settings` they are read from the environment, and a fault ends the process with its sentence and exit
     code: `uvicorn api:app` then shows no traceback. `collector_command` gets `--control-fd N` appended and runs in
-    `collector_environment` (ours when None). `on_state` gets the state every few seconds, from the first that knows
-    the store on. `several` says how the collectors of several exchanges are started, where not in the usual way.
+    `collector_environment` (ours when None). `on_state` gets the state every few seconds
+    (`api.announcing`). `several` says how the collectors of several exchanges are started, where not in the usual way.
     """
     if settings is None:
         _refuse_workers()

@@ -19,6 +19,7 @@ from msgspec import Struct, structs
 
 from data_collector.api import serve
 from data_collector.api.collectors import EMPTY, SeveralExchanges
+from data_collector.cli.first_chart import FirstChart
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.bringing import Bringing, Past
 from data_collector.cli.surroundings.kept_program import Kept, beside
@@ -71,6 +72,7 @@ class DemoMarket(Struct):
 
 def demo(*, keep: bool, trades_per_s: float, past_days: int, exchange: str | None, exchanges: str | None) -> None:
     """What it takes and does stands in `cli.arguments.live`."""
+    begun_s = time.monotonic()
     configure_logs()
     environment = _environment()
     if exchanges is not None:
@@ -107,7 +109,9 @@ def demo(*, keep: bool, trades_per_s: float, past_days: int, exchange: str | Non
         ]  # fmt: skip
         for past in pasts:
             programs.callback(past.end)
-        code = _serve(settings, folders, environment, pasts, keep=keep)
+        own = settings[venues[0].name]
+        chart = FirstChart(own.symbols[0], own.intervals if "kline" in own.channels else (), begun_s=begun_s)
+        code = _serve(settings, folders, environment, pasts, chart, keep=keep)
     raise typer.Exit(code)
 
 
@@ -123,7 +127,7 @@ def _environment() -> dict[str, str]:
 
 def _serve(
     settings: dict[str, Settings], folders: dict[str, Path], environment: dict[str, str], pasts: list[Bringing],
-    *, keep: bool,
+    chart: FirstChart, *, keep: bool,
 ) -> int:  # fmt: skip
     first, folder = next(iter(settings)), next(iter(folders.values()))
     # Not the address: a kept market may come back at other ports.
@@ -138,22 +142,27 @@ def _serve(
     several = SeveralExchanges(settings, commands, folder, empty=not keep) if len(settings) > 1 else None
     ending = (
         f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
-        "Ctrl-C ends everything."
+        "When the first chart can be looked at is told below. Ctrl-C ends everything."
     )
     screen = Screen(settings[first].model_copy(update={"exchanges": tuple(settings)}), ending=ending)
 
     def announce(url: str, snapshot: Snapshot) -> None:
         screen.show(url, snapshot)
-        for past in pasts:
-            past.begin()
+        if snapshot.has_begun:
+            chart.begin(url)
+            for past in pasts:
+                past.begin()
 
-    return serve(
-        settings[first],
-        announce=announce,
-        collector_command=commands[first],
-        collector_environment=environment,
-        several=several,
-    )
+    try:
+        return serve(
+            settings[first],
+            announce=announce,
+            collector_command=commands[first],
+            collector_environment=environment,
+            several=several,
+        )
+    finally:
+        chart.end()
 
 
 def pasts_of(days: int, venue: Venue, intervals: Sequence[str]) -> list[Past]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from data_collector.api import serve
+from data_collector.cli.not_up import EXCHANGE, VALIDATION, not_up
 from data_collector.model.keys import FIRST_EXCHANGE
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
@@ -17,14 +18,14 @@ from data_collector.observe.output import tell
 from data_collector.settings import Settings, load_settings
 
 _SCREEN = """
-Data Collector is running.
+{heading}
 
   Page and API   {url}/   (documentation: {url}/docs)
   Store          {store}
   PostgreSQL     {database}
   Exchange       {exchange}
   Validation     {validation}
-  Collecting     {symbols}  ({channels}; klines of {intervals})
+{symbols}
 
 Try, in another terminal:
 
@@ -57,21 +58,31 @@ def run(*, exchange: str | None) -> None:
 
 
 class Screen:
-    """The welcome, and then whatever stays wrong, each thing once."""
+    """What is awaited, the welcome, what comes up after it, and whatever stays wrong, each thing once."""
 
     def __init__(self, settings: Settings, *, ending: str) -> None:
         self._settings = settings
         self._ending = ending
         self._welcomed = False
+        self._awaited: dict[str, str] = {}
+        """Parts that were told not to be up, and why."""
+        self._uncollected: set[str] = set()
+        """Symbols that were told so."""
         self._before: set[str] = set()
         """What the last look found, without its numbers, which change."""
         self._told: set[str] = set()
 
     def show(self, url: str, snapshot: Snapshot) -> None:
         """Called with the state every few seconds; what it tells twice in a row stays."""
-        if not self._welcomed:
+        if not snapshot.has_begun and not self._welcomed:
+            self._tell_awaited(not_up(snapshot))
+            return
+        if self._welcomed:
+            self._tell_come_up(snapshot)
+        else:
             self._welcomed = True
             tell(welcome(url, snapshot, self._settings, ending=self._ending))
+            self._awaited, self._uncollected = not_up(snapshot), set(snapshot.uncollected)
         found = {_DIGITS.sub("#", reason): reason for reason in snapshot.reasons}
         for kind, reason in found.items():
             if kind in self._before and kind not in self._told:
@@ -83,25 +94,40 @@ class Screen:
         self._told = standing
         self._before = set(found)
 
+    def _tell_awaited(self, parts: dict[str, str]) -> None:
+        """Each reason once."""
+        for part, reason in parts.items():
+            if _DIGITS.sub("#", self._awaited.get(part, "")) != _DIGITS.sub("#", reason):
+                tell(f"Not up yet: {part} ({reason})")
+        self._awaited = parts
+
+    def _tell_come_up(self, snapshot: Snapshot) -> None:
+        down = not_up(snapshot) if snapshot.has_begun else self._awaited
+        come = [part for part in self._awaited if part not in down]
+        if come:
+            tell(f"Up now: {', '.join(come)}.")
+        self._awaited = {part: why for part, why in self._awaited.items() if part in down}
+        collected = [each for each in snapshot.symbols if each in self._uncollected - snapshot.uncollected.keys()]
+        if collected:
+            tell(f"Collecting now: {_shown(collected, len(self._settings.exchanges))}.")
+        self._uncollected &= snapshot.uncollected.keys()
+
 
 def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str) -> str:
     """The text. `url` is the API's base URL."""
-    count = len(settings.exchanges)
-    symbols = snapshot.symbols if count > 1 else settings.symbols
-    shown, more = ", ".join(symbols[: _SYMBOLS_SHOWN * count]), len(symbols) - _SYMBOLS_SHOWN * count
+    count, down = len(settings.exchanges), not_up(snapshot)
     first, keys = settings.symbols[0], snapshot.store_keys
     return _SCREEN.format(
+        heading=f"Data Collector is running{', but not connected yet' if EXCHANGE in down else ''}.",
         url=url,
         spread=f"\n  curl '{url}/spread?base=BTC&quote=USD,USDT'" if count > 1 else "",
         store=snapshot.redis_url,
         database=_database(snapshot),
         history=_history(snapshot),
-        exchange=f"{settings.ws_url}, {settings.rest_url}  ({settings.exchange}){_others(settings)}",
+        exchange=f"{settings.ws_url}, {settings.rest_url}  {_exchange(settings, down.get(EXCHANGE))}",
         exchanges="" if settings.exchange == FIRST_EXCHANGE else f" EXCHANGES={','.join(settings.exchanges)}",
-        validation=_validation(settings),
-        symbols=f"{shown} and {more} more" if more > 0 else shown,
-        channels=", ".join(settings.channels),
-        intervals=", ".join(settings.intervals),
+        validation=f"{_validation(settings)}{_whether(down.get(VALIDATION), 'nothing is audited yet')}",
+        symbols=_symbols(snapshot, settings),
         first=first,
         stream=keys.key("stream", first),
         trades=keys.key("trades", first),
@@ -109,6 +135,36 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str) ->
         python=_python(),
         ending=ending,
     )
+
+
+def _symbols(snapshot: Snapshot, settings: Settings) -> str:
+    """A line of those that are collected, and one for each reason why others are not."""
+    count = len(settings.exchanges)
+    symbols = snapshot.symbols if count > 1 else list(settings.symbols)
+    collected = [symbol for symbol in symbols if symbol not in snapshot.uncollected]
+    what = f"{', '.join(settings.channels)}; klines of {', '.join(settings.intervals)}"
+    lines = [f"  Collecting     {_shown(collected, count)}  ({what})"] if collected else []
+    for reason in dict.fromkeys(snapshot.uncollected.values()):
+        found = [symbol for symbol in symbols if snapshot.uncollected.get(symbol) == reason]
+        if found:
+            lines.append(f"  Not collected  {_shown(found, count)}  ({reason})")
+    return "\n".join(lines)
+
+
+def _shown(symbols: list[str], exchanges: int) -> str:
+    shown, more = ", ".join(symbols[: _SYMBOLS_SHOWN * exchanges]), len(symbols) - _SYMBOLS_SHOWN * exchanges
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _exchange(settings: Settings, unconnected: str | None) -> str:
+    words = [settings.exchange]
+    if unconnected is not None:
+        words += [f"not connected: {unconnected}", settings.offline_advice]
+    return f"({'; '.join(filter(None, words))}){_others(settings)}"
+
+
+def _whether(reason: str | None, what: str) -> str:
+    return "" if reason is None else f"   ({what}: {reason})"
 
 
 def _others(settings: Settings) -> str:
