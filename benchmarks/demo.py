@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from data_collector.cli.first_chart import CANDLES, candles_at, shown_first
+from data_collector.cli.screen.first_chart import CANDLES, candles_at, shown_first
 from data_collector.embedded.peer import free_port
 from data_collector.settings import load_settings
 

@@ -19,8 +19,8 @@ from msgspec import Struct, structs
 
 from data_collector.api import serve
 from data_collector.api.collectors import EMPTY, SeveralExchanges
-from data_collector.cli.first_chart import FirstChart
-from data_collector.cli.run import Screen
+from data_collector.cli.screen.first_chart import FirstChart
+from data_collector.cli.screen.screen import Screen
 from data_collector.cli.surroundings.bringing import Bringing, Past
 from data_collector.cli.surroundings.kept_program import Kept, beside
 from data_collector.embedded.lock import DEMO_LOCK, lock_directory

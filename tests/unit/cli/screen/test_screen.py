@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec import convert, structs
 
-from data_collector.cli.first_chart import shown_first
-from data_collector.cli.run import Screen
+from data_collector.cli.screen.first_chart import shown_first
+from data_collector.cli.screen.screen import Screen
 from data_collector.model.status import AuditStatus, ConnectionStatus, HistoryStatus, Snapshot, ValidationStatus
 from data_collector.service.watches.statistics import NOT_CHECKED, NOT_LISTED
 from data_collector.settings import load_settings
