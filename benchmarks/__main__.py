@@ -17,6 +17,7 @@ from benchmarks import (
     abuse,
     building,
     commands,
+    demo,
     exactness,
     exchanges,
     history,
@@ -143,6 +144,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = 
     "exchanges": lambda given: exchanges.run(seconds=given.seconds),
     "rhythm": lambda given: rhythm.run(seconds=given.seconds),
     "commands": lambda _: commands.run(),
+    "demo": lambda _: demo.run(),
 }
 """In the order in which they run."""
 

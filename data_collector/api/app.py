@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NoReturn
 
 import uvicorn
@@ -22,11 +23,12 @@ from uvicorn.config import STARTUP_FAILURE
 
 from data_collector import __version__
 from data_collector.api import pages
-from data_collector.api.collector import Collector, OnState
+from data_collector.api.announcing import OnState
+from data_collector.api.collector import Collector
 from data_collector.api.collectors import Collectors, SeveralExchanges, several_of
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.completeness.kline_counting import KlineCounting
-from data_collector.api.context import ApiContext, Contexts
+from data_collector.api.context import ApiContext, Contexts, dropped, own_reasons, reasons_of, with_reasons
 from data_collector.api.live.feed import LiveFeed, Places
 from data_collector.api.memory import MarketMemory
 from data_collector.api.routes import gaps as gap_routes
@@ -58,7 +60,7 @@ NICE = 10
 """Where readers want more than the machine has, the feed goes first."""
 
 Announce = Callable[[str, Snapshot], None]
-"""Gets our base URL and the first snapshot that knows the store, once."""
+"""Gets our base URL and the state every few seconds."""
 
 _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the service is, and the records."
 
@@ -88,8 +90,8 @@ def create_app(
 
     Without `settings` they are read from the environment, and a fault ends the process with its sentence and exit
     code: `uvicorn api:app` then shows no traceback. `collector_command` gets `--control-fd N` appended and runs in
-    `collector_environment` (ours when None). `on_state` gets the state every few seconds, from the first that knows
-    the store on. `several` says how the collectors of several exchanges are started, where not in the usual way.
+    `collector_environment` (ours when None). `on_state` gets the state every few seconds
+    (`api.announcing`). `several` says how the collectors of several exchanges are started, where not in the usual way.
     """
     if settings is None:
         _refuse_workers()
@@ -139,11 +141,17 @@ def _contexts(
     contexts = {}
     for name, (own, collector) in of.items():
         series, former = SeriesReading(own, store), FormerEntries()
-        feed, memory = LiveFeed(collector, own, former, list(of)), MarketMemory(own, collector.status, series)
+        memory = MarketMemory(own, collector.status, series)
+        feed = LiveFeed(collector, own, former, list(of), partial(_judged, series, memory))
         contexts[name] = ApiContext(
             own, collector, store, series, streams, rejections, policy, former, klines, feed, memory
         )  # fmt: skip
     return Contexts(contexts, collectors, Places())
+
+
+def _judged(series: SeriesReading, memory: MarketMemory, snapshot: Snapshot) -> Snapshot:
+    """As `/health` tells it."""
+    return with_reasons(snapshot, [*own_reasons(series, memory), *dropped()])
 
 
 def contexts_of_app(app: FastAPI) -> Contexts:
@@ -233,12 +241,18 @@ async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterat
 async def _collecting(contexts: Contexts, on_state: OnState | None) -> AsyncIterator[None]:
     """The collector, or all of them, from a start to the end of their processes."""
     many, alone = contexts.collectors, contexts.first.collector
+
+    def tell(snapshot: Snapshot) -> None:
+        assert on_state is not None, "it is called only then"
+        on_state(with_reasons(snapshot, reasons_of(contexts)))
+
     if many is None:
         await alone.start()
         # From here on: the collector keeps its own. One that is started again could not.
         os.nice(NICE)
     # A TaskGroup around the yield would go on answering after a crash in it; a task with a callback cannot.
-    watch = asyncio.create_task((many or alone).run(on_state), name="collector")
+    telling = None if on_state is None else tell
+    watch = asyncio.create_task((many or alone).run(telling), name="collector")
     watch.add_done_callback(lambda _: _end_server(many or alone))
     try:
         yield

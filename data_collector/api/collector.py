@@ -7,11 +7,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from msgspec import structs
 
+from data_collector.api.announcing import OnState, announce
 from data_collector.api.unanswered import unanswered
 from data_collector.child import Child, start_child
 from data_collector.control import ANSWER_TIMEOUT_S, SNAPSHOTS, Action, ControlClient, Request
@@ -51,15 +52,7 @@ Requests give up after `ANSWER_TIMEOUT_S` and are told so. The link outlasts the
 collector, and a process that was held for some seconds (a debugger, a machine asleep) is no reason to stop.
 """
 
-ANNOUNCE_EVERY_S = 0.2
-"""Until there is something to announce."""
-
-TOLD_EVERY_S = 5.0
-"""From then on."""
-
 SILENT = f"The collector process has not answered for {ANSWER_TIMEOUT_S:g} s."
-
-OnState = Callable[[Snapshot], None]
 
 _KILLED_BY_SIGNAL = 128
 """Shells add this to the number of the signal that ended a process; its exit code is that number below zero."""
@@ -115,11 +108,11 @@ class Collector:
         self._client = ControlClient(self._child.link)
 
     async def run(self, on_state: OnState | None = None) -> None:
-        """Stay until the process has ended. `on_state` gets the state, from the first that knows the store on."""
+        """Stay until the process has ended. `on_state` gets the state every few seconds (`api.announcing`)."""
         assert self._child is not None, "start() comes first"
         assert self._client is not None, "start() comes first"
         async with asyncio.TaskGroup() as self._tasks:
-            announcing = self._tasks.create_task(self._announce(on_state)) if on_state else None
+            announcing = self._tasks.create_task(announce(self.status, on_state)) if on_state else None
             code = await self._child.wait()
             self._last = await self._client.last_words() or self._last
             self._note_end(code)
@@ -229,18 +222,6 @@ class Collector:
             self.fault, self._answered_at = None, time.monotonic()
             self._told_at = self._answered_at
         return self._last
-
-    async def _announce(self, on_state: OnState) -> None:
-        pause_s = ANNOUNCE_EVERY_S
-        while True:
-            snapshot = await self.status()
-            if pause_s == TOLD_EVERY_S or (
-                snapshot.collector_running and snapshot.redis_url is not None and not snapshot.history.is_beginning
-            ):
-                on_state(snapshot)
-                pause_s = TOLD_EVERY_S
-            # Another process's state has no event that we could wait for.
-            await asyncio.sleep(pause_s)
 
     def _note_end(self, returncode: int) -> None:
         code = returncode if returncode >= 0 else _KILLED_BY_SIGNAL - returncode

@@ -15,7 +15,8 @@ from typing import Final
 import structlog
 from msgspec import Struct, structs
 
-from data_collector.api.collector import ANNOUNCE_EVERY_S, COLLECTOR_COMMAND, TOLD_EVERY_S, Collector, OnState
+from data_collector.api.announcing import OnState, announce
+from data_collector.api.collector import COLLECTOR_COMMAND, Collector
 from data_collector.api.servers import Servers
 from data_collector.api.together import Counts, joined
 from data_collector.control import Action
@@ -279,7 +280,8 @@ class Collectors:
             return
         keeping = [asyncio.create_task(self._servers.keep_up(), name="servers")]
         if on_state is not None:
-            keeping.append(asyncio.create_task(self._announce(on_state), name="announcing"))
+            first = next(iter(self.of.values()))
+            keeping.append(asyncio.create_task(announce(first.status, on_state, self._with_others), name="announcing"))
         try:
             async with asyncio.TaskGroup() as tasks:
                 for collector in self.of.values():
@@ -306,13 +308,10 @@ class Collectors:
         found = await asyncio.gather(*(collector.status() for collector in self.of.values()))
         return joined(dict(zip(self.of, found, strict=True)), {name: each.former for name, each in self.of.items()})
 
-    async def _announce(self, on_state: OnState) -> None:
-        pause_s, first = ANNOUNCE_EVERY_S, next(iter(self.of.values()))
-        while True:
-            snapshot = await first.status()
-            if pause_s == TOLD_EVERY_S or (snapshot.collector_running and not snapshot.history.is_beginning):
-                whole = await self.joined()
-                on_state(structs.replace(snapshot, reasons=whole.reasons, symbols=whole.symbols))
-                pause_s = TOLD_EVERY_S
-            # Another process's state has no event that we could wait for.
-            await asyncio.sleep(pause_s)
+    async def _with_others(self, snapshot: Snapshot) -> Snapshot:
+        """That of the first, with what is to be shown of all."""
+        whole = await self.joined()
+        return structs.replace(
+            snapshot, reasons=whole.reasons, symbols=whole.symbols, uncollected=whole.uncollected,
+            connections=whole.connections, history=whole.history, validation=whole.validation,
+        )  # fmt: skip

@@ -23,6 +23,7 @@ from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import UNKNOWN
 from data_collector.model.status import Condition, Snapshot
+from data_collector.observe.output import dropped_reasons
 from data_collector.settings import Settings
 from data_collector.web.answers import Rejections, masked
 from data_collector.web.guard import WritePolicy
@@ -112,7 +113,7 @@ async def snapshot_of(request: Request) -> Snapshot:
     context = context_of(request)
     snapshot = await context.collector.status()
     demand_exchange(snapshot, exchange_named(request))
-    return _with(snapshot, [*_reading(context), *context.memory.reasons])
+    return with_reasons(snapshot, [*own_reasons(context.series, context.memory), *dropped()])
 
 
 async def whole_of(request: Request) -> Snapshot:
@@ -120,9 +121,7 @@ async def whole_of(request: Request) -> Snapshot:
     contexts = contexts_of(request)
     if contexts.collectors is None or exchange_named(request) is not None:
         return await snapshot_of(request)
-    snapshot = await contexts.collectors.joined()
-    more = [f"{name}: {why}" for name, each in contexts.of.items() for why in (*_reading(each), *each.memory.reasons)]
-    return _with(snapshot, more)
+    return with_reasons(await contexts.collectors.joined(), [*reasons_of(contexts), *dropped()])
 
 
 class Part(Struct, frozen=True):
@@ -176,12 +175,27 @@ def elsewhere(request: Request, snapshot: Snapshot, symbol: str) -> str:
     return f" Another exchange has it: write {' or '.join(found)}." if found else ""
 
 
-def _reading(context: ApiContext) -> list[str]:
-    fault = context.series.fault
-    return [] if fault is None else [f"reading: /klines and /trades lack what PostgreSQL holds: {fault}"]
+def own_reasons(series: SeriesReading, memory: MarketMemory) -> list[str]:
+    """What the HTTP process lacks for an exchange."""
+    reading = f"reading: /klines and /trades lack what PostgreSQL holds: {series.fault}"
+    return [*([] if series.fault is None else [reading]), *memory.reasons]
 
 
-def _with(snapshot: Snapshot, reasons: list[str]) -> Snapshot:
+def reasons_of(contexts: Contexts) -> list[str]:
+    """The same of all, each with its name where there are several."""
+    found = {name: own_reasons(each.series, each.memory) for name, each in contexts.of.items()}
+    if contexts.collectors is None:
+        return [why for reasons in found.values() for why in reasons]
+    return [f"{name}: {why}" for name, reasons in found.items() for why in reasons]
+
+
+def dropped() -> list[str]:
+    """What of the HTTP process's log nobody reads, for `/health`."""
+    return dropped_reasons("the HTTP process")
+
+
+def with_reasons(snapshot: Snapshot, reasons: list[str]) -> Snapshot:
+    """The snapshot with what the HTTP process has to tell beside it."""
     if not reasons:
         return snapshot
     condition: Condition = "degraded" if snapshot.condition == "healthy" else snapshot.condition

@@ -162,9 +162,9 @@ class MarketMemory:
         if self._down_reason is not None:
             cure = "" if self._is_unable else "; it is started again"
             return [f"memory: /similar does not answer: {self._down_reason}{cure}"]
-        faults = {} if self._progress is None else self._progress.faults
-        told = [f"memory: {series} does not follow the market: {why}" for series, why in faults.items()]
-        return told[:FAULTS_TOLD]
+        progress = self._progress or Progress()
+        told = [f"memory: {series} does not follow the market: {why}" for series, why in progress.faults.items()]
+        return told[:FAULTS_TOLD] + progress.dropped_reasons
 
     def samples(self) -> list[Sample]:
         """For the metrics page."""

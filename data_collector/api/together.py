@@ -60,6 +60,7 @@ def joined(snapshots: Mapping[str, Snapshot], former: Mapping[str, Counts]) -> S
         ready=all(each.ready for each in states),
         collector_running=all(each.collector_running for each in states),
         symbols=[f"{each.key_prefix}{symbol}" for each in states for symbol in each.symbols],
+        uncollected={f"{each.key_prefix}{symbol}": why for each in states for symbol, why in each.uncollected.items()},
         intervals=_united(each.intervals for each in states),
         channels=_united(each.channels for each in states),
         messages_received=validated + errors + in_flight,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -18,9 +19,10 @@ from msgspec import Struct, structs
 
 from data_collector.api import serve
 from data_collector.api.collectors import EMPTY, SeveralExchanges
-from data_collector.cli.run import Screen
-from data_collector.cli.surroundings.beside import beside
+from data_collector.cli.screen.first_chart import FirstChart
+from data_collector.cli.screen.screen import Screen
 from data_collector.cli.surroundings.bringing import Bringing, Past
+from data_collector.cli.surroundings.kept_program import Kept, beside
 from data_collector.embedded.lock import DEMO_LOCK, lock_directory
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, MS_OF_UNIT
@@ -49,6 +51,7 @@ DELAY_MS = 60
 MONTH_MS = 31 * DAY_MS
 DOCS_EVERY_S = 60
 """The Data Docs of a demo are looked at soon."""
+OVER = "Nothing comes any more: end the demo (Ctrl-C), and `--keep` goes on with the same market."
 
 
 class DemoMarket(Struct):
@@ -69,6 +72,7 @@ class DemoMarket(Struct):
 
 def demo(*, keep: bool, trades_per_s: float, past_days: int, exchange: str | None, exchanges: str | None) -> None:
     """What it takes and does stands in `cli.arguments.live`."""
+    begun_s = time.monotonic()
     configure_logs()
     environment = _environment()
     if exchanges is not None:
@@ -105,7 +109,9 @@ def demo(*, keep: bool, trades_per_s: float, past_days: int, exchange: str | Non
         ]  # fmt: skip
         for past in pasts:
             programs.callback(past.end)
-        code = _serve(settings, folders, environment, pasts, keep=keep)
+        own = settings[venues[0].name]
+        chart = FirstChart(own.symbols[0], own.intervals if "kline" in own.channels else (), begun_s=begun_s)
+        code = _serve(settings, folders, environment, pasts, chart, keep=keep)
     raise typer.Exit(code)
 
 
@@ -121,7 +127,7 @@ def _environment() -> dict[str, str]:
 
 def _serve(
     settings: dict[str, Settings], folders: dict[str, Path], environment: dict[str, str], pasts: list[Bringing],
-    *, keep: bool,
+    chart: FirstChart, *, keep: bool,
 ) -> int:  # fmt: skip
     first, folder = next(iter(settings)), next(iter(folders.values()))
     # Not the address: a kept market may come back at other ports.
@@ -136,22 +142,27 @@ def _serve(
     several = SeveralExchanges(settings, commands, folder, empty=not keep) if len(settings) > 1 else None
     ending = (
         f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
-        "Ctrl-C ends everything."
+        "When the first chart can be looked at is told below. Ctrl-C ends everything."
     )
     screen = Screen(settings[first].model_copy(update={"exchanges": tuple(settings)}), ending=ending)
 
     def announce(url: str, snapshot: Snapshot) -> None:
         screen.show(url, snapshot)
-        for past in pasts:
-            past.begin()
+        if snapshot.has_begun:
+            chart.begin(url)
+            for past in pasts:
+                past.begin()
 
-    return serve(
-        settings[first],
-        announce=announce,
-        collector_command=commands[first],
-        collector_environment=environment,
-        several=several,
-    )
+    try:
+        return serve(
+            settings[first],
+            announce=announce,
+            collector_command=commands[first],
+            collector_environment=environment,
+            several=several,
+        )
+    finally:
+        chart.end()
 
 
 def pasts_of(days: int, venue: Venue, intervals: Sequence[str]) -> list[Past]:
@@ -240,7 +251,7 @@ def _simulator(
         "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
         *(word for exchange in exchanges for word in ("--exchange", exchange)),
     ]  # fmt: skip
-    with beside("The simulated exchange", arguments, folder / "simulator.json") as addresses:
+    with beside("The simulated exchange", arguments, folder / "simulator.json", Kept(consequence=OVER)) as addresses:
         if kept is None:
             (folder / MARKET).write_bytes(msgspec.json.encode(market))
         else:
@@ -260,11 +271,17 @@ def _simulator(
 @contextmanager
 def _validation_service(folder: Path, environment: dict[str, str], port: int) -> Iterator[str]:
     """Runs the Data Validation Service, at another port where this one is taken; yields its address."""
-    arguments = [
-        "validation-service", "--port", str(port if is_port_free(port) else 0), "--docs-every-s", str(DOCS_EVERY_S),
-        "--folder", str(folder / "validation-service"),
-    ]  # fmt: skip
-    with beside("The validation service", arguments, folder / "validation-service.json", environment) as addresses:
+
+    def arguments(at: int) -> list[str]:
+        return [
+            "validation-service", "--port", str(at), "--docs-every-s", str(DOCS_EVERY_S),
+            "--folder", str(folder / "validation-service"),
+        ]  # fmt: skip
+
+    # The collector asks at the address that it was told first.
+    kept = Kept(lambda addresses: arguments(urlsplit(addresses["url"]).port or 0))
+    first, port_file = arguments(port if is_port_free(port) else 0), folder / "validation-service.json"
+    with beside("The validation service", first, port_file, kept, environment) as addresses:
         yield addresses["url"]
 
 

@@ -1,50 +1,15 @@
-"""`data-collector run`: API and collector against the live exchange, and the screen that says where all is."""
+"""`data-collector run`: API and collector against the live exchange."""
 
 from __future__ import annotations
 
 import os
-import re
-import sys
-from pathlib import Path
 
 import typer
 
 from data_collector.api import serve
-from data_collector.model.keys import FIRST_EXCHANGE
-from data_collector.model.status import Snapshot
+from data_collector.cli.screen.screen import Screen
 from data_collector.observe.logs import configure_logs
-from data_collector.observe.output import tell
-from data_collector.settings import Settings, load_settings
-
-_SCREEN = """
-Data Collector is running.
-
-  Page and API   {url}/   (documentation: {url}/docs)
-  Store          {store}
-  PostgreSQL     {database}
-  Exchange       {exchange}
-  Validation     {validation}
-  Collecting     {symbols}  ({channels}; klines of {intervals})
-
-Try, in another terminal:
-
-  curl {url}/health{spread}
-  export REDIS_URL={store} DATA_COLLECTOR_API={url}{exchanges}
-  redis-cli -u "$REDIS_URL" XREAD BLOCK 0 STREAMS {stream} '$'
-  redis-cli -u "$REDIS_URL" XREVRANGE {trades} + - COUNT 1
-  {python} -m data_collector redis HGETALL {latest}      (the same where no redis-cli is installed)
-  {python} -m data_collector tail {first}
-{history}
-  import json, redis
-  r = redis.from_url("{store}", decode_responses=True, socket_timeout=None)
-  print(r.hgetall("{latest}")["price"])
-
-{ending}
-"""
-
-_SYMBOLS_SHOWN = 6
-
-_DIGITS = re.compile(r"\d[\d.,]*")
+from data_collector.settings import load_settings
 
 
 def run(*, exchange: str | None) -> None:
@@ -54,94 +19,3 @@ def run(*, exchange: str | None) -> None:
     environment = {**os.environ, "EXCHANGES": settings.exchange}
     screen = Screen(settings, ending="Ctrl-C ends it.")
     raise typer.Exit(serve(settings, announce=screen.show, collector_environment=environment))
-
-
-class Screen:
-    """The welcome, and then whatever stays wrong, each thing once."""
-
-    def __init__(self, settings: Settings, *, ending: str) -> None:
-        self._settings = settings
-        self._ending = ending
-        self._welcomed = False
-        self._before: set[str] = set()
-        """What the last look found, without its numbers, which change."""
-        self._told: set[str] = set()
-
-    def show(self, url: str, snapshot: Snapshot) -> None:
-        """Called with the state every few seconds; what it tells twice in a row stays."""
-        if not self._welcomed:
-            self._welcomed = True
-            tell(welcome(url, snapshot, self._settings, ending=self._ending))
-        found = {_DIGITS.sub("#", reason): reason for reason in snapshot.reasons}
-        for kind, reason in found.items():
-            if kind in self._before and kind not in self._told:
-                self._told.add(kind)
-                tell(f"Not well: {reason}")
-        standing = self._told & (self._before | found.keys())
-        if self._told and not standing and not found:
-            tell("All is well again.")
-        self._told = standing
-        self._before = set(found)
-
-
-def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str) -> str:
-    """The text. `url` is the API's base URL."""
-    count = len(settings.exchanges)
-    symbols = snapshot.symbols if count > 1 else settings.symbols
-    shown, more = ", ".join(symbols[: _SYMBOLS_SHOWN * count]), len(symbols) - _SYMBOLS_SHOWN * count
-    first, keys = settings.symbols[0], snapshot.store_keys
-    return _SCREEN.format(
-        url=url,
-        spread=f"\n  curl '{url}/spread?base=BTC&quote=USD,USDT'" if count > 1 else "",
-        store=snapshot.redis_url,
-        database=_database(snapshot),
-        history=_history(snapshot),
-        exchange=f"{settings.ws_url}, {settings.rest_url}  ({settings.exchange}){_others(settings)}",
-        exchanges="" if settings.exchange == FIRST_EXCHANGE else f" EXCHANGES={','.join(settings.exchanges)}",
-        validation=_validation(settings),
-        symbols=f"{shown} and {more} more" if more > 0 else shown,
-        channels=", ".join(settings.channels),
-        intervals=", ".join(settings.intervals),
-        first=first,
-        stream=keys.key("stream", first),
-        trades=keys.key("trades", first),
-        latest=keys.key("latest", first),
-        python=_python(),
-        ending=ending,
-    )
-
-
-def _others(settings: Settings) -> str:
-    others = settings.exchanges[1:]
-    return f", and {', '.join(others)}: what follows is {settings.exchange}'s" if others else ""
-
-
-def _database(snapshot: Snapshot) -> str:
-    history = snapshot.history
-    if history.state == "off":
-        return "none (DATABASE_URL=embedded starts one)"
-    return f"{history.database}" + (f" ({history.reason})" if history.state == "down" else "")
-
-
-def _history(snapshot: Snapshot) -> str:
-    if snapshot.database_url is None:
-        return ""
-    query = "SELECT * FROM market_data_ohlcv ORDER BY timestamp DESC LIMIT 5"
-    return (
-        f"  psql {snapshot.database_url} -c '{query}'\n"
-        f"  export DATABASE_URL={snapshot.database_url}\n"
-        f"  {_python()} -m data_collector backfill --from -1d      (finds this collector's database and exchange)\n"
-    )
-
-
-def _validation(settings: Settings) -> str:
-    url = settings.validation_service_url
-    if url is not None:
-        return f"{url}/suites   (Data Docs: {url}/docs-site/)"
-    return f"embedded; your own rules go into {settings.suites_dir}"
-
-
-def _python() -> str:
-    """This interpreter, as short as it can be typed here."""
-    executable = Path(sys.executable)
-    return str(executable.relative_to(Path.cwd())) if executable.is_relative_to(Path.cwd()) else str(executable)

@@ -141,10 +141,19 @@ async def _read_latest(connection: StoreConnection, followed: Followed) -> None:
 
 
 async def _nothing_there(connection: StoreConnection, address: StoreAddress, keys: StoreKeys, symbol: str) -> str:
-    (reply,) = await _asked(connection, [("SCAN", "0", "MATCH", keys.key("latest", "*"), "COUNT", 10_000)])
+    looks: list[Command] = [
+        ("SCAN", "0", "MATCH", keys.key("latest", "*"), "COUNT", 10_000),
+        ("EXISTS", keys.key("quarantine", symbol)),
+    ]
+    reply, refused = await _asked(connection, looks)
     names = reply[1] if isinstance(reply, list) else []
     known = sorted(escaped(str(name)).removeprefix(keys.key("latest", "")) for name in names)
     there = f"It has {', '.join(known[:SYMBOLS_SUGGESTED])}." if known else "It has no symbol at all yet."
+    if refused == 1:
+        return (
+            f"The store at {address.place} has nothing of {escaped(symbol)} but what a rule refused: "
+            "`data-collector quarantine list` says which rule."
+        )
     return (
         f"The store at {address.place} has nothing of {escaped(symbol)}. {there} "
         "SYMBOLS names what is collected; a symbol that was just added speaks with its first trade."

@@ -236,6 +236,8 @@ class Snapshot(Struct, kw_only=True):
     """Every stream has spoken or is proven quiet, the store takes records, and repair is done."""
     collector_running: bool = False
     symbols: list[str] = field(default_factory=list)
+    uncollected: dict[str, str] = field(default_factory=dict)
+    """Those of `symbols` of which nothing can come as things are: not checked yet, not listed, not traded."""
     intervals: list[str] = field(default_factory=list)
     channels: list[Channel] = field(default_factory=list)
     messages_received: int = 0
@@ -274,6 +276,11 @@ class Snapshot(Struct, kw_only=True):
     """How old all this is, where the collector does not answer; the HTTP process says so. None: it is of now."""
     ending: str | None = None
     """Of a process that ends by itself: why, with the cure."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether records are collected, or waited for, and all stores are known."""
+        return self.collector_running and self.redis_url is not None and not self.history.is_beginning
 
     @property
     def store_keys(self) -> StoreKeys:

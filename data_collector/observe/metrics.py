@@ -268,6 +268,7 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
         Literal["data_collector_output_lines_dropped_total"],
         "Lines of the collector's log that were left out, because who reads it was stuck or gone",
     ],
+    Annotated[Literal["data_collector_api_output_lines_dropped_total"], "Lines of the HTTP process's log left out"],
     Annotated[Literal["data_collector_api_rejected_total"], "HTTP requests refused at the door", REJECTION],
     Annotated[Literal["data_collector_memory_starts_total"], "Times that the process of Market Memory was started"],
     Annotated[Literal["data_collector_memory_questions_total"], "Questions to Market Memory", MEMORY_OUTCOME],

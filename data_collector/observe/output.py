@@ -14,6 +14,7 @@ import os
 import select
 import sys
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -31,6 +32,9 @@ LINE_BYTES_MAX: Final = 256 * 1024
 DRAIN_S: Final = 1.0
 """So long the end of the process waits for it."""
 
+TOLD_S: Final = 600.0
+"""Lines that were left out are told for so long."""
+
 STDERR: Final = 2
 
 
@@ -41,6 +45,8 @@ class _Behind(io.RawIOBase):
         super().__init__()
         self.dropped = 0
         """Lines that were left out, since the process began."""
+        self.dropped_s = float("-inf")
+        """When the newest of them was, by the monotonic clock."""
         self._descriptor = descriptor
         self._told = 0
         self._waiting: deque[bytes] = deque()
@@ -59,7 +65,7 @@ class _Behind(io.RawIOBase):
         content = bytes(text)
         with self._changed:
             if self._bytes + len(content) > WAITING_BYTES_MAX:
-                self.dropped += content.count(b"\n")
+                self._drop(content)
             else:
                 self._waiting.append(content)
                 self._bytes += len(content)
@@ -70,6 +76,10 @@ class _Behind(io.RawIOBase):
         """Wait so long for all of it to be written."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting, within_s)
+
+    def _drop(self, content: bytes) -> None:
+        self.dropped += content.count(b"\n")
+        self.dropped_s = time.monotonic()
 
     def _begin_thread(self) -> None:
         self._changed = threading.Condition()
@@ -92,7 +102,7 @@ class _Behind(io.RawIOBase):
                 self._waiting.popleft()
                 self._bytes -= len(content)
                 if not is_written:
-                    self.dropped += content.count(b"\n")
+                    self._drop(content)
                 untold = self.dropped - self._told if is_written else 0
                 self._told += untold
                 self._changed.notify_all()
@@ -140,6 +150,17 @@ def tell(text: str) -> None:
 def dropped_lines() -> int:
     """How many lines this process has left out."""
     return sum(behind.dropped for behind, _ in _BEHIND.values())
+
+
+def dropped_reasons(process: str, *, now_s: float | None = None) -> list[str]:
+    """For the health of a `process`, as people call it: empty where nothing was left out lately."""
+    now_s = time.monotonic() if now_s is None else now_s
+    if all(now_s - behind.dropped_s > TOLD_S for behind, _ in _BEHIND.values()):
+        return []
+    lately = f"the newest within the last {TOLD_S / 60:.0f} minutes"
+    return [
+        f"log: {dropped_lines():,} lines of {process} were left out, {lately}: who reads its output is stuck or gone"
+    ]
 
 
 def drain(within_s: float = DRAIN_S) -> None:

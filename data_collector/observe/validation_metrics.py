@@ -56,6 +56,10 @@ ValidationCounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to j
     ],
     Annotated[Literal["data_validation_suite_changes_total"], "Suites that came into force", KIND, SOURCE],
     Annotated[Literal["data_validation_worker_restarts_total"], "Times that the worker was started again"],
+    Annotated[
+        Literal["data_validation_output_lines_dropped_total"],
+        "Lines of the service's log that were left out, because who reads it was stuck or gone",
+    ],
     Annotated[Literal["data_validation_docs_builds_total"], "Builds of the Data Docs", BUILT],
 ]
 

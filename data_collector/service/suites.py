@@ -10,12 +10,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
 from data_collector.model.errors import SuiteRefused, Transient
 from data_collector.validation.auditing.ports import UNREADABLE, ServicePort, WorkerPort
@@ -27,6 +28,10 @@ from data_collector.validation.rules.suite import Suite, check_guards, read_suit
 
 FOLDER_POLL_S: Final = 1.0
 SERVICE_POLL_S: Final = 1.0
+
+FAULTS_MAX: Final = 8
+FAULT_CHARACTERS_MAX: Final = 2048
+"""Of what a service tells of its files so much is told again."""
 
 
 class SuiteSource(Protocol):
@@ -83,6 +88,8 @@ class _Listed(Struct):
 
 class _Listing(Struct):
     suites: dict[Kind, _Listed]
+    faults: dict[str, str] = field(default_factory=dict)
+    """File of its `SUITES_DIR` to why it is refused."""
 
 
 class ServiceSource:
@@ -116,7 +123,7 @@ class ServiceSource:
         except UNREADABLE as error:
             raise Transient(f"{self._url}/suites answered with something else ({error})") from error
         suites: dict[Kind, Suite] = {}
-        faults: dict[str, str] = {}
+        faults = self._told(listing.faults)
         for kind, listed in listing.suites.items():
             if listed.digest == known[kind]:
                 continue
@@ -132,6 +139,12 @@ class ServiceSource:
     async def refused_because(self, suite: Suite) -> list[str] | None:
         """The service has had it checked."""
         return []
+
+    def _told(self, faults: Mapping[str, str]) -> dict[str, str]:
+        """What it refuses itself, where people look who never ask it."""
+        return {
+            name: f"{self._url}: {fault[:FAULT_CHARACTERS_MAX]}" for name, fault in islice(faults.items(), FAULTS_MAX)
+        }
 
     def _read(self, kind: Kind, content: bytes) -> Suite:
         origin = f"the {kind} suite of {self._url}"

@@ -37,6 +37,7 @@ FIRST = {"metrics": {"last_message_seconds_ago": None}}
         (HALF, "Yes", "The newest came less than a second ago, over 1 of 2 connections."),
         (DEAD, "No", "The store takes nothing."),
         (FIRST, "Not yet", "No message has come yet."),
+        (FIRST | AWAY, "Not yet", "Running, but not connected yet: refused by the exchange."),
     ],
 )
 def test_live_is_answered_with_the_reason(page: Watched, differing: object, answer: str, reason: str) -> None:

@@ -6,8 +6,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import urllib.request
 from functools import reduce
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,6 +34,10 @@ from tests.integration.waiting import until
 
 SYMBOL = "BTCUSDT"
 PROGRAM = re.compile(r"\b(?<!\.)(curl|jq|redis-cli|watch)\b")
+CHART = re.compile(
+    r"The first chart can be looked at, \d+ s after the start: http://\S+/#BTCUSDT/1m  \(\d+ candles? of BTCUSDT 1m\)\n"
+)
+VALIDATION = r"Validation +(\S+)/suites"
 KINDS = (f"trades:{SYMBOL}", f"stream:{SYMBOL}")
 
 
@@ -49,6 +55,7 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
     with demo(tmp_path / "var") as running:
         grows(running.store)
         until(lambda: running.health()["status"] == "healthy", "health", output=running.screen)
+        until(lambda: CHART.search(running.screen()), "a first chart", output=running.screen)
         assert_commands_work(running)
         assert_commands_of_operators_work(running)
         suites = get_json(first(r"Validation +(\S+/suites)", running.screen()))
@@ -71,6 +78,34 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         until(lambda: not any(map(is_running, started)), "the end of all that it started", output=running.screen)
         assert "Traceback" not in running.screen()
         assert not (tmp_path / "var" / "demo" / "valkey.json").exists()
+
+
+def assert_broken_rule_is_told_and_validation_outlives_a_kill(running: Demo) -> None:
+    """The rule by the demo's own health, and on the page, which is told the same."""
+    file = running.screen_file.parent / "suites" / "trade.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('{"name": "trade", "expectations": [{"type": "expect_something"}]}')
+    refusal = f"{first(VALIDATION, running.screen())}: {file} is refused:"
+    until(lambda: refusal in str(running.health()["reasons"]), "the refusal", output=running.screen)
+    with urllib.request.urlopen(f"{running.url}/live", timeout=10) as events:  # noqa: S310 - our own address
+        until(lambda: refusal in events.readline().decode(), "the refusal on the page")
+    file.unlink()
+
+    ports = running.screen_file.parent / "demo" / "validation-service.json"
+    os.kill(msgspec.convert(msgspec.json.decode(ports.read_bytes())["pid"], int), signal.SIGKILL)
+    until(lambda: "The validation service runs again." in running.screen(), "a new one", output=running.screen)
+    before = checked(running)
+    until(lambda: checked(running) > before, "more trades that are checked", output=running.screen)
+
+    assert "The validation service has ended (killed by signal 9); it is started again in 0.5 s." in running.screen()
+    assert '"event": "program_restarts"' in running.screen()
+    assert refusal not in str(running.health()["reasons"]), "it was mended"
+
+
+def checked(running: Demo) -> int:
+    """Trades that real Great Expectations has looked at."""
+    audit = msgspec.convert(get_json(f"{running.url}/validation")["audit"], dict[str, object])
+    return msgspec.convert(audit["rows"], dict[str, int])["trade"]
 
 
 def assert_commands_work(running: Demo) -> None:
@@ -140,7 +175,7 @@ def assert_commands_of_operators_work(running: Demo) -> None:
         assert expected in ran.stdout, f"{command}\n{ran.stdout}{ran.stderr}"
 
 
-def test_demo_whose_database_does_not_come_up_says_so_on_its_screen(tmp_path: Path) -> None:
+def test_demo_that_lacks_or_loses_parts_says_so_on_its_screen(tmp_path: Path) -> None:
     (tmp_path / "var" / "demo").mkdir(parents=True)
     folder = EmbeddedPostgres(tmp_path / "var" / "demo" / "postgres", log=get_log()).folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -148,6 +183,11 @@ def test_demo_whose_database_does_not_come_up_says_so_on_its_screen(tmp_path: Pa
     try:
         with demo(tmp_path / "var") as running:
             until(lambda: "Not well: history: " in running.screen(), "a line about it", output=running.screen)
+            assert_broken_rule_is_told_and_validation_outlives_a_kill(running)
+            ports = msgspec.json.decode((tmp_path / "var" / "demo" / "simulator.json").read_bytes())
+            os.kill(ports["pid"], signal.SIGKILL)
+            over = "The simulated exchange has ended (killed by signal 9). Nothing comes any more: end the demo"
+            until(lambda: over in running.screen(), "the end of the exchange", output=running.screen)
             running.interrupt()
 
             assert re.search(r"PostgreSQL +embedded \(The folder .* cannot be used for PostgreSQL", running.screen())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +17,10 @@ from pathlib import Path
 import pytest
 
 from data_collector.embedded.peer import free_port
+from data_collector.model.status import Snapshot
+from data_collector.observe.counters import Counters
+from data_collector.service.validation import Validation
+from data_collector.settings import load_settings
 from tests.integration.exactness import assert_trades_exact
 from tests.integration.processes import ROOT, Exchange, collecting, end
 from tests.integration.test_collector_audit import (
@@ -26,7 +32,7 @@ from tests.integration.test_collector_audit import (
     has_rule,
     settled,
 )
-from tests.integration.waiting import until
+from tests.integration.waiting import until, until_async
 
 TOKEN = "a-token-of-these-tests-alone"
 RULE = {
@@ -145,6 +151,28 @@ def test_rule_that_is_put_into_the_service_marks_trades_of_the_collector(
         with collecting(folder, market, gx_audit="1", validation_service_url=service.url) as again:
             until(lambda: has_rule(again.status(), "my_price"), "the rule of before", output=again.told)
             until(lambda: service.url in " ".join(again.status().reasons), "the reason", output=again.told)
+
+
+async def test_file_that_the_service_refuses_is_told_by_the_collector_until_it_is_mended(tmp_path: Path) -> None:
+    file = tmp_path / "service" / "suites" / "trade.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"name": "trade", "expectations": [RULE | {"severity": "fatal"}]}))
+    with serving(tmp_path / "service") as service:
+        settings = load_settings({"VALIDATION_SERVICE_URL": service.url}, None)
+        validation = Validation(settings, tmp_path, Counters(), lambda _: None)
+        keeping = asyncio.create_task(validation.keeper.run())
+
+        def reasons() -> list[str]:
+            return list(validation.report(Snapshot()).reasons)
+
+        refused = re.compile(rf"{service.url}: {file} is refused:.*severity 'fatal'.* stay in force\.", re.DOTALL)
+        await until_async(lambda: refused.fullmatch("".join(reasons())), "the refusal")
+        file.write_text(json.dumps({"name": "trade", "expectations": [RULE]}))
+        await until_async(lambda: not reasons(), "the end of it")
+
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        await validation.close()
 
 
 def test_start_without_the_service_gates_by_the_shipped_rules(market: Exchange, folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.keys import Key
@@ -152,19 +153,23 @@ async def test_stream_whose_records_are_all_refused_by_a_rule_is_not_mute(
         suite = {"name": kind, "expectations": [capped(column, rule)]}
         (suites / f"{kind}.json").write_text(json.dumps(suite))
 
-    async with playing(store, folder, LIVE, suites_dir=str(suites)) as scene:
-        cure = "see `data-collector quarantine list`, or mend the rule"
-        told = {
-            f"all trades of BTCUSDT, ETHUSDT are refused by price_cap: {cure}",
-            f"all 1m klines of BTCUSDT, ETHUSDT are refused by close_cap: {cure}",
-            f"all 5m klines of BTCUSDT, ETHUSDT are refused by close_cap: {cure}",
-        }
-        await until_async(
-            lambda: set(scene.status.reasons) == told, "the rules, and nothing else", deadline_s=LEARNED_S
-        )
+    with capture_logs() as logs:
+        async with playing(store, folder, LIVE, suites_dir=str(suites)) as scene:
+            cure = "see `data-collector quarantine list`, or mend the rule"
+            told = {
+                f"all trades of BTCUSDT, ETHUSDT are refused by price_cap: {cure}",
+                f"all 1m klines, 5m klines of BTCUSDT, ETHUSDT are refused by close_cap: {cure}",
+            }
+            await until_async(
+                lambda: set(scene.status.reasons) == told, "the rules, and nothing else", deadline_s=LEARNED_S
+            )
+            warned = [each["rules"] for each in logs if each["event"] == "streams_all_refused"]
+            assert sorted(warned) == [("close_cap",), ("price_cap",)]
+            (suites / "trade.json").unlink()
+            await until_async(lambda: "streams_pass_again" in [each["event"] for each in logs], "an end of the first")
 
-        for counter in ("streams_mute", "watchdogs_total", "rollovers_total", "streams_silent"):
-            assert scene.counted(counter) == 0, counter
+            for counter in ("streams_mute", "watchdogs_total", "rollovers_total", "streams_silent"):
+                assert scene.counted(counter) == 0, counter
 
 
 def capped(column: str, rule: str) -> dict[str, object]:

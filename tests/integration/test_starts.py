@@ -18,6 +18,7 @@ from data_collector.embedded.peer import free_port
 from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.logs import get_log
+from data_collector.service.watches.statistics import NOT_CHECKED
 from tests.integration.exactness import assert_trades_exact
 from tests.integration.processes import (
     COLLECT,
@@ -127,6 +128,8 @@ def test_unreachable_exchange_is_retried_and_told(folder: Path, store: Store) ->
 
         assert status.collector_running
         assert any("connections to the exchange are down" in reason for reason in status.reasons)
+        assert any("whether it has BTCUSDT" in reason for reason in status.reasons)
+        assert status.uncollected == dict.fromkeys(status.symbols, NOT_CHECKED)
         assert not status.ready
         assert "Traceback" not in collector.output
         assert collector.terminate() == 0

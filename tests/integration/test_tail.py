@@ -163,11 +163,13 @@ async def keep_feeding(port: int) -> None:
 
 async def test_symbol_without_records_is_told_with_those_that_have_some(tmp_path: Path) -> None:
     async with embedded_store(tmp_path / "var") as store:
-        await put(store.address, LATEST)
+        await put(store.address, LATEST, ("XADD", "quarantine:ETHUSDT", "*", "data", "{}"))
 
         ended = await finished(tmp_path, "tail", "DOGEUSDT")
+        refused = await finished(tmp_path, "tail", "ETHUSDT")
 
-    assert ended.code == 69
+    assert (ended.code, refused.code) == (69, 69)
+    assert "has nothing of ETHUSDT but what a rule refused: `data-collector quarantine list` says" in refused.errors
     assert "has nothing of DOGEUSDT. It has BTCUSDT." in ended.errors
 
 

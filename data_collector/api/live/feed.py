@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -87,12 +87,14 @@ class LiveFeed:
     """`run` is kept up by the application; viewers come and go."""
 
     def __init__(
-        self, collector: Collector, settings: Settings, former: FormerEntries, exchanges: Sequence[str]
-    ) -> None:
-        """`exchanges`: all that are collected."""
+        self, collector: Collector, settings: Settings, former: FormerEntries, exchanges: Sequence[str],
+        judged: Callable[[Snapshot], Snapshot],
+    ) -> None:  # fmt: skip
+        """`exchanges`: all that are collected. `judged` adds what the HTTP process has to tell."""
         self._collector = collector
         self._environment = settings.environment
         self._address = urlsplit(settings.ws_url).netloc.rpartition("@")[2] if "ws_url" in settings.given else None
+        self._judged = judged
         self._exchanges = list(exchanges)
         self._exchange = settings.exchange if len(exchanges) > 1 else None
         # Connections of its own: a long answer to somebody else must not hold up prices, nor a count of all streams.
@@ -199,7 +201,7 @@ class LiveFeed:
     async def _follow_state(self) -> None:
         while True:
             now_s = asyncio.get_running_loop().time()
-            snapshot = _with_unread(await self._collector.status(), self._unread, now_s)
+            snapshot = _with_unread(self._judged(await self._collector.status()), self._unread, now_s)
             state = self._recent.state_of(snapshot, self._environment, self._newest_gaps, now_s)
             self._offer("state", event_bytes(state))
             await asyncio.sleep(STATE_EVERY_S)

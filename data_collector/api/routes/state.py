@@ -44,9 +44,10 @@ from data_collector.api.context import (
 )
 from data_collector.api.quarantine import newest_refusals
 from data_collector.model.keys import UNKNOWN
-from data_collector.model.status import Snapshot
+from data_collector.model.status import Sample, Snapshot
 from data_collector.observe.exposition import CONTENT_TYPE, render, render_several
 from data_collector.observe.logs import get_log
+from data_collector.observe.output import dropped_lines
 from data_collector.sinks.redis.entries import entry_id
 from data_collector.web.answers import Problem, answered, masked
 from data_collector.web.openapi import INVALID, TOO_MANY, described
@@ -203,7 +204,8 @@ def wants_prometheus(accept: str) -> bool:
 
 
 async def _prometheus_text(snapshot: Snapshot, asked: Sequence[ApiContext], headers: dict[str, str]) -> Response:
-    ours = asked[0].rejections.samples()
+    dropped = Sample("data_collector_api_output_lines_dropped_total", dropped_lines())
+    ours = [*asked[0].rejections.samples(), dropped]
     if len(asked) == 1:
         text = render(snapshot, [*ours, *asked[0].live.samples(), *asked[0].memory.samples()])
     else:

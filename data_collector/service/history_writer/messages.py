@@ -76,6 +76,8 @@ class Progress(Struct, frozen=True):
     """Stream and reason of the last of the `unreadable`; None when that was long ago."""
     lost: list[Lost] = field(default_factory=list)
     """What is in neither store, until it has been brought from the exchange."""
+    dropped_reasons: list[str] = field(default_factory=list)
+    """What became of lines of its log."""
 
 
 def stored_rows() -> dict[str, int]:

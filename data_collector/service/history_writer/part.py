@@ -167,7 +167,7 @@ class History(Part):
             return []
         if progress.down_reason is not None:
             waits = f"the store keeps what waits (since {progress.lag_seconds:.0f} s)"
-            return [f"history: {progress.down_reason}; {waits}"]
+            return [f"history: {progress.down_reason}; {waits}", *progress.dropped_reasons]
         reasons = [
             f"history: the rows of {symbol} are refused, the others are written; {_kept(symbol, progress)}: {reason}"
             for symbol, reason in sorted(progress.refused.items())[:REFUSALS_TOLD]
@@ -184,7 +184,7 @@ class History(Part):
         if progress.deletion_reason is not None:
             told = "history: rows older than their retention stay, new ones are written"
             reasons.append(f"{told}: {progress.deletion_reason}")
-        return reasons
+        return reasons + progress.dropped_reasons
 
     def _status(self) -> HistoryStatus:
         if not self._is_on:

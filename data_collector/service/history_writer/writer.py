@@ -22,6 +22,7 @@ from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavaila
 from data_collector.model.records import Ticker
 from data_collector.model.store_url import parse_store_url
 from data_collector.observe.logs import name_exchange
+from data_collector.observe.output import dropped_reasons
 from data_collector.service.history_writer.forgetting import Forgetting
 from data_collector.service.history_writer.losses import Losses
 from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
@@ -108,6 +109,7 @@ class HistoryWriter:
             down_reason, dict(self._rows), self._replaced, self._told, self._unreadable, lag_s,
             self._lag_entries, dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
             self._trimmed, self._unreadable_reason if is_told else None, self._losses.told,
+            dropped_reasons("the history writer"),
         )  # fmt: skip
 
     def use(self, orders: Orders) -> None:

@@ -115,6 +115,8 @@ class Progress(Struct, frozen=True, tag=True):
     faults: dict[str, str] = field(default_factory=dict)
     """Why one of them does not follow the market now."""
     resident_bytes: int = 0
+    dropped_reasons: list[str] = field(default_factory=list)
+    """What became of lines of its log."""
 
 
 class Refusal(Struct, frozen=True, tag=True):

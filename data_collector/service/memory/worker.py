@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from data_collector.child import Link, LinkLost, open_link
 from data_collector.client.errors import NotInstalled
 from data_collector.observe.memory import resident_bytes
+from data_collector.observe.output import dropped_reasons
 from data_collector.service.memory.messages import ASKED, Asked, Orders, Progress, Told, Unable
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def progress_of(following: Following) -> Progress:
         (candles if follower.version else filling)[name] = follower.candles
         if follower.fault is not None:
             faults[name] = follower.fault
-    return Progress(candles, filling, faults, resident_bytes())
+    return Progress(candles, filling, faults, resident_bytes(), dropped_reasons("the process of Market Memory"))
 
 
 class _Speaking:

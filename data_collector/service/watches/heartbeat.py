@@ -17,7 +17,7 @@ from data_collector.model.errors import CollectorError
 from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.observe.memory import SHORTAGE, free_descriptors, resident_bytes
-from data_collector.observe.output import drain, dropped_lines, last_words
+from data_collector.observe.output import drain, dropped_lines, dropped_reasons, last_words
 from data_collector.service.part import Part, PartHealth, Spawn
 
 BEAT_S = 1.0
@@ -53,7 +53,7 @@ class Heartbeat(Part):
         spawn("heartbeat", self.run)
 
     def report(self, snapshot: Snapshot) -> PartHealth:
-        """How late the loop is, and what the process uses."""
+        """How late the loop is, what the process uses, and whether its log is heard."""
         counters = self._counters
         counters.set("data_collector_resident_memory_bytes", resident_bytes())
         counters.set("data_collector_process_cpu_seconds_total", time.process_time())
@@ -61,9 +61,10 @@ class Heartbeat(Part):
         free = free_descriptors()
         if free is not None:
             counters.set("data_collector_file_descriptors_free", free)
+        reasons = dropped_reasons("the collector process")
         if self.lag_s <= LAG_TOLERATED_S:
-            return PartHealth()
-        return PartHealth([f"the event loop stood still for {self.lag_s:.0f} s"], ready=False)
+            return PartHealth(reasons)
+        return PartHealth([f"the event loop stood still for {self.lag_s:.0f} s", *reasons], ready=False)
 
     async def run(self) -> None:
         """Beat until cancelled."""

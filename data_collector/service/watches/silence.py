@@ -68,6 +68,8 @@ class SilenceWatch(Part):
         """When each symbol was asked about, where it is asked about alone."""
         self._codec = venue.codec
         self._streams: list[Stream] = []
+        self._refusing: set[tuple[str, ...]] = set()
+        """Rules that refuse all of a stream."""
         for key, group in keys:
             self.add(key, group)
 
@@ -97,6 +99,7 @@ class SilenceWatch(Part):
     async def look(self) -> None:
         """One round of samples, and what follows from them."""
         suspects = [stream async for stream in self._sampled()]
+        self._log_refused()
         if suspects:
             await self._judge(suspects)
 
@@ -126,16 +129,36 @@ class SilenceWatch(Part):
         return PartHealth(reasons, ready=not unspoken and not mute)
 
     def _refused_reasons(self, watched: Sequence[Stream]) -> Iterator[str]:
-        symbols: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        symbols: dict[tuple[tuple[str, ...], str], list[str]] = {}
         for stream in watched:
             if stream.is_refused:
-                rules = self._intake.tally.refused[stream.key].rules
-                symbols.setdefault((stream.key.unit, rules), []).append(stream.key.symbol)
-        for (unit, rules), refused in symbols.items():
+                symbols.setdefault((self._rules(stream), f"{stream.key.unit}s"), []).append(stream.key.symbol)
+        units: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        for (rules, unit), refused in symbols.items():
+            units.setdefault((rules, names(refused)), []).append(unit)
+        for (rules, of), refused_units in units.items():
             yield (
-                f"all {unit}s of {names(refused)} are refused by {', '.join(rules)}: see `data-collector quarantine"
-                " list`, or mend the rule"
+                f"all {', '.join(refused_units)} of {of} are refused by {', '.join(rules)}: see `data-collector"
+                " quarantine list`, or mend the rule"
             )
+
+    def _log_refused(self) -> None:
+        """Each set of rules once, when it begins to refuse all of a stream, and when it refuses none so any more."""
+        refused: dict[tuple[str, ...], list[str]] = {}
+        for stream in self._streams:
+            if stream.is_refused:
+                refused.setdefault(self._rules(stream), []).append(stream.name)
+        for rules in refused.keys() - self._refusing:
+            structlog.get_logger().warning(
+                "streams_all_refused", rules=rules, streams=len(refused[rules]), example=refused[rules][0]
+            )
+        for rules in self._refusing - refused.keys():
+            structlog.get_logger().info("streams_pass_again", rules=rules)
+        self._refusing = set(refused)
+
+    def _rules(self, stream: Stream) -> tuple[str, ...]:
+        """That refused its newest record of those that were."""
+        return self._intake.tally.refused[stream.key].rules
 
     def _watched(self) -> Iterator[Stream]:
         """Streams that ought to speak: the exchange gives them, and their symbol is traded."""

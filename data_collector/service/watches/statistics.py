@@ -30,6 +30,10 @@ STATISTICS_S = 30.0
 CLOCK_S = 60.0
 LIST_S = 600.0
 
+NOT_CHECKED = "whether the exchange has it is not checked yet"
+NOT_LISTED = "the exchange does not list it"
+"""Why nothing can come of a symbol."""
+
 
 class Statistics(Part):
     """One eternal task; what it learned is read by the report."""
@@ -60,13 +64,15 @@ class Statistics(Part):
     def report(self, snapshot: Snapshot) -> PartHealth:
         """Symbols that nothing comes of, and whether REST answers."""
         reasons: list[str] = []
+        snapshot.uncollected = self._uncollected()
         if self.unlisted:
             reasons.append(f"the exchange does not list {names(self.unlisted)}")
         if self.resting:
             states = [f"{symbol} ({status})" for symbol, status in sorted(self.resting.items())]
             reasons.append(f"waiting for symbols that do not trade now: {names(states)}")
         if self.down_reason is not None:
-            reasons.append(f"the exchange's REST side: {self.down_reason}")
+            unchecked = "" if self.listed else f"; whether it has {names(self._symbols)} is not checked yet"
+            reasons.append(f"the exchange's REST side: {self.down_reason}{unchecked}")
         if self._rest.key_wanted is not None:
             reasons.append(f"the exchange gives only its newest trades again: {self._rest.key_wanted}")
         clock = self._intake.tally.clock
@@ -111,6 +117,12 @@ class Statistics(Part):
         self._intake.tally.note_rest(server_ms)
         self._counters.set("data_collector_clock_offset_seconds", server_ms / 1000 - (started + time.time()) / 2)
         self._next("clock", CLOCK_S)
+
+    def _uncollected(self) -> dict[str, str]:
+        if not self.listed:
+            return dict.fromkeys(self._symbols, NOT_CHECKED)
+        resting = {symbol: f"does not trade now ({status})" for symbol, status in self.resting.items()}
+        return resting | dict.fromkeys(self.unlisted, NOT_LISTED)
 
     def _judge(self, listed: Mapping[str, SymbolRules]) -> None:
         unlisted, resting = unknown_symbols(self._symbols, listed), resting_symbols(self._symbols, listed)

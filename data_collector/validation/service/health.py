@@ -6,6 +6,7 @@ from typing import Literal
 
 from data_collector.model.status import Condition, Sample
 from data_collector.observe.exposition import render_table
+from data_collector.observe.output import dropped_lines, dropped_reasons
 from data_collector.observe.validation_metrics import VALIDATION_METRICS
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.service.context import ServiceContext
@@ -49,6 +50,7 @@ def health_of(context: ServiceContext) -> ServiceHealth:
     """The answer of `/health`."""
     gx = context.worker
     reasons = [*_worker_reasons(context), *context.findings.reasons(), *context.rulebook.faults.values()]
+    reasons += dropped_reasons("the validation service")
     status: Condition = "degraded" if reasons else "healthy"
     if context.running.fault:
         status = "unhealthy"
@@ -73,6 +75,7 @@ def metrics_text(context: ServiceContext) -> bytes:
         Sample("data_validation_worker_restarts_total", worker.restarts),
         Sample("data_validation_waiting_requests", worker.waiting),
         Sample("data_validation_suite_faults", len(context.rulebook.faults)),
+        Sample("data_validation_output_lines_dropped_total", dropped_lines()),
     ]
     return render_table(VALIDATION_METRICS, [*context.counters.samples(), *context.rejections.samples(), *now])
 

@@ -8,11 +8,19 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from data_collector.observe.output import WAITING_BYTES_MAX, dropped_lines, last_words, unblocked
+from data_collector.observe.output import (
+    TOLD_S,
+    WAITING_BYTES_MAX,
+    dropped_lines,
+    dropped_reasons,
+    last_words,
+    unblocked,
+)
 from tests.integration.waiting import until
 
 LINE = "x" * 1023 + "\n"
@@ -63,6 +71,9 @@ def test_reader_that_has_gone_costs_its_lines_alone(pipe: tuple[int, io.TextIOWr
     output.write("two\n")
 
     until(lambda: dropped_lines() == before + 2, "both lines counted")
+    (told,) = dropped_reasons("this process")
+    assert f"{before + 2:,} lines of this process were left out" in told
+    assert dropped_reasons("this process", now_s=time.monotonic() + TOLD_S) == []
 
 
 def test_stream_that_is_no_file_is_written_to_as_it_is() -> None:

@@ -34,7 +34,11 @@ export function liveVerdict(connection, state, now) {
   const up = connections.filter((line) => line.state === "connected").length;
   if (connections.length > 0 && up === 0) {
     const error = connections.find((line) => line.last_error)?.last_error;
-    return { answer: "No", tone: "bad", figure, reason: sentence(error ?? "no connection to the exchange is up") };
+    const reason = error ?? "no connection to the exchange is up";
+    // Where nothing has come yet, nothing has been lost.
+    return ago === null
+      ? { answer: "Not yet", tone: "bad", figure, reason: sentence(`running, but not connected yet: ${reason}`) }
+      : { answer: "No", tone: "bad", figure, reason: sentence(reason) };
   }
   if (ago === null) {
     return { answer: "Not yet", tone: "warn", figure, reason: "No message has come yet." };
