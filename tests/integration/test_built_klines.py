@@ -281,12 +281,14 @@ async def test_intervals_and_channels_change_while_klines_are_built(store: Store
 @pytest.mark.slow
 def test_killed_collector_builds_on_what_is_stored(market: Exchange, folder: Path) -> None:
     """Killed twice, in a market of which a minute takes three seconds."""
+    told: list[str] = []
     for _ in range(2):
         collector = CollectorProcess(folder, market, command=BUILT_COLLECT)
         store = collector.embedded_store()
         count = len(closed(store))
         until(lambda: len(closed(store)) >= count + 3, "closed minutes", output=collector.told)  # noqa: B023
         collector.kill()
+        told.append(collector.told())
         store.close()
     with collecting(folder, market, command=BUILT_COLLECT) as last:
         store = last.embedded_store()
@@ -298,5 +300,7 @@ def test_killed_collector_builds_on_what_is_stored(market: Exchange, folder: Pat
                 truth = market.closed_klines(symbol, interval)
                 assert assert_all_of(store, symbol, interval, truth) <= {"built", "rest"}
             first, *others = sources(store, symbol)
-            assert (first, set(others)) == ("rest", {"built"})
+            # Which of them REST told, and what the three collectors said.
+            seen = [(record["timestamp"], record.get("src")) for record in closed(store, symbol)]
+            assert (first, set(others)) == ("rest", {"built"}), (seen, store.gaps(symbol, "trade"), *told, last.told())
         store.close()

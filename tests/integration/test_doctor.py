@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ import pytest
 from data_collector.cli.doctor.check_exchange import check_exchange
 from data_collector.cli.doctor.check_store import check_store
 from data_collector.cli.doctor.check_streams import check_streams
-from data_collector.cli.doctor.check_surroundings import check_folder, check_port
+from data_collector.cli.doctor.check_surroundings import DISK_FAIL_BYTES, DISK_WARN_BYTES, check_folder, check_port
 from data_collector.cli.doctor.doctor import check_validation, examine
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.store_url import parse_store_url
@@ -63,19 +64,44 @@ async def test_everything_well_is_exit_code_0(tmp_path: Path, free_port: str) ->
             "BINANCE_REST_URL": simulator.rest_url,
             "PORT": free_port,
         }
+        before = states(check_folder(settings(VAR_DIR=str(tmp_path))))
         ended = await finished(tmp_path, "doctor", "--json", **variables)
         lines = await finished(tmp_path, "doctor", **variables)
+        after = states(check_folder(settings(VAR_DIR=str(tmp_path))))
 
-    findings = json.loads(ended.output)
-    assert {finding["check"]: finding["state"] for finding in findings} == dict.fromkeys(
+    rows = {finding["check"]: finding["state"] for finding in json.loads(ended.output)}
+    # What is free here is no part of this test; what is made of it is the next one.
+    assert rows.pop("disk") in {before["disk"], after["disk"]}
+    assert rows == dict.fromkeys(
         [
             *("platform", "settings", "exchange", "clock", "symbols", "streams", "store", "store memory"),
-            *("store writes", "store functions", "validation", "folder", "disk", "port"),
+            *("store writes", "store functions", "validation", "folder", "port"),
         ],
         "ok",
     )
     assert (ended.code, lines.code) == (0, 0)
-    assert lines.output.count("\nok ") == len(findings) - 1
+    assert [line.split()[1] for line in lines.output.splitlines() if not line.startswith("ok ")] in ([], ["disk:"])
+    assert len(lines.output.splitlines()) == len(rows) + 1
+
+
+@pytest.mark.parametrize(
+    ("free", "state"),
+    [
+        (DISK_WARN_BYTES, "ok"),
+        (DISK_WARN_BYTES - 1, "warn"),
+        (DISK_FAIL_BYTES, "warn"),
+        (DISK_FAIL_BYTES - 1, "fail"),
+        (0, "fail"),
+    ],
+)
+def test_disk_is_judged_by_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, state: str) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+
+    found = check_folder(settings(VAR_DIR=str(tmp_path)))
+
+    assert states(found) == {"folder": "ok", "disk": state}
+    assert bool(found[1].cure) == (state != "ok")
 
 
 async def test_offline_machine_gets_sentences_and_exit_code_1(tmp_path: Path, free_port: str) -> None:

@@ -37,8 +37,8 @@ async def soak(plan: Plan, folder: Path, *, enough: Callable[[Findings], object]
     """Carry out a plan, or the part of it after which `enough` has been found. Raises `NoTrades`, in a group."""
     async with staged(plan, folder) as scene:
         storm, judge = Storm(plan, scene), Suspicious(scene) if plan.adversary else Judge(scene)
-        start = time.monotonic()
         await _begin(scene)
+        start = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(judge.watch())
             while (left := _left_s(plan, scene, time.monotonic() - start)) > 0:

@@ -82,7 +82,8 @@ class Storm:
         weights = [kind.weight for kind in kinds]
         pause_s = SERVED_PAUSE_S if lane == "collectors" and self._scene.plan.is_one_service else PAUSE_S
         while time.monotonic() < end:
-            await asyncio.sleep(random.uniform(*pause_s))
+            # A lane whose pause is longer than the round strikes when the round ends, and once at least.
+            await asyncio.sleep(min(random.uniform(*pause_s), max(end - time.monotonic(), 0.0)))
             (kind,) = random.choices(kinds, weights)
             # What a fault draws for itself must not depend on how much the one before has drawn.
             own = Random(random.getrandbits(64))
