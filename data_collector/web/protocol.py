@@ -199,7 +199,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         self._head_deadline = None
-        if self._in_head:
+        if self.answering:
+            # What is told to the one before must not be cut in two.
+            self._expect_head()
+        elif self._in_head:
             self._refuse(408, "The headers did not come in time.")
         else:
             self.transport.close()

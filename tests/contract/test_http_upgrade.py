@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from data_collector.model.status import Snapshot
-from tests.contract.http_service import HttpService, running
+from tests.contract.http_service import SERVE, HttpService, running
 from tests.contract.raw_http import connected, raw, received
 
 RUNNING = Snapshot(condition="healthy", collector_running=True)
@@ -81,3 +82,15 @@ def test_tunnel_is_refused_with_what_is_in_it(service: HttpService, target: byte
     answers = raw(service, head(b"GET /health/live") + head(b"CONNECT " + target) + head(b"GET /health"))
 
     assert statuses(answers) == [200, 400]
+
+
+def test_late_head_is_not_answered_in_the_midst_of_an_answer(tmp_path: Path) -> None:
+    """The events of a viewer, who sends what is no whole request."""
+    impatient = "from data_collector.web import protocol\nprotocol.HEAD_TIMEOUT_S = 0.3\n"
+    with running(tmp_path, RUNNING, script=impatient + SERVE) as service, connected(service) as link:
+        link.sendall(head(b"GET /live") + b"GET /health HTTP/1.1\r\nHost: localhost")
+        answers = b""
+        while answers.count(b"event: state") < 3:
+            answers += link.recv(65536)
+
+    assert statuses(answers) == [200]
