@@ -22,11 +22,12 @@ from uvicorn.config import STARTUP_FAILURE
 
 from data_collector import __version__
 from data_collector.api import pages
+from data_collector.api.alerting import Alerting, Series
 from data_collector.api.collector import Collector, OnState
 from data_collector.api.collectors import Collectors, SeveralExchanges, several_of
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.completeness.kline_counting import KlineCounting
-from data_collector.api.context import ApiContext, Contexts
+from data_collector.api.context import ApiContext, Contexts, metrics_page
 from data_collector.api.live.feed import LiveFeed, Places
 from data_collector.api.memory import MarketMemory
 from data_collector.api.routes import gaps as gap_routes
@@ -143,7 +144,16 @@ def _contexts(
         contexts[name] = ApiContext(
             own, collector, store, series, streams, rejections, policy, former, klines, feed, memory
         )  # fmt: skip
-    return Contexts(contexts, collectors, Places())
+    first = next(iter(contexts.values())).settings
+    made = Contexts(contexts, collectors, Places(), Alerting(first))
+
+    async def metrics_now() -> Series:
+        all_of = list(made.of.values())
+        snapshot = await (all_of[0].collector.status() if collectors is None else collectors.joined())
+        return (await metrics_page(made, snapshot, all_of)).series()
+
+    made.alerts.series = metrics_now
+    return made
 
 
 def contexts_of_app(app: FastAPI) -> Contexts:
@@ -183,6 +193,7 @@ def serve_on(listener: socket.socket, app: FastAPI) -> int:
     contexts = contexts_of_app(app)
     for context in contexts.of.values():
         context.memory.api_url = context.collector.api_url = base_url(listener)
+    contexts.alerts.port = listener.getsockname()[1]
     serve_until_signal(listener, app, farewell=FAREWELL)
     return (contexts.collectors or contexts.first.collector).exit_code or 0
 
@@ -207,6 +218,7 @@ async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterat
         first, all_of = contexts.first, contexts.of.values()
         tasks = [asyncio.create_task(each.series.watch(each.collector.status), name="reading") for each in all_of]
         tasks += [asyncio.create_task(context.live.run(), name="live feed") for context in all_of]
+        tasks.append(asyncio.create_task(contexts.alerts.run(), name="alerts"))
         remembering = [asyncio.create_task(context.memory.run(), name="memory") for context in all_of]
 
         def end_streams() -> None:
@@ -220,6 +232,7 @@ async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterat
         finally:
             for task in (*tasks, *remembering):
                 task.cancel()
+            await contexts.alerts.close(_ending(contexts))
             for context in all_of:
                 context.live.close()
                 context.series.close()
@@ -227,6 +240,15 @@ async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterat
             first.klines.close()
             # Their processes end first: what they read goes with the collectors.
             await asyncio.wait(remembering)
+
+
+def _ending(contexts: Contexts) -> str | None:
+    """Why the service ends by itself; None where somebody wants it to."""
+    collector = contexts.collectors or contexts.first.collector
+    if collector.stopping or not collector.exit_code:
+        return None
+    faults = [each.collector.fault for each in contexts.of.values() if each.collector.fault is not None]
+    return " ".join(faults) or f"It cannot work (exit code {collector.exit_code})."
 
 
 @asynccontextmanager

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Annotated, Final
 from urllib.parse import unquote
 
 from fastapi import Depends, HTTPException, Request
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from data_collector.api.alerting import Alerting
 from data_collector.api.collector import Collector
 from data_collector.api.collectors import Collectors
 from data_collector.api.completeness.former_entries import FormerEntries
@@ -23,6 +25,7 @@ from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import UNKNOWN
 from data_collector.model.status import Condition, Snapshot
+from data_collector.observe.exposition import Page, page_of, page_of_several
 from data_collector.settings import Settings
 from data_collector.web.answers import Rejections, masked
 from data_collector.web.guard import WritePolicy
@@ -59,6 +62,8 @@ class Contexts(Struct, frozen=True):
     """Where there are several."""
     places: Places
     """For those who look on, at whatever exchange."""
+    alerts: Alerting
+    """Runs while the application does, as `live` and `memory` of each."""
 
     @property
     def first(self) -> ApiContext:
@@ -112,7 +117,8 @@ async def snapshot_of(request: Request) -> Snapshot:
     context = context_of(request)
     snapshot = await context.collector.status()
     demand_exchange(snapshot, exchange_named(request))
-    return _with(snapshot, [*_reading(context), *context.memory.reasons])
+    reasons = [*_reading(context), *context.memory.reasons, *contexts_of(request).alerts.reasons]
+    return _with(snapshot, reasons)
 
 
 async def whole_of(request: Request) -> Snapshot:
@@ -122,7 +128,7 @@ async def whole_of(request: Request) -> Snapshot:
         return await snapshot_of(request)
     snapshot = await contexts.collectors.joined()
     more = [f"{name}: {why}" for name, each in contexts.of.items() for why in (*_reading(each), *each.memory.reasons)]
-    return _with(snapshot, more)
+    return _with(snapshot, [*more, *contexts.alerts.reasons])
 
 
 class Part(Struct, frozen=True):
@@ -150,6 +156,18 @@ def asked_of(request: Request) -> list[ApiContext]:
     """For `Depends`: of the exchange that the request names, else of all."""
     named = exchange_named(request)
     return list(contexts_of(request).of.values()) if named is None else [context_of(request)]
+
+
+async def metrics_page(contexts: Contexts, snapshot: Snapshot, asked: Sequence[ApiContext]) -> Page:
+    """All metrics of these; `snapshot` is of one, or of all as one."""
+    ours = [*asked[0].rejections.samples(), *contexts.alerts.samples()]
+    if len(asked) == 1:
+        return page_of(snapshot, [*ours, *asked[0].live.samples(), *asked[0].memory.samples()])
+    pages = {
+        each.settings.exchange: (await each.collector.status(), [*each.live.samples(), *each.memory.samples()])
+        for each in asked
+    }
+    return page_of_several(snapshot, pages, ours)
 
 
 async def meant(request: Request, exchange: str | None) -> tuple[ApiContext, Snapshot]:
