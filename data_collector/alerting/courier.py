@@ -1,8 +1,8 @@
-"""`python -m data_collector.alerting.courier`: hands one message to receivers, and ends. A process of its own, because
-the library takes 0.4 s to load and may wait for a receiver for as long as it likes.
+"""`python -m data_collector.alerting.courier`: hands one message to receivers, and ends.
 
-What to do comes as JSON on standard input, so that no address stands in a list of processes; what became of it goes as
-JSON to standard output. `courier_errand` is its other side.
+A process of its own, because the library takes 0.4 s to load and waits for a receiver as long as it likes. What to do
+comes as JSON on standard input, so that no address stands in a list of processes; what became of it goes as JSON to
+standard output. `errand` is its other side.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 from urllib.parse import unquote
@@ -19,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 RECEIVERS_MAX: Final = 20
+ERRAND_BYTES_MAX: Final = 256 * 1024
 REASON_CHARACTERS_MAX: Final = 200
 
 PIECE_CHARACTERS_MIN: Final = 3
@@ -103,11 +103,11 @@ class _Said(logging.Handler):
         self.words.append(record.getMessage())
 
 
-def main(arguments: Sequence[str] = ()) -> None:
+def main() -> None:
     """Read, deliver, tell."""
     logging.getLogger("apprise").propagate = False
     logging.lastResort = None
-    errand = msgspec.json.decode(sys.stdin.buffer.read(), type=Errand)
+    errand = msgspec.json.decode(sys.stdin.buffer.read(ERRAND_BYTES_MAX), type=Errand)
     try:
         outcomes = deliver(errand)
     except ImportError:

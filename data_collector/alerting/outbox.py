@@ -74,6 +74,8 @@ class Outbox:
         self._sent_s = kept.sent_s[-hourly_max:]
         self._held_back = kept.held_back
         """Messages that were due and that the bound let wait."""
+        self._left_out = 0
+        """Changes for which there was no room; told with their number."""
         self._is_held = False
         self._failures = 0
         self._retry_s = 0.0
@@ -101,6 +103,7 @@ class Outbox:
             firing = change.firing
             before = self._waiting.pop(firing.key, None)
             if before is None and len(self._waiting) >= WAITING_MAX:
+                self._left_out += 1
                 continue
             now = before or Waiting(firing.alert, firing.severity, firing.summary, firing.since_s, change.at_s)
             self._waiting[firing.key] = structs.replace(
@@ -115,11 +118,7 @@ class Outbox:
     def due(self, now_s: float, place: str, runbook: str) -> Message | None:
         """What is to be sent now; None while there is nothing, or while it has to wait."""
         first_s = min((each.changed_s for each in self._waiting.values()), default=None)
-        if (
-            first_s is None
-            or now_s < min(first_s, now_s) + GROUP_S * (first_s + GROUP_S > now_s)
-            or now_s < self._retry_s
-        ):
+        if first_s is None or abs(now_s - first_s) < GROUP_S or now_s < self._retry_s:
             return None
         self._sent_s = [each for each in self._sent_s if now_s - HOUR_S < each <= now_s]
         if len(self._sent_s) >= self._hourly_max:
@@ -137,7 +136,8 @@ class Outbox:
         for key in message.keys:
             self._waiting.pop(key, None)
         self._sent_s.append(now_s)
-        self._failures, self._held_back, self._is_held = 0, 0, False
+        self._failures = self._held_back = self._left_out = 0
+        self._is_held = False
         self._retry_s = 0.0
         self.failing_since_s = self.reason = None
 
@@ -161,6 +161,8 @@ class Outbox:
         if self._held_back:
             changes = sum(each.times for _, each in order)
             lines.append(f"{changes} changes were held back, because ALERT_HOURLY_MAX is {self._hourly_max}.")
+        if self._left_out:
+            lines.append(f"{self._left_out} further changes had no room here; /health tells how it is now.")
         if self.failing_since_s is not None:
             lines.append(f"Delivery has failed since {_clock(self.failing_since_s)}.")
         title = f"Data Collector {place}: {', '.join(counts)}"

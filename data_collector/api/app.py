@@ -21,6 +21,7 @@ from fastapi import Depends, FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from data_collector import __version__
+from data_collector.alerting.errand import demand_receivers
 from data_collector.api import pages
 from data_collector.api.alerting import Alerting, Series
 from data_collector.api.collector import Collector, OnState
@@ -176,6 +177,7 @@ def serve(
     Raises `Unavailable` when the port is taken and `Misconfigured` when it cannot be had at all, before anything
     is started.
     """
+    demand_receivers(settings.alert_addresses)
     with listen(settings.host, settings.port) as listener:
         url = base_url(listener)
         app = create_app(
@@ -303,7 +305,9 @@ def _end_worker() -> NoReturn:
 
 def _settings_or_exit() -> Settings:
     try:
-        return load_settings()
+        settings = load_settings()
+        demand_receivers(settings.alert_addresses)
     except Misconfigured as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(error.exit_code) from None
+    return settings

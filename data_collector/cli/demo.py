@@ -113,7 +113,7 @@ def _environment() -> dict[str, str]:
     """Ours, with servers of a demo's own."""
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
     # An empty value also hides the one of a .env file.
-    environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED}
+    environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED, "ALERT_URLS": ""}
     environment.setdefault("POSTGRES_TRADES", "1")
     environment.setdefault("MEMORY", "1")
     return environment

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -163,3 +166,27 @@ async def test_each_receiver_is_told_of_by_number_and_kind_and_never_by_its_addr
     assert outcomes[2].reason == outcomes[3].reason == "the address is none that apprise can read"
     assert "canary" not in "".join(each.reason or "" for each in outcomes)
     assert receiver.messages[0].message == "A test."
+
+
+async def test_command_tells_who_has_taken_the_test_and_a_wrong_address_stops_the_start(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "ALERT_URLS": f"{receiver.url} json://watchman:canarypassword@127.0.0.1:9/canarytoken"}
+    command = [sys.executable, "-m", "data_collector"]
+
+    sent = await asyncio.to_thread(run, [*command, "alerts", "test"], environment)
+    environment |= {"ALERT_URLS": f"{receiver.url} canary://canarytoken", "VAR_DIR": str(tmp_path), "PORT": "0"}
+    started = await asyncio.to_thread(run, [*command, "run"], environment)
+
+    assert (sent.returncode, started.returncode) == (1, 78)
+    assert [line.partition(":")[0] for line in sent.stdout.splitlines()] == [
+        "ok    receiver 1 (json) has taken it",
+        "fail  receiver 2 (json) has not",
+    ]
+    assert started.stderr.startswith("ALERT_URLS: receiver 2 (canary): the address is none that apprise can read.")
+    assert "canarypassword" not in sent.stdout + sent.stderr + started.stdout + started.stderr
+    assert [each.message for each in receiver.messages] == ["This is a test: alerts arrive."]
+
+
+def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)

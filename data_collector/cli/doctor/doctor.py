@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from data_collector.cli.doctor.check_alerts import check_alerts
 from data_collector.cli.doctor.check_database import check_database
 from data_collector.cli.doctor.check_exchange import check_exchange
 from data_collector.cli.doctor.check_memory import check_memory
@@ -62,16 +63,17 @@ async def examine(exchange: str | None = None) -> list[Finding]:
     settings = every[0]
     if settings.use_proxy:
         findings.append(check_proxies(settings))
-    asked, store, database, validation, folder, port = await asyncio.gather(
+    asked, store, database, validation, alerts, folder, port = await asyncio.gather(
         _of_each(every, _asked_exchange),
         check_store(every),
         check_database(settings),
         check_validation(settings),
+        check_alerts(settings),
         asyncio.to_thread(check_folder, settings),
         asyncio.to_thread(check_port, settings),
     )
     remembering = await _of_each(every, _remembering)
-    return [*findings, *asked, *store, *database, *validation, *remembering, *folder, port]
+    return [*findings, *asked, *store, *database, *validation, *remembering, *alerts, *folder, port]
 
 
 async def _of_each(every: Sequence[Settings], check: Callable[[Settings], Awaitable[list[Finding]]]) -> list[Finding]:
