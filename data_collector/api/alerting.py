@@ -223,4 +223,4 @@ def _digest(url: str) -> str:
 
 
 _SEVERITIES: Final = ("critical", "warning")
-_OUTCOMES: Final[tuple[Outcome, ...]] = ("sent", "failed", "held")
+_OUTCOMES: Final[tuple[Counted, ...]] = ("sent", "failed", "held")

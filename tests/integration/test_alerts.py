@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,18 +15,19 @@ import pytest
 from data_collector.alerting.courier import Errand, Outcome, deliver
 from data_collector.alerting.errand import send
 from data_collector.api.alerting import Alerting, Series
+from data_collector.model.status import Snapshot
 from data_collector.settings import load_settings
+from tests.contract.http_service import running
 from tests.integration.receiver import Receiver, receiving
 
 # The library's own, while it loads its plugins.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-STORE_UP = ("data_collector_store_up", {}, 1.0)
-STORE_DOWN = ("data_collector_store_up", {}, 0.0)
-SPOOL_FULL = ("data_collector_spool_full", {}, 1.0)
-NO_ROOM = ("data_collector_file_descriptors_free", {}, 3.0)
-
 Line = tuple[str, Mapping[str, str], float]
+
+STORE_UP: Line = ("data_collector_store_up", {}, 1.0)
+STORE_DOWN: Line = ("data_collector_store_up", {}, 0.0)
+SPOOL_FULL: Line = ("data_collector_spool_full", {}, 1.0)
 
 
 @pytest.fixture
@@ -154,6 +156,22 @@ async def test_end_that_nobody_wanted_is_told_before_it(tmp_path: Path, receiver
     assert "BEGUN critical CollectorDown" in down.message
     assert "exit code 70" in down.message
     assert "ENDED CollectorDown" in up.message
+
+
+def test_service_whose_collector_is_killed_says_so_before_it_ends(receiver: Receiver, tmp_path: Path) -> None:
+    snapshot = Snapshot(condition="healthy", collector_running=True, exchange="binance", reasons=[])
+
+    with running(tmp_path, snapshot, ALERT_URLS=receiver.url, VAR_DIR=str(tmp_path)) as service:
+        metrics = service.get("/metrics/prometheus").body.decode()
+        os.kill(service.collector_pid(), signal.SIGKILL)
+        assert receiver.came.wait(60)
+        service.process.wait(60)
+
+    (told,) = receiver.messages
+    assert "BEGUN critical CollectorDown" in told.message
+    assert "The collector process has ended with exit code 137" in told.message
+    assert 'data_collector_alerts_firing{severity="critical"} 0.0' in metrics
+    assert "canary" not in (tmp_path / "stderr").read_text() + metrics + kept(tmp_path)
 
 
 async def test_each_receiver_is_told_of_by_number_and_kind_and_never_by_its_address(receiver: Receiver) -> None:

@@ -63,16 +63,16 @@ async def examine(exchange: str | None = None) -> list[Finding]:
     settings = every[0]
     if settings.use_proxy:
         findings.append(check_proxies(settings))
-    asked, store, database, validation, alerts, folder, port = await asyncio.gather(
+    asked, store, database, validation, folder, port = await asyncio.gather(
         _of_each(every, _asked_exchange),
         check_store(every),
         check_database(settings),
         check_validation(settings),
-        check_alerts(settings),
         asyncio.to_thread(check_folder, settings),
         asyncio.to_thread(check_port, settings),
     )
     remembering = await _of_each(every, _remembering)
+    alerts = await check_alerts(settings)
     return [*findings, *asked, *store, *database, *validation, *remembering, *alerts, *folder, port]
 
 
