@@ -17,7 +17,8 @@ from data_collector.settings import load_settings
 TEXT: Final = "This is a test: alerts arrive."
 
 alerts = typer.Typer(
-    help="Where alerts go, and whether they arrive (docs/alerts.md).", no_args_is_help=True, rich_markup_mode=None
+    help="Where alerts go: send a test to each receiver and tell which have taken it (docs/alerts.md).",
+    no_args_is_help=True,
 )
 
 

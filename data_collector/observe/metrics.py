@@ -87,9 +87,9 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_messages_received_total"], "Total messages received"],
     Annotated[Literal["data_collector_messages_validated_total"], "Total messages validated"],
     Annotated[Literal["data_collector_validation_errors_total"], "Total messages that validation refused"],
-    Annotated[Literal["data_collector_exchange_messages_received_total"], "Messages received, of several", EXCHANGE],
-    Annotated[Literal["data_collector_exchange_messages_validated_total"], "Messages validated, of several", EXCHANGE],
-    Annotated[Literal["data_collector_exchange_validation_errors_total"], "Messages refused, of several", EXCHANGE],
+    Annotated[Literal["data_collector_exchange_messages_received_total"], "Messages received, by exchange", EXCHANGE],
+    Annotated[Literal["data_collector_exchange_messages_validated_total"], "Messages validated, by exchange", EXCHANGE],
+    Annotated[Literal["data_collector_exchange_validation_errors_total"], "Messages refused, by exchange", EXCHANGE],
     Annotated[Literal["data_collector_messages_copies_total"], "Further copies of messages already counted", CHANNEL],
     Annotated[Literal["data_collector_records_stored_total"], "Records that the store acknowledged", CHANNEL],
     Annotated[
