@@ -19,7 +19,7 @@ ifneq ($(shell $(RUN) -c "print('runs')" 2>/dev/null),runs)
 .PHONY: $(RUNTIME) $(DEVELOPMENT)
 endif
 
-.PHONY: help venv demo run test test-all test-slow test-long differential soak lint format bench dashboards lock sbom fuzz clean
+.PHONY: help venv demo run test test-all test-slow test-long differential soak lint format bench dashboards alerts lock sbom fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -72,6 +72,9 @@ bench: $(RUNTIME) ## Measure cost per message, memory and latency on this machin
 
 dashboards: $(DEVELOPMENT) ## Write deploy/grafana/dashboards/ from what is declared in deploy/grafana/
 	@$(RUN) -m deploy.grafana
+
+alerts: $(DEVELOPMENT) ## Write deploy/prometheus/rules/ from what is declared in data_collector/alerting/rules.py
+	@$(RUN) -m deploy.prometheus
 
 fuzz: $(DEVELOPMENT) ## Feed garbage to the decoders, FUZZ_SECONDS each (60)
 	@set -e; for target in tests/fuzz/fuzz_*.py; do \

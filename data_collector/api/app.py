@@ -22,13 +22,23 @@ from fastapi import Depends, FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from data_collector import __version__
+from data_collector.alerting.errand import demand_receivers
 from data_collector.api import pages
+from data_collector.api.alerting import Alerting, Series
 from data_collector.api.announcing import OnState
 from data_collector.api.collector import Collector
 from data_collector.api.collectors import Collectors, SeveralExchanges, several_of
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.completeness.kline_counting import KlineCounting
-from data_collector.api.context import ApiContext, Contexts, dropped, own_reasons, reasons_of, with_reasons
+from data_collector.api.context import (
+    ApiContext,
+    Contexts,
+    dropped,
+    metrics_page,
+    own_reasons,
+    reasons_of,
+    with_reasons,
+)
 from data_collector.api.live.feed import LiveFeed, Places
 from data_collector.api.memory import MarketMemory
 from data_collector.api.routes import gaps as gap_routes
@@ -146,7 +156,16 @@ def _contexts(
         contexts[name] = ApiContext(
             own, collector, store, series, streams, rejections, policy, former, klines, feed, memory
         )  # fmt: skip
-    return Contexts(contexts, collectors, Places())
+    first = next(iter(contexts.values())).settings
+    made = Contexts(contexts, collectors, Places(), Alerting(first))
+
+    async def metrics_now() -> Series:
+        all_of = list(made.of.values())
+        snapshot = await (all_of[0].collector.status() if collectors is None else collectors.joined())
+        return (await metrics_page(made, snapshot, all_of)).series()
+
+    made.alerts.series = metrics_now
+    return made
 
 
 def _judged(series: SeriesReading, memory: MarketMemory, snapshot: Snapshot) -> Snapshot:
@@ -174,6 +193,7 @@ def serve(
     Raises `Unavailable` when the port is taken and `Misconfigured` when it cannot be had at all, before anything
     is started.
     """
+    demand_receivers(settings.alert_addresses)
     with listen(settings.host, settings.port) as listener:
         url = base_url(listener)
         app = create_app(
@@ -191,6 +211,7 @@ def serve_on(listener: socket.socket, app: FastAPI) -> int:
     contexts = contexts_of_app(app)
     for context in contexts.of.values():
         context.memory.api_url = context.collector.api_url = base_url(listener)
+    contexts.alerts.port = listener.getsockname()[1]
     serve_until_signal(listener, app, farewell=FAREWELL)
     return (contexts.collectors or contexts.first.collector).exit_code or 0
 
@@ -215,6 +236,7 @@ async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterat
         first, all_of = contexts.first, contexts.of.values()
         tasks = [asyncio.create_task(each.series.watch(each.collector.status), name="reading") for each in all_of]
         tasks += [asyncio.create_task(context.live.run(), name="live feed") for context in all_of]
+        tasks.append(asyncio.create_task(contexts.alerts.run(), name="alerts"))
         remembering = [asyncio.create_task(context.memory.run(), name="memory") for context in all_of]
 
         def end_streams() -> None:
@@ -228,6 +250,7 @@ async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterat
         finally:
             for task in (*tasks, *remembering):
                 task.cancel()
+            await contexts.alerts.close(_ending(contexts))
             for context in all_of:
                 context.live.close()
                 context.series.close()
@@ -235,6 +258,15 @@ async def _lifespan(contexts: Contexts, on_state: OnState | None) -> AsyncIterat
             first.klines.close()
             # Their processes end first: what they read goes with the collectors.
             await asyncio.wait(remembering)
+
+
+def _ending(contexts: Contexts) -> str | None:
+    """Why the service ends by itself; None where somebody wants it to."""
+    collector = contexts.collectors or contexts.first.collector
+    if collector.stopping or not collector.exit_code:
+        return None
+    faults = [each.collector.fault for each in contexts.of.values() if each.collector.fault is not None]
+    return " ".join(faults) or f"It cannot work (exit code {collector.exit_code})."
 
 
 @asynccontextmanager
@@ -295,7 +327,9 @@ def _end_worker() -> NoReturn:
 
 def _settings_or_exit() -> Settings:
     try:
-        return load_settings()
+        settings = load_settings()
+        demand_receivers(settings.alert_addresses)
     except Misconfigured as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(error.exit_code) from None
+    return settings

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Annotated, Final
 from urllib.parse import unquote
 
 from fastapi import Depends, HTTPException, Request
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from data_collector.api.alerting import Alerting
 from data_collector.api.collector import Collector
 from data_collector.api.collectors import Collectors
 from data_collector.api.completeness.former_entries import FormerEntries
@@ -22,8 +24,9 @@ from data_collector.api.series.streamed import Streams
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import UNKNOWN
-from data_collector.model.status import Condition, Snapshot
-from data_collector.observe.output import dropped_reasons
+from data_collector.model.status import Condition, Sample, Snapshot
+from data_collector.observe.exposition import Page, page_of, page_of_several
+from data_collector.observe.output import dropped_lines, dropped_reasons
 from data_collector.settings import Settings
 from data_collector.web.answers import Rejections, masked
 from data_collector.web.guard import WritePolicy
@@ -60,6 +63,8 @@ class Contexts(Struct, frozen=True):
     """Where there are several."""
     places: Places
     """For those who look on, at whatever exchange."""
+    alerts: Alerting
+    """Runs while the application does, as `live` and `memory` of each."""
 
     @property
     def first(self) -> ApiContext:
@@ -113,7 +118,8 @@ async def snapshot_of(request: Request) -> Snapshot:
     context = context_of(request)
     snapshot = await context.collector.status()
     demand_exchange(snapshot, exchange_named(request))
-    return with_reasons(snapshot, [*own_reasons(context.series, context.memory), *dropped()])
+    own = own_reasons(context.series, context.memory)
+    return with_reasons(snapshot, [*own, *contexts_of(request).alerts.reasons, *dropped()])
 
 
 async def whole_of(request: Request) -> Snapshot:
@@ -121,7 +127,8 @@ async def whole_of(request: Request) -> Snapshot:
     contexts = contexts_of(request)
     if contexts.collectors is None or exchange_named(request) is not None:
         return await snapshot_of(request)
-    return with_reasons(await contexts.collectors.joined(), [*reasons_of(contexts), *dropped()])
+    reasons = [*reasons_of(contexts), *contexts.alerts.reasons, *dropped()]
+    return with_reasons(await contexts.collectors.joined(), reasons)
 
 
 class Part(Struct, frozen=True):
@@ -149,6 +156,19 @@ def asked_of(request: Request) -> list[ApiContext]:
     """For `Depends`: of the exchange that the request names, else of all."""
     named = exchange_named(request)
     return list(contexts_of(request).of.values()) if named is None else [context_of(request)]
+
+
+async def metrics_page(contexts: Contexts, snapshot: Snapshot, asked: Sequence[ApiContext]) -> Page:
+    """All metrics of these; `snapshot` is of one, or of all as one."""
+    lines = Sample("data_collector_api_output_lines_dropped_total", dropped_lines())
+    ours = [*asked[0].rejections.samples(), lines, *contexts.alerts.samples()]
+    if len(asked) == 1:
+        return page_of(snapshot, [*ours, *asked[0].live.samples(), *asked[0].memory.samples()])
+    pages = {
+        each.settings.exchange: (await each.collector.status(), [*each.live.samples(), *each.memory.samples()])
+        for each in asked
+    }
+    return page_of_several(snapshot, pages, ours)
 
 
 async def meant(request: Request, exchange: str | None) -> tuple[ApiContext, Snapshot]:

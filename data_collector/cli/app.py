@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "export": "Write what PostgreSQL holds into files with a manifest: rows, gaps and a SHA-256 of each.",
     "memory": "Moments like now and what followed them; shapes of windows for PostgreSQL (docs/memory.md).",
     "doctor": "Check settings, exchange, clock, store, database, rules, disk and port, and say how to mend what fails.",
+    "alerts": "Where alerts go: send a test to each receiver and tell which have taken it (docs/alerts.md).",
     "version": "Show the versions of the collector, Python and the embedded store.",
     "suites": "The validation rules: read them, check your own, try them on recorded messages (docs/validation.md).",
     "quarantine": "What validation refused: show it, and replay it when its rule was corrected.",

@@ -44,7 +44,7 @@ GENERATION = 2
 WS_PORT = 19443
 REST_PORT = 19080
 VALIDATION_PORT = 8000
-_NOT_OBEYED = {"REDIS_URL", "REDIS_URL_FILE", "DATABASE_URL", "DATABASE_URL_FILE"}
+_NOT_OBEYED = {"REDIS_URL", "REDIS_URL_FILE", "DATABASE_URL", "DATABASE_URL_FILE", "ALERT_URLS_FILE"}
 PREMIUM_BPS = 3.0
 DELAY_MS = 60
 """By how much several exchanges differ in price, and how late the last one tells."""
@@ -119,7 +119,7 @@ def _environment() -> dict[str, str]:
     """Ours, with servers of a demo's own."""
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
     # An empty value also hides the one of a .env file.
-    environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED}
+    environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED, "ALERT_URLS": ""}
     environment.setdefault("POSTGRES_TRADES", "1")
     environment.setdefault("MEMORY", "1")
     return environment

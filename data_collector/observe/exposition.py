@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, get_args
 
-from msgspec import structs
+from msgspec import Struct, structs
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -15,17 +15,46 @@ from data_collector.model.status import Condition, Histogram, Sample, Snapshot
 from data_collector.observe.metrics import EXCHANGE, METRICS, CounterName, Metric
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-"""What `render` returns."""
+"""What the text is."""
 
 _Key = tuple[str, tuple[str, ...]]
 
 
-def render(snapshot: Snapshot, more: Iterable[Sample] = ()) -> bytes:
-    """The Prometheus text (0.0.4) of a snapshot; `more` is what the HTTP process counts itself.
+class Page(Struct, frozen=True):
+    """What a page of metrics holds: for the text, and for the alerts that the service evaluates itself."""
 
-    Raises `KeyError` for a sample or a label that is not declared here: that is a bug of whoever made it.
-    """
-    return render_table(METRICS, [*_totals(snapshot), *snapshot.samples, *more], snapshot.histograms)
+    metrics: Sequence[Metric]
+    samples: Sequence[Sample]
+    histograms: Sequence[Histogram]
+
+    def text(self) -> bytes:
+        """The Prometheus text (0.0.4).
+
+        Raises `KeyError` for a sample or a label that is not declared here: that is a bug of whoever made it.
+        """
+        return render_table(self.metrics, self.samples, self.histograms)
+
+    def series(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
+        """Name, labels and value of each line of the text, but for buckets."""
+        counted = {sample.name for sample in self.samples}
+        for metric in self.metrics:
+            if metric.kind == "counter" and not metric.labels and metric.name not in counted:
+                yield metric.name, {}, 0.0
+        for sample in self.samples:
+            yield sample.name, sample.labels, float(sample.value)
+        for histogram in self.histograms:
+            yield f"{histogram.name}_sum", histogram.labels, histogram.total
+            yield f"{histogram.name}_count", histogram.labels, float(sum(histogram.counts))
+
+
+def page_of(snapshot: Snapshot, more: Iterable[Sample] = ()) -> Page:
+    """The page of a snapshot; `more` is what the HTTP process counts itself."""
+    return Page(METRICS, [*_totals(snapshot), *snapshot.samples, *more], snapshot.histograms)
+
+
+def render(snapshot: Snapshot, more: Iterable[Sample] = ()) -> bytes:
+    """Its text."""
+    return page_of(snapshot, more).text()
 
 
 SUMS: Final[Mapping[str, CounterName]] = {
@@ -36,9 +65,9 @@ SUMS: Final[Mapping[str, CounterName]] = {
 """The contract's counters: without labels, also where several exchanges are collected. And what each of these has."""
 
 
-def render_several(
+def page_of_several(
     whole: Snapshot, pages: Mapping[str, tuple[Snapshot, Iterable[Sample]]], ours: Sequence[Sample]
-) -> bytes:
+) -> Page:
     """The same of several exchanges, each by its name: every metric has the label `exchange`.
 
     Without it are the sums of the contract's counters, as `whole` has them, and what is `ours`: the HTTP process's.
@@ -60,11 +89,11 @@ def render_several(
             if each.name in SUMS or each.name not in plain
         ]
         histograms += [structs.replace(each, labels=each.labels | mark) for each in snapshot.histograms]
-    return render_table(metrics, samples, histograms)
+    return Page(metrics, samples, histograms)
 
 
 def render_table(metrics: Iterable[Metric], samples: Iterable[Sample], histograms: Iterable[Histogram] = ()) -> bytes:
-    """The Prometheus text (0.0.4) of samples of these metrics; raises `KeyError` as `render` does."""
+    """The Prometheus text (0.0.4) of samples of these metrics; raises `KeyError` as `Page.text` does."""
     by_name = {each.name: each for each in metrics}
     # By key, because two lines of the same name and labels make a scraper refuse the whole page.
     values = {_key(by_name, sample): sample.value for sample in samples}

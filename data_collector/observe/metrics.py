@@ -76,6 +76,8 @@ WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 MEMORY_OUTCOME = Label("outcome", "answered, wrong (422), conflict (409), later (503), failed (503)")
+ALERT_OUTCOME = Label("outcome", "sent, failed (it is tried again), held (by ALERT_HOURLY_MAX)")
+ALERT_SEVERITY = Label("severity", "critical, warning")
 REJECTION = Label(
     "reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers, connections"
 )
@@ -85,21 +87,9 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_messages_received_total"], "Total messages received"],
     Annotated[Literal["data_collector_messages_validated_total"], "Total messages validated"],
     Annotated[Literal["data_collector_validation_errors_total"], "Total messages that validation refused"],
-    Annotated[
-        Literal["data_collector_exchange_messages_received_total"],
-        "Messages received, where there are several",
-        EXCHANGE,
-    ],
-    Annotated[
-        Literal["data_collector_exchange_messages_validated_total"],
-        "Messages validated, where there are several",
-        EXCHANGE,
-    ],
-    Annotated[
-        Literal["data_collector_exchange_validation_errors_total"],
-        "Messages that validation refused, where there are several",
-        EXCHANGE,
-    ],
+    Annotated[Literal["data_collector_exchange_messages_received_total"], "Messages received, by exchange", EXCHANGE],
+    Annotated[Literal["data_collector_exchange_messages_validated_total"], "Messages validated, by exchange", EXCHANGE],
+    Annotated[Literal["data_collector_exchange_validation_errors_total"], "Messages refused, by exchange", EXCHANGE],
     Annotated[Literal["data_collector_messages_copies_total"], "Further copies of messages already counted", CHANNEL],
     Annotated[Literal["data_collector_records_stored_total"], "Records that the store acknowledged", CHANNEL],
     Annotated[
@@ -272,6 +262,9 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_api_rejected_total"], "HTTP requests refused at the door", REJECTION],
     Annotated[Literal["data_collector_memory_starts_total"], "Times that the process of Market Memory was started"],
     Annotated[Literal["data_collector_memory_questions_total"], "Questions to Market Memory", MEMORY_OUTCOME],
+    Annotated[
+        Literal["data_collector_alert_messages_total"], "Messages about alerts, each receiver's own", ALERT_OUTCOME
+    ],
 ]
 
 GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one
@@ -381,6 +374,7 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
     Annotated[Literal["data_collector_memory_up"], "1 while Market Memory can be asked; absent where it is off"],
     Annotated[Literal["data_collector_memory_candles"], "Candles that Market Memory can be asked about"],
     Annotated[Literal["data_collector_memory_resident_bytes"], "Memory of the process of Market Memory"],
+    Annotated[Literal["data_collector_alerts_firing"], "Alerts that have begun and not ended", ALERT_SEVERITY],
 ]
 
 HistogramName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one

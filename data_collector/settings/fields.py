@@ -15,7 +15,7 @@ from data_collector.model.store_url import StoreAddress, parse_store_url
 from data_collector.settings import texts
 from data_collector.venues.discovery import venue_names
 
-SECRETS = ("redis_url", "api_key", "api_secret", "database_url", "control_token")
+SECRETS = ("redis_url", "api_key", "api_secret", "database_url", "control_token", "alert_urls")
 """Fields that may also come from a file named by `NAME_FILE`, and whose value is never shown."""
 
 OF_EXCHANGE = ("symbols", "ws_url", "rest_url", "api_key", "api_secret")
@@ -89,6 +89,16 @@ class Settings(BaseModel):
 
     retention_days_tickers: Annotated[int | None, texts.whole_number(1, 36_500)] = None
     """Days that PostgreSQL keeps samples of tickers. Unset: for ever."""
+
+    alert_urls: Annotated[SecretStr | None, texts.parsed(texts.receivers)] = None
+    """Where alerts go, as the library apprise writes addresses (`tgram://…`, `mailtos://…`, `json://…`), separated by
+    spaces or commas; at most 20 (docs/alerts.md). Unset: nowhere."""
+
+    alert_hourly_max: Annotated[int, texts.whole_number(1, 1000)] = 12
+    """Messages about alerts that each receiver gets within an hour at most; what is held back is in the next one."""
+
+    alert_runbook_url: Annotated[str, texts.parsed(texts.web_page)] = "docs/operations.md"
+    """The page that alerts link to, with `#` and the alert's name behind it. Unset: the path in this repository."""
 
     environment: Annotated[str, texts.parsed(texts.environment)] = "development"
     """Shown in `/health`. `production` closes every writing route unless `CONTROL_TOKEN` is set.
@@ -192,6 +202,11 @@ class Settings(BaseModel):
     def token(self) -> str | None:
         """The text of `control_token`, for who is shown or asked for it."""
         return None if self.control_token is None else self.control_token.get_secret_value()
+
+    @property
+    def alert_addresses(self) -> list[str]:
+        """The texts of `alert_urls`, for who sends to them alone."""
+        return [] if self.alert_urls is None else texts.addresses(self.alert_urls.get_secret_value())
 
     @property
     def offline_advice(self) -> str:

@@ -23,6 +23,9 @@ SYMBOL_CHARACTERS_MAX = 64
 SHOWN_CHARACTERS_MAX = 60
 SECRET_CHARACTERS_MAX = 4096
 
+RECEIVERS_MAX = 20
+"""To whom alerts go; further ones are better served by one that hands messages on."""
+
 EMBEDDED = "embedded"
 """`DATABASE_URL` of the PostgreSQL that we start ourselves."""
 
@@ -146,6 +149,33 @@ def header_value(text: str) -> str:
     """A key or token that can travel in an HTTP header."""
     if not re.fullmatch("[!-~]+", text) or len(text) > SECRET_CHARACTERS_MAX:
         raise ValueError(f"use ASCII characters without spaces, at most {SECRET_CHARACTERS_MAX}")
+    return text
+
+
+def addresses(text: str) -> list[str]:
+    """The addresses of `ALERT_URLS`, each once. A comma within one stays: only what begins another one divides."""
+    parts = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", text.strip().strip(","))
+    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def receivers(text: str) -> str:
+    """Addresses by their form alone; whether there is such a receiver the library says. The text itself stays."""
+    found = addresses(text)
+    wrong = [at for at, each in enumerate(found, 1) if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,19}://[!-~]+", each)]
+    if wrong:
+        raise ValueError(
+            f"number {', '.join(map(str, wrong[:5]))} cannot be read; write addresses as apprise does, KIND://…, in"
+            " ASCII and with spaces between them: tgram://BOT_TOKEN/CHAT_ID json://HOST:PORT/PATH"
+        )
+    if len(found) > RECEIVERS_MAX or len(text) > SECRET_CHARACTERS_MAX:
+        raise ValueError(f"name at most {RECEIVERS_MAX} receivers, in at most {SECRET_CHARACTERS_MAX} characters")
+    return text
+
+
+def web_page(text: str) -> str:
+    """An address, or the path of a document, to which `#…` is added."""
+    if not re.fullmatch(r"[!-~]{1,500}", text) or "#" in text or "@" in text:
+        raise ValueError("write the page's address without spaces, # and @, such as https://HOST/docs/operations.md")
     return text
 
 

@@ -8,8 +8,12 @@ import msgspec
 import pytest
 from msgspec import Struct, field
 
+from data_collector.alerting import rules
+from data_collector.alerting.judge import Judge
+from deploy.prometheus.__main__ import files
 from tests.deploy.programs import PROMETHEUS, promtool
 from tests.deploy.promql import faults
+from tests.deploy.rule_series import seconds, series_of
 from tests.docs.test_links import resolves
 from tests.docs.tree import ROOT, read
 
@@ -39,17 +43,26 @@ class Rules(Struct):
     groups: list[Group]
 
 
+class Fired(Struct):
+    """An alert as Prometheus tells it."""
+
+    exp_labels: dict[str, str]
+    exp_annotations: dict[str, str]
+
+
 class Expectation(Struct):
     """Which alerts fire at a moment of a test."""
 
+    eval_time: str
     alertname: str
-    exp_alerts: list[object]
+    exp_alerts: list[Fired]
 
 
 class RuleTest(Struct):
     """One case of a file in tests/."""
 
     name: str
+    interval: str
     input_series: list[dict[str, str]]
     alert_rule_test: list[Expectation]
 
@@ -91,6 +104,25 @@ def test_alert_fires_in_one_test_and_stays_quiet_in_another(alert: Alert) -> Non
     fires = {bool(expected.exp_alerts) for _, expected in CASES if expected.alertname == alert.alert}
 
     assert fires == {True, False}
+
+
+def test_files_for_prometheus_are_what_is_declared() -> None:
+    assert {path.name: path.read_text() for path in RULE_FILES} == files()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0].name)
+def test_service_judges_as_the_tests_for_prometheus_say(case: tuple[RuleTest, Expectation]) -> None:
+    test, expected = case
+    series = [series_of(each["series"], each["values"]) for each in test.input_series]
+    judge = Judge([alert for alert in rules.ALERTS if alert.name == expected.alertname])
+
+    every_s, end_s = seconds(test.interval), seconds(expected.eval_time)
+    for step in range(end_s // every_s + 1):
+        page = [(name, labels, value) for name, labels, values in series if (value := values(step)) is not None]
+        judge.judge(page, float(step * every_s))
+
+    found = [(dict(each.labels) | {"severity": each.severity}, each.summary) for each in judge.firing]
+    assert found == [(each.exp_labels, each.exp_annotations["summary"]) for each in expected.exp_alerts]
 
 
 def test_alerts_are_named_once_and_each_section_of_the_runbook_is_about_one() -> None:

@@ -102,6 +102,9 @@ def test_text_becomes_its_value(variable: str, text: str, value: object) -> None
         ("CHANNELS", "trade,aggTrade", "'aggtrade' cannot be collected; choose from kline, trade, ticker"),
         ("REDIS_URL", "localhost:6379", "redis://"),
         ("VALIDATION_SERVICE_URL", "ftp://host", "http:// or https://"),
+        ("ALERT_URLS", "json://a b:c ntfy://d", "number 1 cannot be read"),
+        ("ALERT_URLS", " ".join(f"json://h{number}" for number in range(21)), "at most 20 receivers"),
+        ("ALERT_RUNBOOK_URL", "https://h/page#part", "without spaces, # and @"),
         ("VALIDATION_SERVICE_URL", "http://169.254.169.254/", "link-local"),
         ("VALIDATION_SERVICE_URL", "http://[::ffff:169.254.169.254]/", "link-local"),
         ("VALIDATION_SERVICE_URL", "http://host:99999", "cannot be read"),
@@ -154,7 +157,8 @@ def test_every_fault_is_told_at_once() -> None:
 @pytest.mark.parametrize("name", SECRETS)
 def test_secret_is_never_shown(name: str, tmp_path: Path) -> None:
     variable = variable_of(name, FIRST_EXCHANGE)
-    good = {"redis_url": f"redis://:{CANARY}@h", "database_url": f"postgresql://u:{CANARY}@h/d"}.get(name, CANARY)
+    urls = {"redis_url": "redis://:{}@h", "database_url": "postgresql://u:{}@h/d", "alert_urls": "json://u:{}@h"}
+    good = urls.get(name, "{}").format(CANARY)
     bad = {"redis_url": f"redis://{CANARY}", "database_url": CANARY}.get(name, f"{CANARY} with spaces")
     bad = "http://" + bad if name == "redis_url" else bad
     (tmp_path / "secret").write_text(bad)
@@ -167,7 +171,8 @@ def test_secret_is_never_shown(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_secret_comes_from_a_file_too(name: str, tmp_path: Path) -> None:
-    value = {"redis_url": "redis://:pw@h", "database_url": "postgresql://h/d"}.get(name, "token-of-some-length")
+    urls = {"redis_url": "redis://:pw@h", "database_url": "postgresql://h/d", "alert_urls": "json://h"}
+    value = urls.get(name, "token-of-some-length")
     (tmp_path / "secret").write_text(f"\ufeff{value}\n")
 
     settings = load(**{f"{variable_of(name, FIRST_EXCHANGE)}_FILE": str(tmp_path / "secret")})
@@ -343,3 +348,9 @@ def test_kline_keys_are_counted_by_their_expiry(interval: str, keys: int) -> Non
     size = expected_store_bytes(with_interval) - expected_store_bytes(with_none) - 100 * 380
 
     assert size == keys * 430
+
+
+def test_addresses_of_receivers_are_told_apart_by_where_the_next_one_begins() -> None:
+    settings = load(ALERT_URLS=" mailtos://u:p@h?to=a@h,b@h,tgram://1:A/2  json://h/p, json://h/p\n")
+
+    assert settings.alert_addresses == ["mailtos://u:p@h?to=a@h,b@h", "tgram://1:A/2", "json://h/p"]

@@ -36,18 +36,19 @@ from data_collector.api.context import (
     Context,
     Parts,
     Whole,
+    contexts_of,
     demand_here,
     mark_of,
     meant,
+    metrics_page,
     store_url_of,
     symbol_of,
 )
 from data_collector.api.quarantine import newest_refusals
 from data_collector.model.keys import UNKNOWN
-from data_collector.model.status import Sample, Snapshot
-from data_collector.observe.exposition import CONTENT_TYPE, render, render_several
+from data_collector.model.status import Snapshot
+from data_collector.observe.exposition import CONTENT_TYPE
 from data_collector.observe.logs import get_log
-from data_collector.observe.output import dropped_lines
 from data_collector.sinks.redis.entries import entry_id
 from data_collector.web.answers import Problem, answered, masked
 from data_collector.web.openapi import INVALID, TOO_MANY, described
@@ -92,14 +93,14 @@ async def metrics(snapshot: Whole, asked: Asked, request: Request) -> Response:
     """The counters as JSON; as Prometheus text for a client that asks as Prometheus does (see docs/api.md)."""
     vary = {"Vary": "Accept"}
     if wants_prometheus(",".join(request.headers.getlist("accept"))):
-        return await _prometheus_text(snapshot, asked, vary)
+        return await _prometheus_text(request, snapshot, asked, vary)
     return answered(metrics_of(snapshot), headers=vary)
 
 
 @router.get("/metrics/prometheus", tags=["metrics"], response_class=PlainTextResponse)
-async def prometheus(snapshot: Whole, asked: Asked) -> Response:
+async def prometheus(snapshot: Whole, asked: Asked, request: Request) -> Response:
     """All metrics as Prometheus text, whatever the client accepts (docs/metrics.md)."""
-    return await _prometheus_text(snapshot, asked, {})
+    return await _prometheus_text(request, snapshot, asked, {})
 
 
 @router.get("/status", tags=["status"], responses={200: described(Status)})
@@ -203,18 +204,11 @@ def wants_prometheus(accept: str) -> bool:
     return any(_is_scrape(media_range) for media_range in wanted.split(","))
 
 
-async def _prometheus_text(snapshot: Snapshot, asked: Sequence[ApiContext], headers: dict[str, str]) -> Response:
-    dropped = Sample("data_collector_api_output_lines_dropped_total", dropped_lines())
-    ours = [*asked[0].rejections.samples(), dropped]
-    if len(asked) == 1:
-        text = render(snapshot, [*ours, *asked[0].live.samples(), *asked[0].memory.samples()])
-    else:
-        pages = {
-            each.settings.exchange: (await each.collector.status(), [*each.live.samples(), *each.memory.samples()])
-            for each in asked
-        }
-        text = render_several(snapshot, pages, ours)
-    return Response(text, headers={"Content-Type": CONTENT_TYPE, **headers})
+async def _prometheus_text(
+    request: Request, snapshot: Snapshot, asked: Sequence[ApiContext], headers: dict[str, str]
+) -> Response:
+    page = await metrics_page(contexts_of(request), snapshot, asked)
+    return Response(page.text(), headers={"Content-Type": CONTENT_TYPE, **headers})
 
 
 def _is_scrape(media_range: str) -> bool:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from data_collector.cli.doctor.check_alerts import check_alerts
 from data_collector.cli.doctor.check_database import check_database
 from data_collector.cli.doctor.check_exchange import check_exchange
 from data_collector.cli.doctor.check_memory import check_memory
@@ -71,7 +72,8 @@ async def examine(exchange: str | None = None) -> list[Finding]:
         asyncio.to_thread(check_port, settings),
     )
     remembering = await _of_each(every, _remembering)
-    return [*findings, *asked, *store, *database, *validation, *remembering, *folder, port]
+    alerts = await check_alerts(settings)
+    return [*findings, *asked, *store, *database, *validation, *remembering, *alerts, *folder, port]
 
 
 async def _of_each(every: Sequence[Settings], check: Callable[[Settings], Awaitable[list[Finding]]]) -> list[Finding]:
