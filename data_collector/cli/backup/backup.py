@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from data_collector.cli.surroundings.found_database import found_surroundings, r
 from data_collector.cli.surroundings.found_store import find_store
 from data_collector.embedded.record import running_servers
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.observe.logs import configure_logs
 from data_collector.service.backup.certificate import Certificate
 from data_collector.service.backup.copying import BackupOrder, Tell, back_up
 from data_collector.service.backup.folder import check_new
@@ -41,6 +43,8 @@ NOTHING = (
 
 def backup(*, out: Path, json: bool) -> None:
     """What it takes and does stands in `cli.arguments.kept`."""
+    # That embedded servers start and end for this is no news.
+    configure_logs(level=logging.WARNING)
     settings = load_settings()
     folder = out.absolute()
     check_new(folder)

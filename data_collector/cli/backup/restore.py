@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ import typer
 from data_collector.cli.backup.progress import progress
 from data_collector.cli.backup.sentences import sentences
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.observe.logs import configure_logs
 from data_collector.service.backup.certificate import SETTINGS_FILE
 from data_collector.service.backup.copying import Tell
 from data_collector.service.backup.folder import FoundBackup
@@ -27,6 +29,8 @@ NO_DATABASE = (
 
 def restore(*, folder: Path, check: bool, replace: bool, without_database: bool, json: bool) -> None:
     """What it takes and does stands in `cli.arguments.kept`."""
+    # That embedded servers start and end for this is no news.
+    configure_logs(level=logging.WARNING)
     backup = FoundBackup(folder.absolute())
     settings = load_settings()
     if without_database:

@@ -369,7 +369,8 @@ class _StreamCopy:
 
     async def forget(self) -> None:
         """It is not there any more."""
-        await self._lines.rewind(self._mark)
+        if self._read is not None:
+            await self._lines.rewind(self._mark)
 
     async def _copy_to(self, last: str) -> None:
         for _ in range(RESTARTS_MAX):
