@@ -11,9 +11,9 @@ import pytest
 from data_collector.model.errors import Misconfigured
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.backup.folder import FoundBackup
-from data_collector.sinks.redis import key_copies
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.key_copies import KeyCopier
+from data_collector.sinks.redis.copies import copying, lines
+from data_collector.sinks.redis.copies.copying import KeyCopier
 from tests.integration.backups import PREFIXES, backed_up, everything, fill, restored
 from tests.integration.command import finished
 from tests.integration.exactness import assert_trades_exact
@@ -24,6 +24,7 @@ from tests.integration.test_collector_kills import SYMBOLS, first_trades, settle
 from tests.integration.waiting import until
 
 MISCONFIGURED = 78
+PROGRAM = (sys.executable, "-m", "data_collector")
 
 
 async def test_backup_while_trades_flow_goes_on_elsewhere_without_a_gap(
@@ -33,15 +34,13 @@ async def test_backup_while_trades_flow_goes_on_elsewhere_without_a_gap(
     with collecting(begun, market, database_url=database, postgres_trades="1") as collector:
         first_trades(collector)
         wanted = variables(begun, market, database_url=database)
-        words = ("-m", "data_collector", "backup", "--out", str(tmp_path / "copy"))
-        copied = run_to_end([sys.executable, *words], tmp_path, wanted)
+        copied = run_to_end([*PROGRAM, "backup", "--out", str(tmp_path / "copy")], tmp_path, wanted)
         assert copied.code == 0, copied.output
     certificate = FoundBackup(tmp_path / "copy").certificate
     assert certificate.collecting == ["binance"]
     with fresh_database(database_server) as other:
         wanted = variables(later, market, database_url=other)
-        words = ("-m", "data_collector", "restore", str(tmp_path / "copy"))
-        put = run_to_end([sys.executable, *words], tmp_path, wanted)
+        put = run_to_end([*PROGRAM, "restore", str(tmp_path / "copy")], tmp_path, wanted)
         assert put.code == 0, put.output
         assert certificate.store is not None
         held = {each.symbol: each.streams["trades"] for each in certificate.store.symbols}
@@ -93,16 +92,16 @@ async def test_all_of_a_store_comes_back_and_nothing_else(store: Store, tmp_path
 async def test_stream_that_is_trimmed_while_it_is_read_has_no_hole(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_copies, "ENTRIES_PER_PAGE", 3)
+    monkeypatch.setattr(copying, "ENTRIES_PER_PAGE", 3)
     fill(store)
-    added = key_copies.SumOfEntries.add
+    added = lines.SumOfEntries.add
 
     def trim(*given: object) -> None:
-        monkeypatch.setattr(key_copies.SumOfEntries, "add", added)
+        monkeypatch.setattr(lines.SumOfEntries, "add", added)
         added(*given)  # type: ignore[arg-type]
         store.ask("XTRIM", "trades:BTCUSDT", "MAXLEN", 2)
 
-    monkeypatch.setattr(key_copies.SumOfEntries, "add", trim)
+    monkeypatch.setattr(lines.SumOfEntries, "add", trim)
     certificate = await backed_up(store, tmp_path / "copy")
 
     assert certificate.store is not None

@@ -17,7 +17,7 @@ from data_collector.service.backup.certificate import NAME, FileHeld, sealed
 from data_collector.service.backup.folder import FoundBackup
 from data_collector.service.backup.restoration import check
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.key_copies import KeyCopier
+from data_collector.sinks.redis.copies.copying import KeyCopier
 from tests.integration.backups import PREFIXES, backed_up, fill, nothing, resealed, restored
 from tests.integration.postgres_server import fresh_database, rows
 from tests.integration.store_reader import Store

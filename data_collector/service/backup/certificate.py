@@ -13,7 +13,7 @@ from data_collector import __version__
 from data_collector.model.errors import Misconfigured
 from data_collector.sinks.postgres.migrate import migrations
 from data_collector.sinks.postgres.table_copies import SeriesHeld, TableHeld
-from data_collector.sinks.redis.key_copies import SymbolHeld
+from data_collector.sinks.redis.copies.copying import SymbolHeld
 
 NAME: Final = "certificate.json"
 

@@ -25,7 +25,7 @@ from data_collector.service.epochs import ENDS_FILE, FILE
 from data_collector.service.repairs import SPOOL_FOLDER
 from data_collector.sinks.postgres.table_copies import Snapshot, snapshot_of
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.key_copies import KeyCopier
+from data_collector.sinks.redis.copies.copying import KeyCopier
 from data_collector.sinks.redis.suitability import used_bytes
 from data_collector.validation.rules.columns import KINDS
 from data_collector.validation.rules.folder import RulesFolder

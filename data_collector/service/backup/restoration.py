@@ -26,8 +26,8 @@ from data_collector.service.backup.servers import Servers
 from data_collector.service.repairs import SPOOL_FOLDER
 from data_collector.sinks.postgres.table_copies import Restoration, restoring
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.key_copies import LINE_BYTES_MAX, Line, StreamHeld
-from data_collector.sinks.redis.key_restoring import KeyComparison, KeyRestorer, LineCheck, LineFault
+from data_collector.sinks.redis.copies.lines import LINE_BYTES_MAX, Line, StreamHeld
+from data_collector.sinks.redis.copies.restoring import KeyComparison, KeyRestorer, LineCheck, LineFault
 
 STORE_BYTES_A_BYTE = 2
 """Of the embedded store's file, for one of the backup's."""
@@ -68,7 +68,8 @@ class RestoredBackup(Struct, frozen=True):
 def check(backup: FoundBackup, prefixes: Mapping[str, str], tell: Tell) -> CheckedBackup:
     """Read all of it. Raises `Misconfigured` for the first thing that is not as it was written. Blocks."""
     certificate = backup.certificate
-    unknown = [name for name in certificate.exchanges if name not in prefixes]
+    held = [] if certificate.store is None else [each.exchange for each in certificate.store.symbols]
+    unknown = [name for name in (*certificate.exchanges, *held) if name not in prefixes]
     if unknown:
         raise Misconfigured(f"The backup holds {unknown[0]}, and no exchange of that name is known here.")
     total = sum(file.bytes for file in certificate.files) or 1
@@ -94,7 +95,7 @@ def _checked_store(backup: FoundBackup, prefixes: Mapping[str, str]) -> CheckedB
     store = backup.certificate.store
     if store is None:
         return CheckedBackup({}, {})
-    found = LineCheck({name: prefixes[name] for name in backup.certificate.exchanges})
+    found = LineCheck(prefixes)
     number = 0
     try:
         for number, line in enumerate(_lines(backup), start=1):  # noqa: B007 - told where a line is wrong

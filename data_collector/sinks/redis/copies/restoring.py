@@ -10,10 +10,8 @@ import msgspec
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entry_id
-from data_collector.sinks.redis.key_copies import (
-    ENTRIES_PER_PAGE,
-    KEYS_PER_PAGE,
+from data_collector.sinks.redis.copies.copying import ENTRIES_PER_PAGE, KEYS_PER_PAGE, asked, scanned
+from data_collector.sinks.redis.copies.lines import (
     NUMBER_MAX,
     SOURCE,
     TYPES,
@@ -27,13 +25,12 @@ from data_collector.sinks.redis.key_copies import (
     SumOfEntries,
     Text,
     Value,
-    asked,
     decoded,
     encoded,
     owner_of,
-    scanned,
     text_of,
 )
+from data_collector.sinks.redis.entries import entry_id
 
 BROKEN_OFF: Final = "a restore that was broken off"
 """Stands for the source while a restore is at work: a collector refuses to fill such a store."""
