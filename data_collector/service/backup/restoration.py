@@ -172,7 +172,7 @@ async def _put_keys_and_files(
         await restorer.put(line)
     await restorer.flush()
     comparison = KeyComparison(connection, order.prefixes)
-    async for line in _told_lines(order, tell, "comparison"):
+    async for line in _told_lines(order, tell, "comparison", with_entries=False):
         await comparison.take(line)
     await comparison.flush()
     for key, held in checked.streams.items():
@@ -185,8 +185,10 @@ async def _put_keys_and_files(
     await asyncio.to_thread(files.put)
 
 
-async def _told_lines(order: RestoreOrder, tell: Tell, name: str) -> AsyncIterator[Line]:
-    """Looked at once more: the file may have been changed since."""
+async def _told_lines(
+    order: RestoreOrder, tell: Tell, name: str, *, with_entries: bool = True
+) -> AsyncIterator[Line]:  # fmt: skip
+    """Looked at once more: the file may have been changed since. Entries of streams may be left out: they are lists."""
     held = order.backup.held(STORE_FILE)
     if held is None:
         return
@@ -194,7 +196,8 @@ async def _told_lines(order: RestoreOrder, tell: Tell, name: str) -> AsyncIterat
     try:
         for line in _lines(order.backup):
             done += len(line)
-            yield check_line.take(line)
+            if with_entries or not line.startswith(b"["):
+                yield check_line.take(line)
             tell(name, done / max(held.bytes, 1))
     except LineFault as error:
         raise Misconfigured(f"{STORE_FILE} was changed while it was read: {error}. Nothing was restored.") from error
