@@ -31,6 +31,8 @@ COMMANDS: Mapping[str, str] = {
     "audit": "Compare the database with the calendar, the live store, its own trades and, if asked for, the exchange.",
     "certify": "Compare a day's trades in the store with the exchange's own and write a certificate.",
     "export": "Write what PostgreSQL holds into files with a manifest: rows, gaps and a SHA-256 of each.",
+    "backup": "Copy store, database and rules into a folder with a certificate, while the service runs or not.",
+    "restore": "Put a backup into an empty store and database, and compare what is there then with its certificate.",
     "memory": "Moments like now and what followed them; shapes of windows for PostgreSQL (docs/memory.md).",
     "doctor": "Check settings, exchange, clock, store, database, rules, disk and port, and say how to mend what fails.",
     "alerts": "Where alerts go: send a test to each receiver and tell which have taken it (docs/alerts.md).",
@@ -48,13 +50,13 @@ What a command is, a function or commands of its own, has its name and lies in t
 
 _ROOMS = {
     "doctor": "doctor.", "suites": "suites.", "audit": "history.", "backfill": "history.", "certify": "history.",
-    "export": "history.", "memory": "memory.", "simulate": "simulate.",
+    "export": "history.", "backup": "backup.", "restore": "backup.", "memory": "memory.", "simulate": "simulate.",
 }  # fmt: skip
 """Folders of commands that consist of several modules."""
 
 ARGUMENTS: Mapping[str, str] = {
     "run": "live", "demo": "live", "tail": "live", "redis": "live", "plan": "live", "doctor": "live", "epoch": "live",
-    "backfill": "past", "audit": "past", "certify": "past", "export": "past",
+    "backfill": "past", "audit": "past", "certify": "past", "export": "past", "backup": "kept", "restore": "kept",
 }  # fmt: skip
 """Commands whose options are declared apart from what they run, by module of `cli.arguments`: their help loads nothing.
 

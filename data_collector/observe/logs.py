@@ -34,8 +34,8 @@ _LOGIN_IN_URL = re.compile(r"(?<=://)[^\s]*@")
 _SECRET_NAME = re.compile("password|secret|token|api_?key|authorization|credential", re.IGNORECASE)
 
 
-def configure_logs(*, stream: TextIO | None = None) -> None:
-    """Set up our own logs and those of the libraries, once, before the first event."""
+def configure_logs(*, stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Set up our own logs and those of the libraries, once, before the first event; ours from a `level` on."""
     output = unblocked(sys.stderr) if stream is None else stream
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -49,7 +49,7 @@ def configure_logs(*, stream: TextIO | None = None) -> None:
     renderer: Processor = console if output.isatty() else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=output),
     )
     _configure_libraries(output, shared, renderer)

@@ -36,7 +36,7 @@ class Client(Protocol):
 
     def close(self) -> None: ...
 
-    def execute_command(self, *words: str | int) -> object: ...
+    def execute_command(self, *words: str | bytes | int) -> object: ...
 
 
 class Store:
@@ -58,7 +58,7 @@ class Store:
         except redis.RedisError:
             return False
 
-    def ask(self, *words: str | int) -> object:
+    def ask(self, *words: str | bytes | int) -> object:
         """Any command."""
         return self._client.execute_command(*words)
 

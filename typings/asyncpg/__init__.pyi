@@ -56,6 +56,7 @@ class Connection(_Statements):
         schema_name: str | None = None,
         timeout: float | None = None,
         format: Literal["text", "csv", "binary"] | None = None,
+        header: bool | None = None,
     ) -> str: ...
     async def copy_from_query(
         self,
@@ -64,6 +65,7 @@ class Connection(_Statements):
         output: Callable[[bytes], Awaitable[None]],
         timeout: float | None = None,
         format: Literal["text", "csv", "binary"] | None = None,
+        header: bool | None = None,
     ) -> str: ...
     async def close(self, *, timeout: float | None = None) -> None: ...
     def terminate(self) -> None: ...

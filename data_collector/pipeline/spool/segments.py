@@ -34,6 +34,8 @@ FORMAT_VERSION = 1
 left unread."""
 
 MAGIC = b"dcspool\n"
+SPOOL_SUFFIX = ".spool"
+
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 """A length beyond is damage; writers stay far below."""
 
@@ -152,7 +154,7 @@ def _read_frame(view: memoryview, offset: int, sequence: int) -> tuple[Frame | N
 
 def segment_path(folder: Path, number: int) -> Path:
     """The name tells the order of writing."""
-    return folder / f"{number:012d}.spool"
+    return folder / f"{number:012d}{SPOOL_SUFFIX}"
 
 
 def sync_folder(folder: Path) -> None:

@@ -52,13 +52,15 @@ def migrations() -> list[Migration]:
     ]
 
 
-async def migrate(connection: asyncpg.Connection, tell: Callable[[str], None] | None = None) -> int:
+async def migrate(
+    connection: asyncpg.Connection, tell: Callable[[str], None] | None = None, *, upto: int | None = None
+) -> int:
     """Apply the steps that the database lacks, all or none of them, and return the version it has then.
 
-    Safe to call at every start. `tell` gets a sentence before what may take long. Raises `Misconfigured` as
-    `due_steps` does, and what the driver raises.
+    Safe to call at every start. `tell` gets a sentence before what may take long; steps after `upto` are left for
+    later. Raises `Misconfigured` as `due_steps` does, and what the driver raises.
     """
-    newest = migrations()[-1].version
+    newest = migrations()[-1].version if upto is None else upto
     if (version := await tables_version(connection)) == newest:
         return newest
     async with connection.transaction():
@@ -68,7 +70,7 @@ async def migrate(connection: asyncpg.Connection, tell: Callable[[str], None] | 
             await connection.execute("select pg_advisory_xact_lock($1)", LOCK, timeout=STEP_TIMEOUT_S)
         # A table that somebody locks is told soon, and nobody waits behind us meanwhile.
         await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
-        due = await due_steps(connection)
+        due = [step for step in await due_steps(connection) if step.version <= newest]
         if due and due[0].version == 1:
             await connection.execute(_RECORD)
         for step in due:

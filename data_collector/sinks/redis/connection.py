@@ -62,11 +62,11 @@ class _Writable(Protocol):
 class StoreConnection(asyncio.Protocol):
     """Open with `connect`. Commands take turns: one batch is under way at a time."""
 
-    def __init__(self, place: str = "") -> None:
-        """`place` is the store's address for sentences."""
+    def __init__(self, place: str = "", *, errors: str = "replace") -> None:
+        """`place` is the store's address for sentences; `errors` is what becomes of bytes that are no text."""
         self._name = f"The store at {place}" if place else "The store"
         self._reader = hiredis.Reader(
-            encoding="utf-8", errors="replace", replyError=ReplyError, protocolError=OSError, notEnoughData=_MORE
+            encoding="utf-8", errors=errors, replyError=ReplyError, protocolError=OSError, notEnoughData=_MORE
         )
         self._transport: _Writable | None = None
         self._replies: list[object] = []
@@ -80,10 +80,10 @@ class StoreConnection(asyncio.Protocol):
         self._lost: str | None = None
 
     @classmethod
-    async def connect(cls, address: StoreAddress) -> StoreConnection:
+    async def connect(cls, address: StoreAddress, *, errors: str = "replace") -> StoreConnection:
         """Connect, authenticate and select the database. Raises `SinkUnavailable`, or `Misconfigured` when refused."""
         loop = asyncio.get_running_loop()
-        make = partial(cls, address.place)
+        make = partial(cls, address.place, errors=errors)
         try:
             async with time_limit(CONNECT_TIMEOUT_S):
                 if address.unix_path is not None:
@@ -142,7 +142,10 @@ class StoreConnection(asyncio.Protocol):
             timer.cancel()
             self._answered = None
         replies, self._replies = self._replies, []
+        is_transaction = commands[0][0] == "MULTI"
         for command, reply in zip(commands, replies, strict=True):
+            if is_transaction and reply == "QUEUED":
+                continue
             if command[0] in _ARRAYS and not isinstance(reply, (list, ReplyError)):
                 self.distrust(f"{command[0]} was answered with {str(reply)[:40]!r}")
         return replies

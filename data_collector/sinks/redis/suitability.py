@@ -37,6 +37,13 @@ async def unsuited(connection: StoreConnection, address: StoreAddress, *, expect
     return None
 
 
+async def used_bytes(connection: StoreConnection) -> int:
+    """Memory that the store's data takes; 0 where it does not tell. Raises `SinkUnavailable`."""
+    (memory,) = await connection.execute([("INFO", "memory")])
+    told = str(memory).partition("used_memory:")[2].partition("\r\n")[0]
+    return int(told) if told.isascii() and told.isdigit() and len(told) <= MEMORY_DIGITS_MAX else 0
+
+
 async def check_store(
     connection: StoreConnection, address: StoreAddress, *, source: str, keys: StoreKeys, expected_bytes: int
 ) -> None:

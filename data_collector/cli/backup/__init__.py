@@ -1,0 +1,1 @@
+"""`backup` and `restore`: all that a service holds, as a folder."""
