@@ -27,7 +27,7 @@ def clean(folder: Path, plan: Plan) -> Result:
 @pytest.mark.timeout(300)
 def test_some_seconds_of_an_adversary_make_nobody_lie(tmp_path: Path) -> None:
     """A seed whose first faults are soon over: a message of another time is told for a minute, and is in the others."""
-    plan = Plan(seed=112_517, minutes=4 / 60, adversary=True, round_s=4, settle_s=60, rate=500, symbols=2)
+    plan = Plan(seed=8_743, minutes=4 / 60, adversary=True, round_s=4, settle_s=60, rate=500, symbols=2)
 
     result = clean(tmp_path, plan)
 
