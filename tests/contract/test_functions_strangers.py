@@ -80,6 +80,32 @@ async def test_entry_of_a_naive_writer_in_an_empty_stream_is_no_tail(sink: Redis
     await assert_goes_on_when_deleted(sink, reader)
 
 
+@pytest.mark.parametrize("trade_id", [8, 13, 14, 30, 10_000_000])
+async def test_entry_in_our_form_in_an_empty_stream_hides_no_trade(
+    sink: RedisSink, reader: Reader, trade_id: int
+) -> None:
+    """It was looked at before, and was empty: what comes first is what is written first."""
+    assert await sink.tails([SYMBOL]) == {}
+    plant(reader, trade_id, price="1.5")
+
+    assert await sink.tails([SYMBOL]) == {SYMBOL: None}
+    assert await sink.write(trades(10, 14)) == [Behind(KEY, 10, blocked=True)]
+    assert list(sink.broken_keys) == [f"{PREFIX}{TRADES}"]
+    assert reader.client.xlen(TRADES) == 1
+    reader.client.delete(TRADES)
+    assert await sink.write(trades(10, 16)) == []
+    assert reader.ids() == list(range(10, 17))
+
+
+async def test_trades_that_another_version_wrote_into_an_empty_stream_are_ours(sink: RedisSink, reader: Reader) -> None:
+    assert await sink.tails([SYMBOL]) == {}
+    for number in (10, 11, 12):
+        plant(reader, number)
+
+    assert await sink.write(trades(10, 14)) == []
+    assert reader.ids() == [10, 11, 12, 13, 14]
+
+
 @pytest.mark.parametrize("trade_id", [44, 50, 10_000_000])
 async def test_entry_in_our_form_ahead_of_the_tail_hides_no_trade(
     filled: RedisSink, reader: Reader, trade_id: int

@@ -29,8 +29,9 @@ local NUMBERS_MAX = 100000
 
 -- Of each database and stream of trades `id`, the entry that a function of this library wrote last, or has looked at,
 -- and its `epoch`; then `stranger`, an entry of somebody else that was found there, and `last`, the last id then: as
--- long as that stays, nothing is written behind it, whatever comes; and `others`, the last id of those that were looked
--- at and are not of this library. The server forgets it when it starts, and when the library is loaded anew.
+-- long as that stays, nothing is written behind it, whatever comes; `others`, the last id of those that were looked at
+-- and are not of this library; and `empty`, where nothing was there when it was looked at last. The server forgets it
+-- when it starts, and when the library is loaded anew.
 local remembered = {}
 
 -- Of each stream of klines and interval the newest closed one that a function of this library wrote: when it opened,
@@ -223,7 +224,7 @@ local function end_of_trades(stream, gaps, key, memory, first, args)
     error({err = string.format(words, key, epoch, stream, memory.epoch)})
   end
   if not facts then
-    memory.id = nil
+    memory.id, memory.empty = nil, true
     return nil, 0, epoch, found and true
   end
   local of = newest and epoch_number(field_of(newest[2], 'epoch') or '0')
@@ -237,6 +238,12 @@ local function end_of_trades(stream, gaps, key, memory, first, args)
     end
     local stranger = memory.last == last and memory.stranger
         or stranger_in(stream, gaps, facts, last, epoch, memory, first, records)
+    -- Nobody else begins it: what stands there now is what the caller has, from its first trade on.
+    local begun = memory.empty and field_of(facts, 'first-entry')
+    if not stranger and begun then
+      local _, oldest = id_of(begun[1])
+      if not (records and records[(oldest or -1) - first]) then stranger = begun[1] end
+    end
     -- Who begins an epoch sets its key.
     if not stranger and not found and memory.id and epoch > memory.epoch then stranger = newest[1] end
     if stranger then
@@ -250,8 +257,8 @@ local function end_of_trades(stream, gaps, key, memory, first, args)
   -- Who has no trades to compare with believes nothing that stands behind what we wrote.
   if first or not memory.id then
     -- What stood there when the server started was looked at with what the caller has.
-    if memory.id and last ~= memory.id then memory.others = tail end
-    memory.id, memory.epoch = last, epoch
+    if (memory.id or memory.empty) and last ~= memory.id then memory.others = tail end
+    memory.id, memory.epoch, memory.empty = last, epoch, nil
   end
   return tail, ms, epoch, found and true, nil, facts, last
 end
@@ -346,7 +353,7 @@ local function append_trades(keys, args)
   if bridged == 1 then
     add_gaps(keys[3], args[8], args[4], epoch)
     if count == 0 then
-      memory.id, memory.epoch = string.format('%d-%d', ms, first - 1), epoch
+      memory.id, memory.epoch, memory.empty = string.format('%d-%d', ms, first - 1), epoch, nil
       redis.call('XSETID', keys[1], memory.id)
     end
   end
@@ -373,7 +380,7 @@ local function append_trades(keys, args)
   end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[3])
   local last = first + count - 1
-  memory.id, memory.epoch = string.format('%d-%d', ms, last), epoch
+  memory.id, memory.epoch, memory.empty = string.format('%d-%d', ms, last), epoch, nil
   local is_newer = begins or (price_known[2] and tonumber(price_known[2]) < last)
   if not price_known[2] then
     -- A ticker's that names no trade.
