@@ -2,7 +2,7 @@
 
 Life cycle: the service makes one and runs it in a task. Every few milliseconds it looks at the sequences that wait.
 What a twin line has not brought within the arbitration time is read from the spool (trades that were spilled), else
-asked of the exchange by id, else explained: `absent` when one answer holds both sides of it and nothing inside, `lost`
+asked of the exchange by id, else explained: `absent` when two answers hold both sides of it and nothing inside, `lost`
 when nobody could give it for the gap deadline. A store that fell behind (`pipeline.outlet.debts`) is brought up from
 the spool and, where that has a hole, from the exchange in the same way. A few symbols are worked on at a time.
 """
@@ -260,10 +260,7 @@ class TradeRepair:
         return sequence.gap is not gap
 
     async def _ask(self, sequence: TradeSequence, gap: MissingIds) -> list[Trade]:
-        """Ask the exchange for the ids from the due one on, and some before: they show what is absent.
-
-        Returns the answer, if it is believed.
-        """
+        """Ask for the ids from the due one on, and some before: they show what is absent. The answer, if believed."""
         symbol, due_id = sequence.symbol, sequence.next_id
         # The id right before may be absent itself: every other try reaches further back.
         before = 1 if gap.attempts.failed % 2 == 0 else self._refill.page_trades - 1
@@ -287,6 +284,7 @@ class TradeRepair:
         if self._suspends(sequence, trades):
             return []
         absent = absent_ranges(trades, due_id)
+        absent = absent if is_refused else gap.confirmed(absent, self._clock())
         if not is_refused or self._give_up_refused(sequence, gap, trades, absent):
             self._take_answer(sequence, gap, page, absent, due_id)
         return trades

@@ -8,6 +8,7 @@ import pytest
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.pipeline.gaps.attempts import RETRY_CAP_S
+from data_collector.pipeline.gaps.missing_ids import CONFIRMED_S
 from data_collector.pipeline.repair.refill import Reach
 from data_collector.pipeline.repair.trade_repair import URGENT_TRADES
 from data_collector.pipeline.sequence.trade_sequence import HEAD_S
@@ -92,16 +93,34 @@ def test_large_gap_is_asked_for_page_by_page_and_is_not_urgent() -> None:
     assert scene.sequence.next_id == page[-1] + 2
 
 
-def test_what_one_answer_leaves_out_is_absent() -> None:
+def test_what_two_answers_leave_out_is_absent() -> None:
     scene = RepairScene([10, 13, 16])
     scene.send(trade(16))
 
     scene.look()
+    scene.look(CONFIRMED_S / 2)
+    assert gaps(scene.take()) == []
+    scene.look(CONFIRMED_S / 2)
 
     batch = scene.take()
     assert gaps(batch) == [(11, 12, "absent"), (14, 15, "absent")]
     assert runs(batch) == [(13, 1), (16, 1)]
     assert scene.closed() == [(11, 15, {"rest": 1}, {"absent": 4})]
+
+
+def test_what_one_answer_alone_leaves_out_is_not_absent() -> None:
+    """It came from where they had not arrived."""
+    scene = RepairScene([10, 14], [10, 11, 13, 14])
+    scene.send(trade(14))
+
+    scene.look()
+    scene.look(CONFIRMED_S)
+    assert gaps(scene.take()) == []
+    assert scene.sequence.next_id == 12
+    scene.look(CONFIRMED_S)
+
+    assert gaps(scene.take()) == [(12, 12, "absent")]
+    assert scene.sequence.next_id == 15
 
 
 def test_answer_that_does_not_reach_both_sides_proves_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data_collector.model.records import Trade
 from data_collector.model.venue import TradePage, TradePlace
+from data_collector.pipeline.gaps.missing_ids import CONFIRMED_S
 from tests.market import NOON_MS, trade
 from tests.unit.pipeline.intake_scene import COPIES, gaps, rules, runs
 from tests.unit.pipeline.repair_scene import RepairScene, ScriptedRest
@@ -99,8 +100,9 @@ def test_what_the_rest_of_an_answer_leaves_out_is_asked_for_itself() -> None:
     assert scene.sequence.next_id == 14
     assert gaps(scene.take()) == []
     scene.look()
+    scene.look(CONFIRMED_S)
 
-    assert scene.rest.asked == [10, 13]
+    assert scene.rest.asked == [10, 13, 13]
     assert gaps(scene.take()) == [(14, 14, "absent")]
 
 
