@@ -17,6 +17,7 @@ from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.repair.ahead import AheadOfTickers
 from data_collector.pipeline.repair.kline_building import KlineBuilding
 from data_collector.pipeline.repair.kline_repair import KlineRepair
 from data_collector.pipeline.repair.places import Places
@@ -94,6 +95,7 @@ class Repairs(Part):
         )  # fmt: skip
         self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, ledger, counters, time.monotonic)
         self._of_klines = KlineRepair(intake, rest, venue.reach.klines_per_answer, trades=rest)
+        self._intake, self._ahead = intake, AheadOfTickers()
         built, clock = intake.klines.built, self._of_klines.exchange_clock
         self._building = None if built is None else KlineBuilding(built, intake, rest, clock)
 
@@ -148,6 +150,7 @@ class Repairs(Part):
             gap_reasons(gaps, self._told_after_s)
             + self._of_trades.doubts[:NAMES_SHOWN]
             + self._of_klines.doubts[:NAMES_SHOWN]
+            + self._ahead.told(self._intake.trades.collected.values(), time.monotonic())[:NAMES_SHOWN]
             + unclosed_reasons(unclosed, are_built=self._building is not None)
             + _debt_reasons(self._outlet)
             + refused

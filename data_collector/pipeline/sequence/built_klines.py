@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from data_collector.candles.arrivals import Arrivals
 from data_collector.candles.building import NEVER, CandleBuilder
 from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS, Calendar
 from data_collector.model.keys import Key
@@ -18,6 +19,9 @@ from data_collector.pipeline.sequence.kline_doubts import KlineDoubts
 from data_collector.pipeline.sequence.minutes import MinuteVolumes
 from data_collector.pipeline.sequence.series import KlineSeries
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
+
+ARRIVED_MIN = 5
+"""So many trades that came within the time of a kline without trades may be those of the one before, told late."""
 
 COMPARED_EVERY = 60
 """One of so many klines of the shortest interval is compared with REST's, also where nothing is doubtful."""
@@ -61,6 +65,7 @@ class BuiltKlines:
     def __init__(self, klines: KlineTaker, trades: Mapping[str, TradeSequence]) -> None:
         self._klines = klines
         self._trades = trades
+        self._arrivals = Arrivals()
         self.builders: dict[str, CandleBuilder] = {}
         self._intervals: dict[str, list[str]] = {}
         """Of each symbol, the shortest first."""
@@ -99,6 +104,7 @@ class BuiltKlines:
             del self.builders[symbol], self._intervals[symbol], self._begun_ms[symbol]
             self._seen_ms.pop(symbol, None)
             self._untold.pop(symbol, None)
+            self._arrivals.forget(symbol)
             if symbol in self._trades:
                 self._trades[symbol].minutes = MinuteVolumes()
 
@@ -143,6 +149,7 @@ class BuiltKlines:
         builder = self.builders.get(symbol)
         if builder is None:
             return
+        self._arrivals.note(symbol, now_ms, self._trades[symbol].next_id)
         if builder.has_begun:
             self._begin(builder, now_ms)
         shortest, begun_ms = self._intervals[symbol][0], self._begun_ms[symbol]
@@ -173,7 +180,12 @@ class BuiltKlines:
 
     def _compare_untold(self, series: KlineSeries, builder: CandleBuilder, now_ms: int) -> None:
         symbol = series.key.symbol
-        untold = self._untold.get(symbol, []) + series.built_since(self._seen_ms.get(symbol, max(series.due_ms, 0)))
+        new = series.built_since(self._seen_ms.get(symbol, max(series.due_ms, 0)))
+        for kline in new:
+            # Their times stood still, or are late by more than a kline.
+            if not kline.trades and self._arrivals.within(symbol, kline.open_ms, kline.close_ms) >= ARRIVED_MIN:
+                self._klines.compare(kline)
+        untold = self._untold.get(symbol, []) + new
         self._seen_ms[symbol] = max(series.due_ms, 0)
         untold = [kline for kline in untold if kline.close_ms >= builder.newest_ms]
         for kline in untold:

@@ -111,3 +111,18 @@ async def test_trades_that_klines_tell_of_and_nobody_brings_are_told() -> None:
     scene.send(trade(101))
     await scene.repair.look()
     assert scene.repair.doubts == []
+
+
+async def test_minute_without_trades_in_which_many_came_is_compared() -> None:
+    """A gateway whose clock stands still gives all trades the time of the one before."""
+    scene = BuiltScene()
+    scene.trade(5)
+    for second in range(10, 190, 5):
+        scene.trade(6)
+        scene.beat(second)
+    scene.built.prove(SYMBOL, scene.next_id - 1, NOON_MS + 185_000)
+    built = [minute for second in (190, 195) for minute, _ in scene.beat(second)]
+
+    compared = [each.kline for each in scene.intake.klines.doubts.waiting if each.origin == "built"]
+    assert 1 in built
+    assert [(each.open_ms - NOON_MS) // MINUTE_MS for each in compared if not each.trades] == [1, 2]

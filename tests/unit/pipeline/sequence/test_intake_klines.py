@@ -203,6 +203,16 @@ def test_mismatch_is_reconciled_with_what_rest_tells(scene: Scene) -> None:
     assert [one.record.volume for one in scene.take().revisions] == ["123.455"]
 
 
+def test_revision_is_put_once_however_often_a_built_kline_is_compared(scene: Scene) -> None:
+    made = kline(0)
+    scene.send(made)
+    for minute in range(10, 13):
+        theirs = told(0, volume="123.455")
+        scene.intake.klines.reconcile(KlineDoubt(made, "built", 0), theirs, NOON_MS + minute * MINUTE_MS)
+
+    assert [one.record.volume for one in scene.take().revisions] == ["123.455"]
+
+
 def test_store_that_is_behind_gets_again_what_it_lost(scene: Scene) -> None:
     scene.send(*(kline(minute) for minute in range(5)))
     scene.take()
