@@ -158,6 +158,11 @@ class Reader:
         """The `data` of all entries, numbers as `Decimal`."""
         return [json.loads(fields["data"], parse_float=Decimal) for _, fields in self.entries(stream)]
 
+    def put_back(self, record: str, symbol: str = SYMBOL) -> None:
+        """A kline in `stream:` as a collector wrote it, of which the state knows."""
+        entry = self.client.xadd(f"stream:{symbol}", {"data": record})
+        self.client.hset(f"collector:klines:{symbol}", "entry", str(entry))
+
     def ids(self, symbol: str = SYMBOL) -> list[object]:
         """Trade ids of `trades:`."""
         return [record["trade_id"] for record in self.records(f"trades:{symbol}")]

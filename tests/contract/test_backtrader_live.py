@@ -96,7 +96,7 @@ async def test_candles_that_are_open_or_come_again_are_no_bars(
 ) -> None:
     await sink.write(stores.klines(kline(0, closed=False), kline(0)))
     again = reader.entries(f"stream:{SYMBOL}")[1][1]["data"]
-    reader.client.xadd(f"stream:{SYMBOL}", {"data": again})
+    reader.put_back(again)
     later = stores.klines(kline(1, closed=False), kline(1), kline(2, closed=False))
 
     seen = await run_live(client, 3, {0: collector.writing(later), 1: collector.writing(minutes(2))}, start="earliest")

@@ -199,7 +199,7 @@ async def test_records_that_return_under_other_entries_are_dropped(
     """A fail-over threw away what a candle's entry was in, and the collector wrote it again."""
     await sink.write(stores.klines(kline(0), kline(1)))
     again = reader.entries(f"stream:{SYMBOL}")[1][1]["data"]
-    reader.client.xadd(f"stream:{SYMBOL}", {"data": again})
+    reader.put_back(again)
     await sink.write(stores.klines(kline(2)))
 
     assert told(taken(client.live(MINUTES, start="earliest"), 3)) == [("1m", minute) for minute in range(3)]
@@ -285,7 +285,7 @@ async def test_candle_beside_the_grid_hides_none_of_those_on_it(
 ) -> None:
     await sink.write(stores.klines(kline(0)))
     record = reader.entries(f"stream:{SYMBOL}")[0][1]["data"]
-    reader.client.xadd(f"stream:{SYMBOL}", {"data": record.replace("12:00:00", "12:01:30")})
+    reader.put_back(record.replace("12:00:00", "12:01:30"))
     await sink.write(stores.klines(kline(1), kline(2)))
 
     with client.live(MINUTES, start="earliest") as live:
