@@ -168,9 +168,9 @@ def _contexts(
     return made
 
 
-def _judged(series: SeriesReading, memory: MarketMemory, snapshot: Snapshot) -> Snapshot:
-    """As `/health` tells it."""
-    return with_reasons(snapshot, [*own_reasons(series, memory), *dropped()])
+def _judged(series: SeriesReading, memory: MarketMemory, snapshot: Snapshot, more: list[str]) -> Snapshot:
+    """As `/health` tells it, with `more` reasons."""
+    return with_reasons(snapshot, [*own_reasons(series, memory), *dropped(), *more])
 
 
 def contexts_of_app(app: FastAPI) -> Contexts:

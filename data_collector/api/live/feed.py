@@ -88,9 +88,9 @@ class LiveFeed:
 
     def __init__(
         self, collector: Collector, settings: Settings, former: FormerEntries, exchanges: Sequence[str],
-        judged: Callable[[Snapshot], Snapshot],
+        judged: Callable[[Snapshot, list[str]], Snapshot],
     ) -> None:  # fmt: skip
-        """`exchanges`: all that are collected. `judged` adds what the HTTP process has to tell."""
+        """`exchanges`: all that are collected. `judged` adds what the HTTP process has to tell, and further reasons."""
         self._collector = collector
         self._environment = settings.environment
         self._address = urlsplit(settings.ws_url).netloc.rpartition("@")[2] if "ws_url" in settings.given else None
@@ -201,7 +201,7 @@ class LiveFeed:
     async def _follow_state(self) -> None:
         while True:
             now_s = asyncio.get_running_loop().time()
-            snapshot = _with_unread(self._judged(await self._collector.status()), self._unread, now_s)
+            snapshot = self._judged(await self._collector.status(), _reasons_of(self._unread, now_s))
             state = self._recent.state_of(snapshot, self._environment, self._newest_gaps, now_s)
             self._offer("state", event_bytes(state))
             await asyncio.sleep(STATE_EVERY_S)
@@ -279,13 +279,11 @@ class LiveFeed:
             viewer.offer_encoded(name, event)
 
 
-def _with_unread(snapshot: Snapshot, unread: _Unread | None, now_s: float) -> Snapshot:
+def _reasons_of(unread: _Unread | None, now_s: float) -> list[str]:
     """The collector may be well while nobody here can look."""
     if unread is None or now_s - unread.since_s < UNREAD_S:
-        return snapshot
-    reason = f"this side has not been able to read the store for {now_s - unread.since_s:.0f} s: {unread.reason}"
-    condition = "degraded" if snapshot.condition == "healthy" else snapshot.condition
-    return structs.replace(snapshot, condition=condition, reasons=[*snapshot.reasons, reason])
+        return []
+    return [f"this side has not been able to read the store for {now_s - unread.since_s:.0f} s: {unread.reason}"]
 
 
 def _now_ms() -> int:
