@@ -8,6 +8,7 @@ from typing import Final
 
 from deploy.grafana import feed_boards, store_boards
 from deploy.grafana.panels import dashboard_json
+from deploy.written import write_all
 
 DASHBOARDS: Final = (
     feed_boards.OVERVIEW,
@@ -27,13 +28,8 @@ def files() -> dict[str, str]:
 
 
 def main() -> None:
-    """Write them, and delete those that are declared no longer."""
-    wanted = files()
-    for path in FOLDER.glob("*.json"):
-        if path.name not in wanted:
-            path.unlink()
-    for name, content in wanted.items():
-        (FOLDER / name).write_text(content, encoding="utf-8")
+    """Write them all."""
+    write_all(FOLDER, ".json", files())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Final
 
 from data_collector.alerting.rules import GROUPS, RUNBOOK, Alert, Group
 from data_collector.alerting.wording import template_of
+from deploy.written import write_all
 
 FOLDER: Final = Path(__file__).parent / "rules"
 
@@ -54,13 +55,8 @@ def _duration(seconds: int) -> str:
 
 
 def main() -> None:
-    """Write them, and delete those that are declared no longer."""
-    wanted = files()
-    for path in FOLDER.glob("*.yml"):
-        if path.name not in wanted:
-            path.unlink()
-    for name, content in wanted.items():
-        (FOLDER / name).write_text(content, encoding="utf-8")
+    """Write them all."""
+    write_all(FOLDER, ".yml", files())
 
 
 if __name__ == "__main__":
