@@ -309,13 +309,14 @@ def test_viewers_that_read_nothing_are_cut_off(snapshot: Snapshot, tmp_path_fact
     )
     with (
         running(tmp_path_factory.mktemp("unread"), snapshot, script=impatient + SERVE) as service,
-        looking_on(service) as reader,
         ExitStack() as others,
     ):
         for _ in range(VIEWERS_MAX - 1):
             unread = others.enter_context(connected(service))
             unread.sendall(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(lambda: viewers_of(service) > 1)
+        # The last to come: from now on it reads.
+        reader = others.enter_context(looking_on(service))
         until(lambda: reader.first("state") and viewers_of(service) == 1)
         assert reader.first("state")
 
