@@ -175,13 +175,15 @@ class CandleBuilder:
         self.break_off()
         self._head_id = self._head_ms = self._told_id = self.last_id = -1
 
-    def prove(self, trade_id: int, time_ms: int, next_id: int) -> None:
-        """No trade with a later id than `trade_id` happened before that time; what comes has ids from `next_id` on."""
+    def prove(self, trade_id: int, time_ms: int, next_id: int, latest_ms: int = NEVER) -> None:
+        """No trade with a later id than `trade_id` happened before `time_ms`, and no other one after `latest_ms`.
+
+        What comes has ids from `next_id` on.
+        """
         if time_ms > self._head_ms:
             self._head_id, self._head_ms = trade_id, time_ms
         if trade_id == next_id - 1 and next_id > 0:
-            # One with an earlier id may have happened at that very time.
-            self.starts_ms = min(self.starts_ms, time_ms + 1)
+            self.starts_ms = min(self.starts_ms, latest_ms + 1)
 
     def proven_ms(self, now_ms: int, next_id: int) -> int:
         """Until when all trades are known; `now_ms` is the exchange's clock."""

@@ -80,7 +80,8 @@ def test_klines_are_what_the_trades_come_to(steps: Sequence[Step], intervals: se
             builder.add(tape[-1])
         due_id = next((trade.trade_id for trade, each in zip(tape, steps, strict=False) if not each.is_lost), 0)
         if step.head and not is_broken and due_id <= next_id:
-            builder.prove(next_id - 1, now_ms, next_id)
+            # Told at some moment of the last seconds.
+            builder.prove(next_id - 1, now_ms - 1_500, next_id, now_ms)
         given_ += builder.close(now_ms, next_id)
         for kline in builder.running(now_ms):
             assert_true(kline, tape)

@@ -113,10 +113,10 @@ class BuiltKlines:
         if (builder := self.builders.get(key.symbol)) is not None:
             builder.anchor(key.kline_interval, open_ms)
 
-    def prove(self, symbol: str, trade_id: int, time_ms: int) -> None:
-        """No trade with a later id happened before that time."""
+    def prove(self, symbol: str, trade_id: int, time_ms: int, latest_ms: int = NEVER) -> None:
+        """No trade with a later id happened before `time_ms`, and no other one after `latest_ms`."""
         if (builder := self.builders.get(symbol)) is not None:
-            builder.prove(trade_id, time_ms, self._trades[symbol].next_id)
+            builder.prove(trade_id, time_ms, self._trades[symbol].next_id, latest_ms)
 
     def doubt(self, kline: Kline) -> None:
         """REST has it otherwise: longer ones of its time may differ too."""

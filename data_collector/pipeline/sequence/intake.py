@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from data_collector.candles.building import NEVER
 from data_collector.model.channels import NewestRecord, collected, key_of, number_of, sent_ms_of
 from data_collector.model.gate import AuditNotes, Gate, Verdict
 from data_collector.model.keys import Key
@@ -143,7 +144,7 @@ class Intake:
         if symbol in self._sequences and not self._jumps(symbol, trade_id):
             self.trades.learn_reference(symbol, trade_id)
             if time_ms is not None:
-                self.klines.prove(symbol, trade_id, time_ms)
+                self.klines.prove(symbol, trade_id, time_ms, NEVER)
 
     def _take_newest(self, key: Key, record: NewestRecord) -> None:
         """A record of a stream of which the newest counts."""
@@ -179,7 +180,8 @@ class Intake:
             self.statistics[record.symbol] = record
         if record.last_id is not None:
             self.trades.learn_reference(record.symbol, record.last_id)
-            self.klines.prove(record.symbol, record.last_id, record.event_ms - TICKER_LAG_MS)
+            at_ms = record.event_ms
+            self.klines.prove(record.symbol, record.last_id, at_ms - TICKER_LAG_MS, at_ms + TICKER_LAG_MS)
 
     def _take_other(self, record: Record) -> None:
         """Whatever is no trade."""

@@ -150,11 +150,12 @@ class KlineIntake:
         """REST is to tell what it has of a closed kline."""
         self.doubts.note(kline, "frame" if kline.received_ns else "built")
 
-    def prove(self, symbol: str, trade_id: int, time_ms: int) -> None:
-        """The exchange has no trade with a later id from before that time."""
+    def prove(self, symbol: str, trade_id: int, time_ms: int, latest_ms: int) -> None:
+        """The exchange has no trade with a later id from before `time_ms`, and no other one from after `latest_ms`."""
         if self.built is not None:
             clock = self._tally.listen()
-            self.built.prove(symbol, trade_id, min(time_ms, clock.now_ms()) if clock.is_vouched_for else time_ms)
+            time_ms = min(time_ms, clock.now_ms()) if clock.is_vouched_for else time_ms
+            self.built.prove(symbol, trade_id, time_ms, latest_ms)
 
     def take_told(self, series: KlineSeries, kline: Kline) -> None:
         """A closed kline that REST told; its place is due, or behind others that are."""

@@ -35,7 +35,7 @@ class RefusingGate:
 class BuiltScene(RepairScene):
     """The first trade comes ten seconds before noon; the minute that runs then, which REST tells, is stored."""
 
-    def __init__(self, *, is_first_told: bool = True) -> None:
+    def __init__(self, *, is_first_told: bool = True, first_s: float = -10) -> None:
         super().__init__(are_built=True)
         built = self.intake.klines.built
         assert built is not None
@@ -43,7 +43,7 @@ class BuiltScene(RepairScene):
         self.building = KlineBuilding(built, self.intake, self.market, self.repair.exchange_clock, lambda: self.now_s)
         self.next_id = FIRST_ID
         self.send(ticker(NOON_MS - MINUTE_MS, last_id=FIRST_ID))
-        self.trade(-10)
+        self.trade(first_s)
         self.wait(ARBITRATION_S)
         if is_first_told:
             minutes = self.intake.klines.series[Key("kline", SYMBOL, "1m")]
@@ -94,6 +94,16 @@ def test_minute_before_the_first_trade_is_not_given(scene: BuiltScene) -> None:
         scene.trade(second)
 
     assert scene.beat(70) == [(0, "built")]
+
+
+def test_kline_with_trades_from_before_the_first_ticker_is_not_whole() -> None:
+    """The ticker names the first trade that is here as it was within a second around its own time."""
+    scene = BuiltScene(is_first_told=False, first_s=0.9)
+
+    scene.send(ticker(NOON_MS + 950, last_id=FIRST_ID))
+
+    assert not scene.built.will_make(Key("kline", SYMBOL, "1h"), NOON_MS)
+    assert scene.built.builders[SYMBOL].starts_ms > NOON_MS + 900
 
 
 def test_longer_kline_that_lacks_a_trade_is_not_taken_for_one_without_any(scene: BuiltScene) -> None:
