@@ -84,10 +84,15 @@ def run(
     *feeds: CandleFeed, until: int = 0, acts: Acts | None = None, engine: Mapping[str, object] | None = None
 ) -> Seen:  # fmt: skip
     """To the end of the feeds, or until so many bars."""
-    cerebro = bt.Cerebro(stdstats=False, **(engine or {}))
+    return run_of(engine_of(*feeds, **(engine or {})), until=until, acts=acts)
+
+
+def engine_of(*feeds: CandleFeed, **settings: object) -> bt.Cerebro:
+    """Backtrader's engine, which has these."""
+    cerebro = bt.Cerebro(stdstats=False, **settings)
     for feed in feeds:
         cerebro.adddata(feed)
-    return run_of(cerebro, until=until, acts=acts)
+    return cerebro
 
 
 def run_of(cerebro: bt.Cerebro, *, until: int = 0, acts: Acts | None = None) -> Seen:

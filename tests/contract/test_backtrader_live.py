@@ -16,9 +16,10 @@ from data_collector.model.sink import Batch
 from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
-from tests.contract.backtrader_runs import NOON, UTCNOW, Acts, Seen, feed_of, run, run_of
+from tests.contract.backtrader_runs import NOON, UTCNOW, Acts, Seen, engine_of, feed_of, run_of
 from tests.contract.stores import Reader
 from tests.contract.test_client_history import at
+from tests.integration.waiting import DEADLINE_S
 from tests.market import SYMBOL, kline
 
 pytestmark = UTCNOW
@@ -40,7 +41,7 @@ class Collector:
 
     def writing(self, *batches: Batch) -> Callable[[], None]:
         """What writes it."""
-        return lambda: asyncio.run_coroutine_threadsafe(self._write(batches), self._loop).result()
+        return lambda: asyncio.run_coroutine_threadsafe(self._write(batches), self._loop).result(DEADLINE_S)
 
     def writing_one(self, *batches: Batch) -> Callable[[], None]:
         """What writes the next one each time."""
@@ -65,10 +66,18 @@ def minutes(*numbers: int) -> Batch:
     return stores.klines(*(kline(number, volume="1") for number in numbers))
 
 
+async def run_beside(cerebro: bt.Cerebro, *, until: int, acts: Acts) -> Seen:
+    """In a thread, which ends with the test."""
+    try:
+        return await asyncio.to_thread(run_of, cerebro, until=until, acts=acts)
+    finally:
+        cerebro.runstop()
+
+
 async def run_live(client: Client, until: int, acts: Acts, **changes: object) -> Seen:
-    """In a thread, so that the store can be written to."""
+    """Beside what writes to the store."""
     feed = feed_of(client, live=True, **changes)
-    return await asyncio.to_thread(run, feed, until=until, acts=acts)
+    return await run_beside(engine_of(feed), until=until, acts=acts)
 
 
 async def test_older_bars_are_delayed_and_live_begins_when_nothing_waits(
@@ -155,7 +164,7 @@ async def test_longer_bars_wait_for_their_last_candle(client: Client, sink: Redi
     cerebro.resampledata(feed_of(client, live=True), timeframe=bt.TimeFrame.Minutes, compression=5)
     write = collector.writing_one(minutes(0, 1, 2, 3), minutes(4, 5, 6, 7), minutes(8, 9))
 
-    seen = await asyncio.to_thread(run_of, cerebro, until=2, acts={"LIVE": write})
+    seen = await run_beside(cerebro, until=2, acts={"LIVE": write})
 
     assert seen.volumes == [(5,), (5,)]
 
@@ -172,7 +181,7 @@ async def test_feeds_of_two_symbols_have_each_bar_once(client: Client, sink: Red
     feeds = [feed_of(client, live=True, symbol=symbol, start="earliest") for symbol in (SYMBOL, "ETHUSDT")]
     acts: Acts = {2: collector.writing(*both(3)), 3: collector.writing(*both(4)), 4: collector.writing(*both(5))}
 
-    seen = await asyncio.to_thread(run, *feeds, until=6, acts=acts)
+    seen = await run_beside(engine_of(*feeds), until=6, acts=acts)
 
     ours, others = (list(dict.fromkeys(column)) for column in zip(*seen.volumes, strict=True))
     assert seen.volumes[:3] == [(0, 100), (1, 101), (2, 102)]
