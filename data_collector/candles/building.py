@@ -176,10 +176,7 @@ class CandleBuilder:
         self._head_id = self._head_ms = self._told_id = self.last_id = -1
 
     def prove(self, trade_id: int, time_ms: int, next_id: int, latest_ms: int = NEVER) -> None:
-        """No trade with a later id than `trade_id` happened before `time_ms`, and no other one after `latest_ms`.
-
-        What comes has ids from `next_id` on.
-        """
+        """No trade up to this id happened after `latest_ms`, no later one before `time_ms`; `next_id` is to come."""
         if time_ms > self._head_ms:
             self._head_id, self._head_ms = trade_id, time_ms
         if trade_id == next_id - 1 and next_id > 0:
