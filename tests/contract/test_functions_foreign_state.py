@@ -7,6 +7,7 @@ import pytest
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import Key
 from data_collector.model.sink import Batch, Behind, NewestUpdate, SideEntry
+from data_collector.sinks.redis import sink as sink_module
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, klines, minutes, run_of, trades
 from tests.market import MINUTE_MS, NOON_MS, PREFIX, SYMBOL, kline, quote, ticker, trade
@@ -237,6 +238,22 @@ async def test_stream_whose_last_id_is_taken_stops_that_alone(filled: RedisSink,
 
     assert list(filled.broken_keys) == [f"{PREFIX}{key}"]
     assert reader.ids()[-2:] == reader.ids(OTHER)[-2:] == [20, 30]
+
+
+async def test_key_that_is_gone_is_told_no_longer_though_nothing_is_written_to_it(
+    filled: RedisSink, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink_module, "CLAIM_S", 0.0)
+    entry = SideEntry("quarantine", SYMBOL, ("data", "x", "why", "[]"), 1)
+    reader.client.set(f"quarantine:{SYMBOL}", "mine")
+    await filled.write(Batch(side=[entry]))
+    await filled.write(trades(15, 15))
+    assert list(filled.broken_keys) == [f"{PREFIX}quarantine:{SYMBOL}"]
+
+    reader.client.delete(f"quarantine:{SYMBOL}")
+    await filled.write(trades(16, 16))
+
+    assert not filled.broken_keys
 
 
 @pytest.mark.parametrize("is_full", [True, False])

@@ -11,6 +11,7 @@ from data_collector.model.keys import Key
 from data_collector.model.sink import Batch, Behind, NewestUpdate, TradeTail
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import json_text, trade_json
+from data_collector.sinks.redis.functions import load_functions
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, klines, opened, redis_sink, run_of, trades
 from tests.market import NOON_MS, PREFIX, SYMBOL, kline, ticker, trade
@@ -305,6 +306,19 @@ async def test_epoch_of_a_stream_that_is_gone_is_not_begun_by_its_key_alone(fill
     assert await filled.write(trades(15, 16, begins=False)) == [Behind(KEY, None)]
     assert await filled.write(trades(10, 16)) == []
     assert not filled.broken_keys
+
+
+async def test_epoch_of_a_stream_that_is_gone_is_not_begun_by_its_key_on_a_server_that_has_started_anew(
+    filled: RedisSink, reader: Reader, store_address: StoreAddress
+) -> None:
+    """It knows no epoch any more, but whoever writes does."""
+    reader.client.set(f"collector:epoch:{SYMBOL}", "1")
+    reader.client.delete(TRADES)
+    reader.client.function_flush()
+    await load_functions(await filled.connected())
+
+    assert await filled.write(trades(15, 16, begins=False)) == [Behind(KEY, 15, blocked=True)]
+    assert list(filled.broken_keys) == [f"{PREFIX}collector:epoch:{SYMBOL}"]
 
 
 async def test_databases_of_one_server_are_told_apart(

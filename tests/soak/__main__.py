@@ -38,6 +38,7 @@ async def soak(plan: Plan, folder: Path, *, enough: Callable[[Findings], object]
     async with staged(plan, folder) as scene:
         storm, judge = Storm(plan, scene), Suspicious(scene) if plan.adversary else Judge(scene)
         await _begin(scene)
+        await judge.begin()
         start = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(judge.watch())

@@ -29,6 +29,9 @@ class Judge:
         self._scene = scene
         self._turn = asyncio.Lock()
 
+    async def begin(self) -> None:
+        """Before the first fault; readers find out themselves where the collectors began."""
+
     async def watch(self) -> None:
         """Keep the truth complete (the exchange forgets) and read on in the store, until cancelled."""
         while True:

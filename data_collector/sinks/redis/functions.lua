@@ -218,10 +218,11 @@ local function end_of_trades(stream, gaps, key, memory, first, args)
   local epoch = found and epoch_number(found)
   if found and not epoch then error({err = 'WRONGTYPE ' .. key .. ' holds no number'}) end
   local newest = facts and field_of(facts, 'last-entry')
-  -- What begins an epoch sets its key with the first entry, and we know those that were there.
-  if not newest and found and epoch > (memory.epoch or epoch) then
+  -- What begins an epoch sets its key with the first entry, and we know those that were there, or the caller does.
+  local known = memory.epoch or args and tonumber(args[11])
+  if not newest and found and epoch > (known or epoch) then
     local words = 'WRONGTYPE %s says %d, and %s was in epoch %d'
-    error({err = string.format(words, key, epoch, stream, memory.epoch)})
+    error({err = string.format(words, key, epoch, stream, known)})
   end
   if not facts then
     memory.id, memory.empty = nil, true
@@ -470,7 +471,7 @@ end
 -- Whether the closed kline right before the due one was never written: the state is ahead of the stream.
 local function lacks_last(stream, key, interval, open)
   local newest = closed_ones[stream] and closed_ones[stream][interval]
-  if newest and newest.open >= open or redis.call('EXISTS', key) == 1 and closed_in(key) then return false end
+  if newest and newest.open >= open or redis.call('TYPE', key).ok ~= 'none' and closed_in(key) then return false end
   local last = newest_close(stream, interval)
   return last ~= nil and last < open
 end
@@ -729,8 +730,11 @@ XSETID trades: 0-1
 TYPE latest:
 HMGET latest: volume
 HSET latest: volume 1
+HDEL latest: volume
 TYPE stream:
 XINFO STREAM stream:
+XRANGE stream: - +
+XREVRANGE stream: + -
 XADD stream: * data x
 XTRIM stream: MAXLEN 1
 TYPE collector:
@@ -740,6 +744,8 @@ HMGET collector: 1m
 DEL collector:
 GET collector:
 SET collector: x
+TYPE kline:
+GET kline:
 SET kline: x EX 1
 TYPE gaps:
 XINFO STREAM gaps:

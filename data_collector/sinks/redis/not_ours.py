@@ -8,7 +8,7 @@ from data_collector.model.channels import CHANNEL_OF
 from data_collector.model.keys import StoreKeys
 from data_collector.model.sink import NewestUpdate, TradeRun
 from data_collector.sinks.redis.calls import Call, KlinePart, PastKline, RevisedKline, SidePart
-from data_collector.sinks.redis.connection import ReplyError
+from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 
 WRONG_TYPE = "WRONGTYPE"
 """Somebody else uses a key of ours, which no waiting mends: its records are dropped and counted, others go on."""
@@ -57,6 +57,16 @@ class NotOurs(dict[str, str]):
         """They were found to be ours."""
         for key in keys:
             self.pop(str(key), None)
+
+    async def look(self, connection: StoreConnection) -> None:
+        """Forget what is gone: where nothing is written, nobody would notice. Raises `SinkUnavailable`."""
+        if not self:
+            return
+        names = sorted({key.partition(" ")[0] for key in self})
+        replies = await connection.execute([("TYPE", name) for name in names])
+        gone = {name for name, reply in zip(names, replies, strict=True) if reply == "none"}
+        for key in [key for key in self if key.partition(" ")[0] in gone]:
+            del self[key]
 
     def forget_symbol(self, symbol: str) -> None:
         """It is collected no longer."""

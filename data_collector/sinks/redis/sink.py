@@ -232,6 +232,7 @@ class RedisSink:
             self._claimed_s = now
             await claim_store(connection, self._address, source=self._source, keys=self._keys)
             self.unsuited = await unsuited(connection, self._address, expected_bytes=self._expected_bytes)
+            await self.broken_keys.look(connection)
 
     def _settle(self, call: Call, reply: object) -> Call | None:
         """Count what was stored; return the call to make instead when something is missing before it."""

@@ -44,11 +44,13 @@ class Suspicious(Judge):
             f"the operator deleted {dict(sorted(deleted.items()))}"
         )
 
-    async def _follow(self) -> None:
-        # What strangers write is no reader's to follow: only where the collectors began is kept.
+    async def begin(self) -> None:
+        """What strangers write is no reader's to follow: only where the collectors began is kept."""
         for oracle in self._scene.trades:
-            if oracle.begin < 0:
-                oracle.begin = await tail(self._scene, oracle.key)
+            oracle.begin = await tail(self._scene, oracle.key)
+
+    async def _follow(self) -> None:
+        for oracle in self._scene.trades:
             oracle.truth.add(await self._scene.market.trades(oracle.truth.symbol, oracle.truth.next_id))
 
     async def _mend(self) -> None:
@@ -69,7 +71,7 @@ class Suspicious(Judge):
         scene = self._scene
         for oracle in scene.trades:
             oracle.newest = max(oracle.newest, await tail(scene, oracle.key))
-            oracle.followed = oracle.newest - oracle.begin + 1
+            oracle.followed = oracle.truth.next_id - oracle.begin
         end, moaned = time.monotonic() + scene.plan.settle_s, ["nothing was said"]
         while moaned and time.monotonic() < end:
             with contextlib.suppress(OSError):
