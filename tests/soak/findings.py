@@ -52,6 +52,10 @@ class Findings:
         """Whether there is nothing left to be learned from going on."""
         return len(self.lost) + len(self.doubled) + len(self.changed) > HOPELESS
 
+    def explain(self, name: str, ids: range) -> None:
+        """These trades of a symbol are not lost: it is told what became of them."""
+        self.lost = {each for each in self.lost if each[0] != name or each[1] not in ids}
+
     def lie(self, sentence: str) -> None:
         """Something was said that is not so; once each."""
         self.lies.add(sentence)

@@ -54,8 +54,7 @@ class GapOracle:
                 self.declared[f"{gap.channel} {gap.reason}"] += gap.count
                 if self._findings.planted and gap.channel == "trade" and gap.reason == "refused":
                     # A liar's frame was judged in place of the true one: that is told, and not lost.
-                    name = self._trades.truth.name
-                    self._findings.lost -= {(name, number) for number in range(int(gap.first), int(gap.last) + 1)}
+                    self._findings.explain(self._trades.truth.name, range(int(gap.first), int(gap.last) + 1))
                 why = self._fault(gap)
                 if why is not None:
                     self._findings.gaps_false.add(f"{key} {entry_id}")

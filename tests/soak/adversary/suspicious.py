@@ -70,7 +70,7 @@ class Suspicious(Judge):
     async def _verify_words(self) -> None:
         scene = self._scene
         for oracle in scene.trades:
-            oracle.newest = max(oracle.newest, await tail(scene, oracle.key))
+            oracle.newest = max(oracle.newest, min(await tail(scene, oracle.key), oracle.truth.next_id - 1))
             oracle.followed = oracle.truth.next_id - oracle.begin
         end, moaned = time.monotonic() + scene.plan.settle_s, ["nothing was said"]
         while moaned and time.monotonic() < end:
