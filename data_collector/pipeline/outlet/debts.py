@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from data_collector.model.gaps import Gap
 from data_collector.pipeline.gaps.attempts import Attempts
+from data_collector.pipeline.gaps.left_out import LeftOut
 
 RETRY_S = 1.0
 """Between two attempts that brought nothing."""
@@ -21,8 +22,8 @@ class Debt:
     """Of one symbol."""
 
     __slots__ = (
-        "after_id", "attempts", "begins", "due_id", "epoch", "gaps", "probes", "since_s", "skips", "stands_by",
-        "symbol", "wiped",
+        "after_id", "attempts", "begins", "due_id", "epoch", "gaps", "left_out", "probes", "since_s", "skips",
+        "stands_by", "symbol", "wiped",
     )  # fmt: skip
 
     def __init__(self, symbol: str, due_id: int, now_s: float, *, epoch: int = 0, wiped: bool = False) -> None:
@@ -45,6 +46,8 @@ class Debt:
         """Only the newer part of what the spool lacks is asked for."""
         self.gaps: list[Gap] = []
         """What was passed over since the newest run that was brought."""
+        self.left_out = LeftOut()
+        """Of what the exchange is asked for."""
         self.since_s = now_s
         self.attempts = Attempts(now_s, first_s=RETRY_S, cap_s=RETRY_S)
 

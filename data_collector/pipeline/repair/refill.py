@@ -276,7 +276,10 @@ class Refill:
             self.refused.note(Key("trade", queue.symbol), error)
             trades = error.page.trades if isinstance(error, TradesRefused) else []
             trades = trades if self.believes(trades) else []
-        runs = self._runs(queue, trades, due_id)
+        absent = absent_ranges(trades, due_id)
+        if not is_final:
+            absent = debt.left_out.confirmed(absent, self._clock())
+        runs = self._runs(queue, trades, due_id, absent)
         if runs and self._stands(debt):
             self._ledger.healed(Key("trade", queue.symbol), due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
             for gap in (gap for run in runs for gap in run.gaps):
@@ -302,9 +305,11 @@ class Refill:
             # How old it is it will never tell: all that the store keeps is asked for by id.
             return queue.next_id - self._reach.trades
 
-    def _runs(self, queue: SymbolQueue, trades: list[Trade], due_id: int) -> list[TradeRun]:
-        """Runs of what an answer holds from `due_id` on, with what it proves to be absent and what may not pass."""
-        absent = {gap.first: gap for gap in absent_ranges(trades, due_id)}
+    def _runs(
+        self, queue: SymbolQueue, trades: list[Trade], due_id: int, absent_gaps: list[Gap]
+    ) -> list[TradeRun]:  # fmt: skip
+        """Runs of what an answer holds from `due_id` on, up to ids that it leaves out and that are not absent."""
+        absent = {gap.first: gap for gap in absent_gaps}
         good: list[Trade] = []
         gaps: list[Gap] = []
         refused: dict[int, Refusal] = {}

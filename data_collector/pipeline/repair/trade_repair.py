@@ -284,7 +284,7 @@ class TradeRepair:
         if self._suspends(sequence, trades):
             return []
         absent = absent_ranges(trades, due_id)
-        absent = absent if is_refused else gap.confirmed(absent, self._clock())
+        absent = absent if is_refused else gap.left_out.confirmed(absent, self._clock())
         if not is_refused or self._give_up_refused(sequence, gap, trades, absent):
             self._take_answer(sequence, gap, page, absent, due_id)
         return trades

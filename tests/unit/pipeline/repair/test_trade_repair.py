@@ -8,7 +8,7 @@ import pytest
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.pipeline.gaps.attempts import RETRY_CAP_S
-from data_collector.pipeline.gaps.missing_ids import CONFIRMED_S
+from data_collector.pipeline.gaps.left_out import CONFIRMED_S
 from data_collector.pipeline.repair.refill import Reach
 from data_collector.pipeline.repair.trade_repair import URGENT_TRADES
 from data_collector.pipeline.sequence.trade_sequence import HEAD_S

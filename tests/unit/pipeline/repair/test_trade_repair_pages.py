@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_collector.model.records import Trade
 from data_collector.model.venue import TradePage, TradePlace
-from data_collector.pipeline.gaps.missing_ids import CONFIRMED_S
+from data_collector.pipeline.gaps.left_out import CONFIRMED_S
 from tests.market import NOON_MS, trade
 from tests.unit.pipeline.intake_scene import COPIES, gaps, rules, runs
 from tests.unit.pipeline.repair_scene import RepairScene, ScriptedRest
