@@ -148,16 +148,16 @@ def _contexts(
 ) -> Contexts:  # fmt: skip
     """Of each exchange; the way to the store is shared."""
     store, streams, klines = StoreReading(), Streams(), KlineCounting()
+    alerts = Alerting(next(iter(of.values()))[0])
     contexts = {}
     for name, (own, collector) in of.items():
         series, former = SeriesReading(own, store), FormerEntries()
         memory = MarketMemory(own, collector.status, series)
-        feed = LiveFeed(collector, own, former, list(of), partial(_judged, series, memory))
+        feed = LiveFeed(collector, own, former, list(of), partial(_judged, series, memory, alerts))
         contexts[name] = ApiContext(
             own, collector, store, series, streams, rejections, policy, former, klines, feed, memory
         )  # fmt: skip
-    first = next(iter(contexts.values())).settings
-    made = Contexts(contexts, collectors, Places(), Alerting(first))
+    made = Contexts(contexts, collectors, Places(), alerts)
 
     async def metrics_now() -> Series:
         all_of = list(made.of.values())
@@ -168,9 +168,11 @@ def _contexts(
     return made
 
 
-def _judged(series: SeriesReading, memory: MarketMemory, snapshot: Snapshot, more: list[str]) -> Snapshot:
+def _judged(
+    series: SeriesReading, memory: MarketMemory, alerts: Alerting, snapshot: Snapshot, more: list[str]
+) -> Snapshot:  # fmt: skip
     """As `/health` tells it, with `more` reasons."""
-    return with_reasons(snapshot, [*own_reasons(series, memory), *dropped(), *more])
+    return with_reasons(snapshot, [*own_reasons(series, memory), *dropped(), *alerts.reasons, *more])
 
 
 def contexts_of_app(app: FastAPI) -> Contexts:

@@ -315,3 +315,17 @@ def test_count_of_a_store_that_cannot_be_read_any_more_proves_nothing(
         assert '"degraded"' in json.dumps(health)
         with looking_on(service) as later:
             assert not rows(later.first("completeness"))[0][2]
+
+
+def test_receiver_of_alerts_that_takes_nothing_is_told_on_the_page_as_in_health(
+    address: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    failing = 'from data_collector.api import alerting\nalerting.Alerting.reasons = ["alerts: receiver 1 is down"]\n'
+    with (
+        running(tmp_path_factory.mktemp("http"), snapshot_of(address), script=failing + SERVE) as service,
+        looking_on(service) as viewer,
+    ):
+        told = viewer.first("state")["health"]
+
+        assert "alerts: receiver 1 is down" in json.dumps(told)
+        assert "alerts: receiver 1 is down" in service.get("/health").text
