@@ -18,6 +18,9 @@ Channel = Literal[Collected, "aggTrade", "miniTicker"]
 KeyKind = Literal["trades", "stream", "kline", "latest", "quotes", "quote", "gaps", "quarantine", "late"]
 """What a key of the store holds of a symbol (docs/semantics.md)."""
 
+SIDES: tuple[KeyKind, ...] = ("gaps", "quarantine", "late")
+"""Streams beside the records: often nothing is written to them for days."""
+
 UNKNOWN = "unknown"
 """Stands for the symbol in `quarantine:unknown`: of frames whose symbol cannot be read or was not subscribed."""
 

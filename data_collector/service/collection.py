@@ -17,7 +17,7 @@ import structlog
 
 from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.keys import Channel, KeyKind
+from data_collector.model.keys import SIDES, Channel, KeyKind
 from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
@@ -109,6 +109,7 @@ class Collection:
                 await asyncio.sleep(BEGIN_RETRY_S)
         counters, intake = self._counters, self.intake
         self._storing = storing = self._storing or Storing(self._settings, self.outlet, sink, intake, counters)
+        sink.sides = self.sides
         self._lines = Lines(self.wiring.groups(wanted), self.wiring, intake, counters)
         keys = [(key, group) for group in self._lines.groups for key in group.keys if key.channel in wanted.channels]
         self._watch = SilenceWatch(keys, self._venue, self._rest, intake, self.statistics, counters)
@@ -132,6 +133,10 @@ class Collection:
         key, channels = self._venue.store_keys.key, self.subscribed.current.channels
         kinds = [each.stream for name, each in CHANNELS.items() if name in channels and each.stream is not None]
         return [key(kind, symbol) for symbol in self.outlet.queues for kind in kinds]
+
+    def sides(self) -> list[str]:
+        """Keys of the streams beside the records."""
+        return [self._venue.store_keys.key(kind, symbol) for symbol in self.outlet.queues for kind in SIDES]
 
     async def end(self) -> None:
         """Write out what waits, when the group has ended."""

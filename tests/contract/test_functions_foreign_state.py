@@ -240,6 +240,18 @@ async def test_stream_whose_last_id_is_taken_stops_that_alone(filled: RedisSink,
     assert reader.ids()[-2:] == reader.ids(OTHER)[-2:] == [20, 30]
 
 
+async def test_key_of_another_type_is_told_before_anything_is_written_to_it(
+    filled: RedisSink, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink_module, "CLAIM_S", 0.0)
+    filled.sides = lambda: [f"{PREFIX}{kind}:{SYMBOL}" for kind in ("gaps", "late", "quarantine")]
+    reader.client.set(GAPS, "mine")
+
+    await filled.write(trades(15, 15))
+
+    assert list(filled.broken_keys) == [f"{PREFIX}{GAPS}"]
+
+
 async def test_key_that_is_gone_is_told_no_longer_though_nothing_is_written_to_it(
     filled: RedisSink, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:

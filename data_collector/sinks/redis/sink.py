@@ -7,7 +7,7 @@ by itself), the pump calls `write` with one batch after the other, `close` ends 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import product
 from typing import assert_never, get_args
 
@@ -90,6 +90,8 @@ class RedisSink:
         """For health too: somebody has changed a setting of the store since it was opened."""
         self.broken_keys = NotOurs(calls.keys)
         """For health: somebody else uses a key of ours, or wrote into it."""
+        self.sides: Callable[[], Sequence[str]] = tuple
+        """Keys of the streams beside the records; they are looked at, since nothing may be written to them for days."""
 
     async def open(self) -> None:
         """Connect and make the store ready. Raises `SinkUnavailable`, or `Misconfigured` where waiting is no help."""
@@ -232,7 +234,8 @@ class RedisSink:
             self._claimed_s = now
             await claim_store(connection, self._address, source=self._source, keys=self._keys)
             self.unsuited = await unsuited(connection, self._address, expected_bytes=self._expected_bytes)
-            await self.broken_keys.look(connection)
+            for key in await self.broken_keys.look(connection, self.sides()):
+                self._note_foreign(key)
 
     def _settle(self, call: Call, reply: object) -> Call | None:
         """Count what was stored; return the call to make instead when something is missing before it."""

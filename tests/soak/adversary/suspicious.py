@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections import Counter
 
-from data_collector.model.keys import KeyKind
+from data_collector.model.keys import SIDES
 from tests.invariants.lies import lies, moans
 from tests.invariants.said import Said, said_by_service
 from tests.soak.adversary.operator import Operator
@@ -18,7 +18,6 @@ from tests.soak.recoveries import tail
 from tests.soak.scene import Scene
 
 SAY_POLL_S = 1.0
-SIDES: tuple[KeyKind, ...] = ("gaps", "late", "quarantine")
 
 
 class Suspicious(Judge):
@@ -62,6 +61,8 @@ class Suspicious(Judge):
 
         primary = self._scene.pair.primary
         for each in self._scene.oracles:
+            # It was deleted, by a stranger or on advice, and is filled from an hour of the market before that.
+            each.trades.was_wiped = True
             for kind in SIDES:
                 # Where nothing was to be written, nobody has met it.
                 if await primary.ask("TYPE", key := each.trades.truth.key(kind)) != "stream":
