@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from data_collector.embedded.guard import ServersGuard
 from data_collector.embedded.lock import SERVERS_LOCK, FileLock, lock_directory
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.valkey import BRING_BACK_S, EmbeddedValkey
@@ -25,6 +26,7 @@ class Servers:
         self._empty = empty
         self._log = get_log()
         self._lock: FileLock | None = None
+        self._guard = ServersGuard(folder, SERVERS_LOCK)
         self._store = EmbeddedValkey(folder, log=self._log) if settings.redis_url is None else None
         self._database = EmbeddedPostgres(folder / "postgres", log=self._log) if url == EMBEDDED else None
         self.database_url: str | None = None
@@ -44,6 +46,7 @@ class Servers:
             self._lock = await asyncio.to_thread(lock_directory, self.folder, SERVERS_LOCK)
             # A collector that runs alone in there would be robbed of its servers.
             (await asyncio.to_thread(lock_directory, self.folder)).release()
+            await asyncio.to_thread(self._guard.start)
         found: dict[str, str] = {}
         if self._store is not None:
             if not self._empty:
@@ -75,6 +78,7 @@ class Servers:
             await self._database.stop()
         if self._store is not None:
             await self._store.stop()
+        await asyncio.to_thread(self._guard.end)
         if self._lock is not None:
             self._lock.release()
 

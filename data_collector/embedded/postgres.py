@@ -129,11 +129,15 @@ class EmbeddedPostgres:
             self._log.info("embedded_postgres_stopped", pid=self._pid)
         self._process, self._pid, self._port = None, 0, 0
 
-    async def empty(self) -> None:
-        """Throw everything away, after stopping a server that an earlier start left behind."""
+    async def end_left_behind(self) -> None:
+        """As `stop`, also of a server that an earlier start left behind."""
         if not self._runs():
             self._adopt()
         await self.stop()
+
+    async def empty(self) -> None:
+        """Throw everything away, after stopping a server that an earlier start left behind."""
+        await self.end_left_behind()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     def _runs(self) -> bool:

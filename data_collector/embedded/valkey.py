@@ -189,6 +189,15 @@ class EmbeddedValkey:
             await asyncio.to_thread(remove_record, self._directory)
         self._lock.release()
 
+    async def end_left_behind(self) -> None:
+        """End a server that an earlier start left behind, with everything written out. Raises as `start`."""
+        if not await asyncio.to_thread(self._lock.take):
+            record = await asyncio.to_thread(read_record, self._directory)
+            identity = await identify_orphan(self._directory, self._unix_path(), record)
+            await stop_orphan(self._lock, await orphan_pid(identity, record), self._log)
+        await asyncio.to_thread(remove_record, self._directory)
+        self._lock.release()
+
     @property
     def _started(self) -> ServerRecord:
         assert self._record is not None, "the embedded store is not started"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import structlog
 
-from data_collector.embedded.lock import FileLock, lock_directory
+from data_collector.embedded.guard import ServersGuard
+from data_collector.embedded.lock import COLLECTOR_LOCK, FileLock, lock_directory
 from data_collector.embedded.peer import command_of
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.valkey import EmbeddedValkey
@@ -61,6 +62,7 @@ class StoreHome(Part):
         self._empty = empty
         self._given = settings.store_address()
         self._lock: FileLock | None = None
+        self._guard = ServersGuard(folder, COLLECTOR_LOCK)
         self._embedded: EmbeddedValkey | None = None
         self._sink: RedisSink | None = None
         self.was_filled = False
@@ -89,6 +91,9 @@ class StoreHome(Part):
         Raises `Misconfigured` or `Unavailable`.
         """
         self._lock = await asyncio.to_thread(lock_directory, self._folder)
+        url = self._settings.database_url
+        if self._given is None or (url is not None and url.get_secret_value() == EMBEDDED):
+            await asyncio.to_thread(self._guard.start)
         if self._given is None:
             log = structlog.get_logger()
             if not self._empty:
@@ -163,6 +168,7 @@ class StoreHome(Part):
             await self._sink.close()
         if self._embedded is not None:
             await self._embedded.stop()
+        await asyncio.to_thread(self._guard.end)
         if self._lock is not None:
             await asyncio.to_thread(forget, self._folder)
             self._lock.release()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from data_collector.embedded.guard import ServersGuard
 from data_collector.embedded.lock import SERVERS_LOCK, lock_directory
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.valkey import EmbeddedValkey
@@ -72,6 +73,10 @@ async def idle_servers(settings: Settings, folders: Iterable[Path]) -> AsyncIter
         for folder in dict.fromkeys((*folders, home)):
             stack.callback((await asyncio.to_thread(lock_directory, folder)).release)
         stack.callback((await asyncio.to_thread(lock_directory, home, SERVERS_LOCK)).release)
+        if given is None or embeds_database:
+            guard = ServersGuard(home, SERVERS_LOCK)
+            stack.push_async_callback(asyncio.to_thread, guard.end)
+            await asyncio.to_thread(guard.start)
         if given is None:
             store = EmbeddedValkey(home, log=get_log())
             stack.push_async_callback(store.stop)

@@ -8,7 +8,6 @@ from data_collector.model.errors import VenueUnreachable
 from data_collector.model.sink import TradeRun
 from data_collector.model.venue import TradePage, TradesRefused
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
-from data_collector.pipeline.gaps.left_out import CONFIRMED_S
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.repair.refill import QUEUED_MAX, READ_TRADES, Reach
 from tests.market import NOON_MS, SYMBOL, trade
@@ -97,35 +96,6 @@ def test_hole_of_the_spool_is_filled_and_what_was_brought_is_kept() -> None:
     assert scene.kept.end_id(SYMBOL, 11) == 14
     assert scene.rest.asked == [10]
     assert scene.rest.urgent == [False]
-
-
-def test_absent_and_refused_trades_of_the_exchange_are_explained() -> None:
-    bad = trade(13, price="0", received_ns=0)
-    answer: Answer = [trade(10), trade(12, received_ns=0), bad, trade(15, received_ns=0)]
-    scene = forgetful(answer, answer, until=15)
-    scene.rest.first_id = 1
-    behind(scene, 11)
-
-    scene.look()
-    scene.look(CONFIRMED_S)
-
-    batch = scene.take()
-    assert gaps(batch) == [(11, 11, "absent"), (13, 13, "refused"), (14, 14, "absent")]
-    assert runs(batch) == [(12, 1), (15, 1)]
-    assert [number for run in batch.trades for number in run.refused] == [13]
-
-
-def test_what_one_answer_alone_leaves_out_is_brought_to_the_store() -> None:
-    """A replica that lags, or a cache, may have left it out."""
-    scene = forgetful([10, 12, 13], [10, 11, 12, 13], until=13)
-    scene.rest.first_id = 1
-    behind(scene, 11)
-
-    scene.look()
-    scene.look(CONFIRMED_S)
-
-    batch = scene.take()
-    assert (runs(batch), gaps(batch)) == ([(11, 3)], [])
 
 
 def test_what_the_exchange_gives_the_store_is_judged_counted_and_audited_as_the_feed() -> None:
