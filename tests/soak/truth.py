@@ -118,6 +118,7 @@ class Truth:
 
     def traded(self, first_id: int, last_id: int) -> list[int]:
         """The ids of a range that trades have."""
-        # Nobody has traded much beyond what is known: whoever says so may say anything.
+        # Nobody has traded before what is known, or much beyond it: whoever says so may say anything.
+        first_id = max(first_id, self._first_id)
         last_id = min(last_id, max(self.next_id, first_id) + AHEAD_MAX)
         return [number for number in range(first_id, last_id + 1) if self.mark(number) != ABSENT]
