@@ -154,6 +154,9 @@ def _assembled(
         "trades_maxlen": str(plan.trades_maxlen),
         "stream_maxlen": str(plan.stream_maxlen),
     }
+    if plan.adversary:
+        # What was deleted, by a stranger or on advice, is filled from where it began.
+        settings["catch_up_seconds"] = "86400"
     findings = Findings()
     feeds = [_feed(plan, name, socket, findings) for name, socket in sockets.items()]
     first = feeds[0]

@@ -61,8 +61,6 @@ class Suspicious(Judge):
 
         primary = self._scene.pair.primary
         for each in self._scene.oracles:
-            # It was deleted, by a stranger or on advice, and is filled from an hour of the market before that.
-            each.trades.was_wiped = True
             for kind in SIDES:
                 # Where nothing was to be written, nobody has met it.
                 if await primary.ask("TYPE", key := each.trades.truth.key(kind)) != "stream":
