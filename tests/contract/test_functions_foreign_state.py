@@ -82,7 +82,9 @@ async def test_garbage_in_a_quote_stops_its_symbol_alone(sink: RedisSink, reader
     assert reader.ids() == [1]
 
 
-@pytest.mark.parametrize("text", ["", "abc", "1 2", "1 2 x", f"{10**17} -1 -1"])
+@pytest.mark.parametrize(
+    "text", ["", "abc", "1 2", "1 2 x", "1 2 3", "0 0 0", f"{NOON_MS + MINUTE_MS + 1} -1 -1", f"{10**17} -1 -1"]
+)
 async def test_garbage_as_state_of_a_series_stops_that_series_alone(sink: RedisSink, reader: Reader, text: str) -> None:
     """`HSET collector:klines:BTCUSDT 1m abc`: neither a write of the others nor a start ends with it."""
     await sink.write(klines(kline(0), kline(0, interval="5m")))
@@ -137,6 +139,21 @@ async def test_state_of_a_series_that_names_a_time_before_what_is_stored_is_told
         await sink.write(klines(kline(0), kline(1), kline(2)))
     assert list(sink.broken_keys) == [f"{PREFIX}{CURSORS} field 1m"]
     assert len(reader.records(STREAM)) == 2
+
+
+async def test_state_that_goes_back_is_told_while_open_klines_are_stored_and_not_after_its_cure(
+    sink: RedisSink, reader: Reader
+) -> None:
+    """An open one follows each closing frame at once: it says nothing of what is due."""
+    await sink.write(klines(kline(0), kline(1)))
+    reader.client.hset(CURSORS, "1m", f"{NOON_MS - 60 * MINUTE_MS} -1 -1")
+    for number in (2, 3):
+        await sink.write(klines(kline(number), kline(number + 1, closed=False)))
+        assert list(sink.broken_keys) == [f"{PREFIX}{CURSORS} field 1m"]
+
+    reader.client.delete(CURSORS, STREAM)
+    await sink.write(klines(kline(5, closed=False)))
+    assert not sink.broken_keys
 
 
 @pytest.mark.parametrize("back", [1, 2])

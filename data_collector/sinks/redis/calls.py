@@ -97,7 +97,7 @@ class CallBuilder:
         self.keys = keys
         self._database = database
         self._limits = limits
-        self._calendar = calendar
+        self.calendar = calendar
         self._writer = writer
 
     def calls(self, batch: Batch) -> Iterator[Call]:
@@ -148,7 +148,7 @@ class CallBuilder:
             kline, gaps = update.kline, update.gaps
             first_ms = (due or {}).get(kline.interval)
             if first_ms is not None and gaps:
-                gaps = explained_from(self._calendar, kline.interval, gaps, first_ms)
+                gaps = explained_from(self.calendar, kline.interval, gaps, first_ms)
             told: tuple[str, ...] = ()
             origin = ""
             if update.source != "ws" or update.warnings:

@@ -19,6 +19,9 @@ local CLOSED_LOOKED_AT = 5000
 
 -- By so much another collector may be ahead of ours.
 local AHEAD_MS = 60000
+local DAY_MS = 86400000
+-- The year 2000: no exchange tells of klines from before.
+local EARLIEST_MS = 946684800000
 
 -- What another collector can have stored of tickers and trades before ours.
 local TICKERS_AHEAD_MS = 3600000
@@ -491,7 +494,8 @@ end
 -- The state of an interval is: the open time that must close next (-1 before the first close), open time and event
 -- time of the newest update. The field `entry` is the id of the newest entry of the stream: a stream that does not
 -- reach it was lost, and what the state says with it. A hole is bridged by gaps that begin where it does.
--- Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 0 (known or older), -1 (the state of
+-- Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 3 (stored, an open one, and more than the
+-- one before it has not closed), 0 (known or older), -1 (the state of
 -- its interval is none of ours: it reads as no state, or names a time that has not come), or as text the open time that
 -- is missing, -1 when the store has nothing of the series.
 local function append_klines(keys, args)
@@ -525,6 +529,11 @@ local function append_klines(keys, args)
     local due_open = number_of(due)
     newest, newest_event = number_of(newest), number_of(newest_event)
     local is_ours = due_open and newest and newest_event
+    -- Klines of an interval open a whole number of it apart, or of days where it is longer.
+    if is_ours and due_open >= 0 then
+      local step = math.min(tonumber(next_open) - open, DAY_MS)
+      is_ours = due_open >= EARLIEST_MS and (open - due_open) % step == 0
+    end
     -- What runs now tells the time, and nothing is due before it opens.
     if is_ours and not closed then is_ours = math.max(due_open, newest) <= math.max(open, event) + AHEAD_MS end
     local newer = is_ours and (open > newest or open == newest and event > newest_event)
@@ -565,7 +574,8 @@ local function append_klines(keys, args)
       if newer then newest, newest_event = open, event end
       redis.call('HSET', keys[2], interval,
         string.format('%s %d %d', closed and next_open or due, newest, newest_event))
-      outcome[i] = hole and 2 or 1
+      local is_behind = not closed and due_open >= 0 and 2 * due_open < 5 * open - 3 * next_open
+      outcome[i] = is_behind and 3 or hole and 2 or 1
     end
     position = position + 12 + words
   end

@@ -46,6 +46,9 @@ CLAIM_S = 5.0
 TAILS_PER_CALL = 500
 """Symbols asked about at a time."""
 
+UNCLOSED = 3
+"""An open kline was stored, and more than the one before it has not closed: that says nothing of the state."""
+
 BRIDGED = 2
 """append_klines' answer for a record before which a hole was declared."""
 
@@ -213,7 +216,7 @@ class RedisSink:
                 if state is None:
                     continue
                 due_ms = due_open_ms(state, now_ms)
-                if due_ms is None:
+                if due_ms is None or (due_ms >= 0 and not self._calls.calendar.is_open_time(interval, due_ms)):
                     self.broken_keys.note_state(symbol, interval)
                 elif due_ms >= 0:
                     cursors[Key("kline", symbol, interval)] = due_ms
@@ -334,7 +337,7 @@ class RedisSink:
                 self._counters.add("data_collector_records_unstorable_total", channel="kline")
                 self.broken_keys.note_state(update.kline.symbol, update.kline.interval)
                 continue
-            if self.broken_keys:
+            if self.broken_keys and outcome != UNCLOSED:
                 self.broken_keys.forget_state(update.kline.symbol, update.kline.interval)
             self._count("kline", int(outcome > 0), 1)
             if outcome == BRIDGED:

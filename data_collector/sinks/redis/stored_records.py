@@ -45,6 +45,9 @@ _Name = Annotated[str, Meta(max_length=64, pattern="^[^\\x00-\\x1f]*$")]
 AHEAD_MS = 60_000
 """By so much a clock may be behind the one that the collector goes by."""
 
+EARLIEST_MS = 946_684_800_000
+"""The year 2000: no exchange tells of klines from before."""
+
 _KLINE_STATE = re.compile(r"(-?\d{1,15}) -?\d{1,15} -?\d{1,15}", re.ASCII)
 """See append_klines in functions.lua."""
 
@@ -130,7 +133,8 @@ def due_open_ms(state: object, now_ms: int) -> int | None:
     None for what nobody of ours has written, such as a kline that does not open before long.
     """
     told = _KLINE_STATE.fullmatch(state) if isinstance(state, str) else None
-    return int(told[1]) if told is not None and int(told[1]) <= now_ms + AHEAD_MS else None
+    due_ms = -1 if told is None else int(told[1])
+    return None if told is None or 0 <= due_ms < EARLIEST_MS or due_ms > now_ms + AHEAD_MS else due_ms
 
 
 def stored_trade(text: str) -> Trade:
