@@ -14,7 +14,6 @@ from msgspec import Struct, structs
 
 from data_collector.alerting.judge import Change, Firing
 from data_collector.alerting.rules import Severity
-from data_collector.alerting.wording import duration
 
 GROUP_S: Final = 15.0
 """What begins or ends so shortly after another is one message with it."""
@@ -176,9 +175,10 @@ def _line(each: Waiting, runbook: str) -> str:
     again = f" ({each.times} changes)" if each.times > 2 else ""
     if each.ended_s is None:
         return f"BEGUN {each.severity} {each.alert}: {summary}\nSince {_clock(each.since_s)}{again}. {link}"
-    lasted = duration(round(max(0.0, each.ended_s - each.since_s)))
     begun = "BEGUN AND ENDED" if each.began else "ENDED"
-    return f"{begun} {each.alert}: {summary}\nAt {_clock(each.ended_s)}, after {lasted}{again}. {link}"
+    # When it is seen to be over: after a restart that takes two minutes.
+    times = f"Over, as seen at {_clock(each.ended_s)}; it began at {_clock(each.since_s)}{again}."
+    return f"{begun} {each.alert}: no longer so: {summary}\n{times} {link}"
 
 
 def _clock(at_s: float) -> str:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,11 +25,12 @@ from data_collector.cli.surroundings.bringing import Bringing, Past
 from data_collector.cli.surroundings.kept_program import Kept, beside
 from data_collector.embedded.lock import DEMO_LOCK, lock_directory
 from data_collector.embedded.peer import free_port, is_port_free
+from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, MS_OF_UNIT
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import SIMULATED_MARKET, Snapshot
 from data_collector.model.venue import Venue
-from data_collector.observe.logs import configure_logs
+from data_collector.observe.logs import configure_logs, get_log
 from data_collector.observe.output import tell
 from data_collector.service.subscription_plan import settings_of_each
 from data_collector.settings import Settings, load_settings
@@ -115,6 +116,22 @@ def demo(*, keep: bool, trades_per_s: float, past_days: int, exchange: str | Non
     raise typer.Exit(code)
 
 
+def _places(folder: Path) -> str:
+    """Root's database is elsewhere."""
+    with suppress(Misconfigured):
+        rows = EmbeddedPostgres(folder / "postgres", log=get_log()).folder
+        if not rows.is_relative_to(folder.resolve()):
+            return f"{folder} and {rows}"
+    return str(folder)
+
+
+def _has_receivers() -> bool:
+    """Whether somebody expects alerts."""
+    with suppress(Misconfigured):
+        return bool(load_settings().alert_addresses)
+    return False
+
+
 def _environment() -> dict[str, str]:
     """Ours, with servers of a demo's own."""
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
@@ -140,9 +157,10 @@ def _serve(
         for name, own in folders.items()
     }  # fmt: skip
     several = SeveralExchanges(settings, commands, folder, empty=not keep) if len(settings) > 1 else None
+    alerts = "ALERT_URLS is not obeyed: a demo wakes nobody (docs/alerts.md).\n" if _has_receivers() else ""
     ending = (
-        f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
-        "When the first chart can be looked at is told below. Ctrl-C ends everything."
+        f"The market is simulated and seeded. Data is in {_places(folder)}; the next demo starts empty, `--keep` goes "
+        f"on.\n{alerts}When the first chart can be looked at is told below. Ctrl-C ends everything."
     )
     screen = Screen(settings[first].model_copy(update={"exchanges": tuple(settings)}), ending=ending)
 

@@ -167,7 +167,9 @@ class StoreHome(Part):
         if self._sink is not None:
             await self._sink.close()
         if self._embedded is not None:
-            await self._embedded.stop()
+            # Whoever is told afterwards why it ended is told of no store.
+            embedded, self._embedded = self._embedded, None
+            await embedded.stop()
         await asyncio.to_thread(self._guard.end)
         if self._lock is not None:
             await asyncio.to_thread(forget, self._folder)

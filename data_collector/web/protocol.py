@@ -184,7 +184,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _look(self) -> None:
         """A client that takes nothing is cut off, also one whose answer has been handed to the transport."""
         if self._reading.idle_s(self.loop.time()) >= WRITE_TIMEOUT_S:
-            if self.cycle is not None and not self.cycle.response_complete:
+            if self.answering and not self.cycle.response_complete:
                 # Its handler, which goes on until it hears of this, writes no more.
                 self.cycle.disconnected = True
             self.transport.abort()

@@ -319,6 +319,7 @@ def test_viewers_that_read_nothing_are_cut_off(snapshot: Snapshot, tmp_path_fact
         reader = others.enter_context(looking_on(service))
         until(lambda: reader.first("state") and viewers_of(service) == 1)
         assert reader.first("state")
+        assert "request_failed" not in (service.folder / "stderr").read_text()
 
 
 def viewers_of(service: HttpService) -> float:

@@ -202,7 +202,12 @@ async def test_stopped_service_is_backed_up_with_its_spool_and_settings_without_
     copied = await finished(tmp_path, "backup", "--out", "copy", "--json", **settings)
     nowhere = await finished(tmp_path, "backup", "--out", "none", VAR_DIR=str(tmp_path / "empty"))
     put = await finished(tmp_path, "restore", "copy", VAR_DIR=str(tmp_path / "later"))
+    other = {"REST_URL": "http://127.0.0.1:1", "WS_URL": "ws://127.0.0.1:1", "PORT": "0"}
+    mixed = await finished(tmp_path, "run", VAR_DIR=str(tmp_path / "later"), **other)
 
+    assert f"Restored into the embedded store in {tmp_path}/later/live, read again" in put.output
+    assert "their trades must not mix" in mixed.errors
+    assert (mixed.code, "Traceback" in mixed.errors) == (MISCONFIGURED, False), mixed.errors
     assert copied.code == 0, copied.errors
     certificate = json.loads(copied.output)
     assert certificate["collecting"] == []

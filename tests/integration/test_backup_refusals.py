@@ -18,6 +18,7 @@ from data_collector.service.backup.folder import FoundBackup
 from data_collector.service.backup.restoration import check
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.copies.copying import KeyCopier
+from data_collector.sinks.redis.suitability import BROKEN_OFF
 from tests.integration.backups import PREFIXES, backed_up, fill, nothing, resealed, restored
 from tests.integration.postgres_server import fresh_database, rows
 from tests.integration.store_reader import Store
@@ -198,6 +199,17 @@ async def test_backup_that_cannot_be_made_leaves_no_folder(store: Store, tmp_pat
         await backed_up(store, tmp_path / "copy")
 
     assert names_in(tmp_path) == ["full", "rules"]
+
+
+async def test_store_that_is_half_restored_is_not_backed_up(store: Store, tmp_path: Path) -> None:
+    """It would take the place of a whole one."""
+    fill(store)
+    store.ask("SET", "collector:source", BROKEN_OFF)
+
+    with pytest.raises(Misconfigured, match="a restore was broken off"):
+        await backed_up(store, tmp_path / "copy")
+
+    assert names_in(tmp_path) == ["rules"]
 
 
 async def test_backup_that_is_broken_off_leaves_nothing_that_looks_whole(

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import typer
 
-from data_collector.cli.backup.progress import progress
+from data_collector.cli.backup.progress import progress, told_when_stopped
 from data_collector.cli.backup.sentences import sentences
 from data_collector.cli.surroundings.found_database import found_surroundings, running_embedded_dsn
 from data_collector.cli.surroundings.found_store import find_store
@@ -48,7 +48,7 @@ def backup(*, out: Path, json: bool) -> None:
     settings = load_settings()
     folder = out.absolute()
     check_new(folder)
-    with progress(quiet=json) as tell:
+    with progress(quiet=json) as tell, told_when_stopped("Nothing was backed up."):
         certificate = asyncio.run(_backed_up(settings, folder, tell))
     if json:
         print(msgspec.json.format(msgspec.json.encode(certificate), indent=2).decode())

@@ -34,6 +34,16 @@ def progress(*, quiet: bool) -> Iterator[Tell]:
         yield tell
 
 
+@contextmanager
+def told_when_stopped(sentence: str) -> Iterator[None]:
+    """Ctrl-C says what has become of it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nStopped. {sentence}", file=sys.stderr, flush=True)
+        raise
+
+
 def _nothing(part: str, share: float) -> None:
     """Nobody looks."""
 

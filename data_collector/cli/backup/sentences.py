@@ -10,12 +10,12 @@ from data_collector.service.backup.certificate import Certificate
 SYMBOLS_SHOWN = 20
 
 
-def sentences(certificate: Certificate) -> list[str]:
-    """A line for each symbol, table and what else there is."""
-    return [escaped(line) for line in _lines(certificate)]
+def sentences(certificate: Certificate, *, without_database: bool = False) -> list[str]:
+    """A line for each symbol, table and what else there is; rows may be told to stay in the backup."""
+    return [escaped(line) for line in _lines(certificate, without_database=without_database)]
 
 
-def _lines(certificate: Certificate) -> Iterator[str]:
+def _lines(certificate: Certificate, *, without_database: bool) -> Iterator[str]:
     store, database = certificate.store, certificate.database
     if store is not None:
         for held in store.symbols[:SYMBOLS_SHOWN]:
@@ -31,7 +31,8 @@ def _lines(certificate: Certificate) -> Iterator[str]:
         for key in store.left_out:
             yield f"Left out: {key}, which somebody else uses"
     if database is not None:
-        yield f"PostgreSQL: {sum(table.rows for table in database.tables):,} rows, tables of version {database.version}"
+        rows = f"{sum(table.rows for table in database.tables):,} rows, tables of version {database.version}"
+        yield f"PostgreSQL: {rows}" if not without_database else f"Left in the backup: {rows}, of PostgreSQL"
     rules = sum(file.name.startswith("rules/") for file in certificate.files)
     spools = sum(file.name.startswith("spool/") for file in certificate.files)
     yield f"Rules: {rules} files; spool: {spools} files"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
 
 import structlog
 
@@ -43,6 +45,7 @@ class Conflicts:
     async def _look_through(self, kline: Kline) -> None:
         """What REST tells of the trades of a minute, of which it tells another kline than they make."""
         sequence, next_id, found = self._intake.sequences.get(kline.symbol), kline.first_trade_id, 0
+        ours: list[Trade] = []
         for _ in range(PAGES_MAX):
             if sequence is None or not 0 <= next_id <= kline.last_trade_id:
                 break
@@ -54,7 +57,12 @@ class Conflicts:
                 first = sequence.known(truth.trade_id) if truth.trade_id <= kline.last_trade_id else None
                 if first is not None and self._intake.settle_conflict(first, truth) == "wrong":
                     found += 1
+                elif first is not None:
+                    ours.append(first)
             next_id = trades[-1].trade_id + 1 if trades else -1
+        if not found and _make(kline, ours):
+            structlog.get_logger().info("candle_spans_absent_ids", symbol=kline.symbol, open_ms=kline.open_ms)
+            return
         if not found:
             self._intake.contradictions.note_unknown(kline.symbol)
         structlog.get_logger().error(
@@ -73,3 +81,8 @@ class Conflicts:
         structlog.get_logger().error(
             "trade_conflict", symbol=first.symbol, trade_id=first.trade_id, stored_is=outcome,
         )  # fmt: skip
+
+
+def _make(kline: Kline, trades: Sequence[Trade]) -> bool:
+    """Whether a kline tells these trades and no more: ids between them that it spans are absent."""
+    return kline.trades == len(trades) and Decimal(kline.volume) == sum(Decimal(each.quantity) for each in trades)

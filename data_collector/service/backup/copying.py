@@ -26,7 +26,7 @@ from data_collector.service.repairs import SPOOL_FOLDER
 from data_collector.sinks.postgres.table_copies import Snapshot, snapshot_of
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.copies.copying import KeyCopier
-from data_collector.sinks.redis.suitability import used_bytes
+from data_collector.sinks.redis.suitability import BROKEN_OFF, used_bytes
 from data_collector.validation.rules.columns import KINDS
 from data_collector.validation.rules.folder import RulesFolder
 
@@ -36,6 +36,11 @@ Tell = Callable[[str, float], None]
 STORE: Final = "store"
 TABLES_SHARE: Final = 0.5
 """Of what tables and indexes take on the server, as CSV."""
+
+HALF_RESTORED: Final = (
+    "The store holds a part of a backup: a restore was broken off. Do it again (`data-collector restore FOLDER "
+    "--replace`), and then make a backup. Nothing was backed up."
+)
 
 STATE_FILES: Final = (FILE, ENDS_FILE)
 
@@ -114,6 +119,8 @@ async def _copy_store(
                 held.symbols.append(await copier.copy_symbol(owner))
             else:
                 source = await copier.copy_source(owner.exchange)
+                if source == BROKEN_OFF:
+                    raise Misconfigured(HALF_RESTORED)
                 held.sources |= {} if source is None else {owner.exchange: source}
         tell(STORE, len(owners) / (len(owners) + 1))
         held.klines = await copier.copy_klines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
@@ -60,7 +61,13 @@ class WrittenFile:
         """Behind all before."""
         self._digest.update(lines)
         self.size += len(lines)
-        await asyncio.to_thread(self._file.write, lines)
+        try:
+            await asyncio.to_thread(self._file.write, lines)
+        except OSError as error:
+            # Said here: whoever reads a database beside it would take it for the database's.
+            raise Misconfigured(
+                f"{self._file.name} cannot be written ({error.strerror}). Nothing was backed up."
+            ) from error
 
     def mark(self) -> Mark:
         """Where it is now."""
@@ -132,6 +139,10 @@ def made_folder(folder: Path) -> Iterator[BackupFolder]:
         partial.mkdir(mode=0o700, parents=True)
         yield BackupFolder(partial, folder)
     except OSError as error:
+        if error.errno == errno.ENOTEMPTY:
+            raise Misconfigured(
+                f"Somebody else has written to {folder} meanwhile; name a new folder for the backup."
+            ) from error
         raise Misconfigured(f"The backup cannot be written to {folder} ({error.strerror or error}).") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

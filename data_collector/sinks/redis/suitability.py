@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from types import NoneType
+from typing import Final
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.connection import IN_CLUSTER_MODE, ReplyError, StoreConnection
+
+BROKEN_OFF: Final = "a restore that was broken off"
+"""Stands for the source while a restore is at work: a collector refuses to fill such a store."""
 
 MEMORY_DIGITS_MAX = 20
 """Of a number of bytes."""
@@ -80,6 +84,11 @@ async def claim_store(connection: StoreConnection, address: StoreAddress, *, sou
 def _check_claim(claimed: object, address: StoreAddress, source: str, keys: StoreKeys) -> None:
     if isinstance(claimed, ReplyError):
         _raise_refusal(address, claimed)
+    if claimed == BROKEN_OFF:
+        raise Misconfigured(
+            f"The store at {address.place} holds a part of a backup: a restore was broken off. Do it again: "
+            "data-collector restore FOLDER --replace"
+        )
     if claimed != source:
         raise Misconfigured(
             f"The store at {address.place} was filled from {claimed}, and this collector reads {source}: their trades "

@@ -31,9 +31,7 @@ from data_collector.sinks.redis.copies.lines import (
     text_of,
 )
 from data_collector.sinks.redis.entries import entry_id
-
-BROKEN_OFF: Final = "a restore that was broken off"
-"""Stands for the source while a restore is at work: a collector refuses to fill such a store."""
+from data_collector.sinks.redis.suitability import BROKEN_OFF
 
 COMMANDS_MAX = 500
 """Under way at once."""

@@ -61,5 +61,19 @@ def test_minute_whose_trades_are_all_right_is_told_too() -> None:
         assert told(settled(answer, minutes=1)) == [f"1 minute of {SYMBOL}"]
 
 
+def test_kline_that_only_spans_ids_that_the_exchange_has_not_contradicts_nothing() -> None:
+    """It tells two trades, and REST has the same two under the ids that it spans."""
+    scene = RepairScene([trade(11, quantity="2"), trade(13, quantity="0.5"), trade(14)])
+    scene.send(trade(11, quantity="2"), trade(13, quantity="0.5"))
+    scene.intake.trades.pass_over(scene.sequence, 12, "absent")
+    scene.intake.trades.release(scene.sequence)
+    minute = kline(0, first_trade_id=11, last_trade_id=13, trades=2, volume="2.50")
+    scene.intake.trades.contradictions.suspect(minute)
+
+    asyncio.run(Conflicts(scene.intake.trades, scene.refill, scene.counters).settle())
+
+    assert told(scene) == []
+
+
 def test_minutes_that_wait_are_bounded_and_none_is_forgotten() -> None:
     assert told(settled([10, 11, 12, 13], minutes=MINUTES_MAX + 5)) == [f"6 minutes of {SYMBOL}"]
