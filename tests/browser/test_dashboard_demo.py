@@ -161,6 +161,7 @@ def test_full_screen_keeps_the_answers_in_sight(page: Watched) -> None:
     expect(page.page.locator("#live .answer")).to_be_in_viewport()
     expect(page.page.locator(".tape")).to_be_hidden()
     assert page.page.evaluate("document.fullscreenElement !== null")
+    expect(page.page.locator("#chart-simulated")).to_be_visible()
     # What it covers cannot be reached by keys.
     assert page.page.evaluate("document.querySelector('.top').inert && document.querySelector('.operation').inert")
 

@@ -95,7 +95,7 @@ function describe({ exchange, environment, control: leave, simulated, address, .
   byId("exchange").hidden = exchanges.isSeveral || !exchange;
   setText(byId("exchange"), exchange ?? "");
   setText(byId("chart-exchange"), exchange ?? "");
-  byId("simulated").hidden = !simulated;
+  byId("simulated").hidden = byId("chart-simulated").hidden = !simulated;
   byId("address").hidden = simulated || !address;
   setText(byId("address"), address ? `from ${address}` : "");
   byId("environment").hidden = false;

@@ -29,7 +29,7 @@ export function drawPipeline({ received_per_second: received, stored_per_second:
 
 function lineText({ streams, last_message_seconds_ago: ago, reconnects, state, last_error: error }) {
   const parts = [counted(streams, "stream")];
-  if (ago !== null) {
+  if (ago !== null && state === "connected") {
     parts.push(`newest ${span(ago)} ago`);
   }
   if (reconnects > 0) {
