@@ -156,7 +156,7 @@ def _assembled(
     }
     if plan.adversary:
         # What was deleted, by a stranger or on advice, is filled from where it began.
-        settings["catch_up_seconds"] = "86400"
+        settings["catch_up_seconds"] = "14400"
     findings = Findings()
     feeds = [_feed(plan, name, socket, findings) for name, socket in sockets.items()]
     first = feeds[0]
