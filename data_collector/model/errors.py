@@ -46,6 +46,10 @@ class RowsRefused(Misconfigured):
     """A database will not hold rows as they are, or not even the name of their series; others it may hold."""
 
 
+class TablesMissing(Misconfigured):
+    """A database without our tables: the history writer makes them when it begins."""
+
+
 class Unavailable(CollectorError):
     """Something that the service cannot do without did not come in time."""
 

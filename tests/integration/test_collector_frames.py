@@ -189,8 +189,8 @@ async def test_poisoned_id_in_the_very_first_trade_does_not_wedge_the_symbol(sto
         scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, set={"t": 2**52}))
         scene.simulator.advance(5_000)
         scene.simulator.advance(5_000)
-        newest = scene.simulator.tape("ETHUSDT")[-1].trade_id
-        await until_async(lambda: store.tail_id("ETHUSDT") == newest, "the newest trade of the other symbol")
+        newest = {symbol: scene.simulator.tape(symbol)[-1].trade_id for symbol in ("BTCUSDT", "ETHUSDT")}
+        await until_async(lambda: all(store.tail_id(each) == newest[each] for each in newest), "the newest trades")
 
         assert scene.assert_trades_exact()["BTCUSDT"] == []
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from data_collector.api.series.merge import SeriesPart, cut
 from data_collector.api.series.window import Window
 from data_collector.model.calendar import LATEST_MS
-from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavailable
+from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavailable, TablesMissing
 from data_collector.model.grid import longest_ms
 from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.sinks.postgres.copying import CopiedPage, CopyForm
@@ -56,8 +56,8 @@ class PostgresReading:
         try:
             async with time_limit(READ_TIMEOUT_S):
                 yield await self._opened()
-        except RowsRefused as error:
-            # Of this series alone.
+        except (RowsRefused, TablesMissing) as error:
+            # Of this series alone, or until the writer that begins now has made them.
             raise PostgresAway(str(error)) from error
         except TimeoutError:
             raise self._gone(f"PostgreSQL has not answered within {READ_TIMEOUT_S:g} s.") from None

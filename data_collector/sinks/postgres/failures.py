@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from data_collector.model.errors import CollectorError, Misconfigured, RowsRefused, SinkUnavailable
+from data_collector.model.errors import CollectorError, Misconfigured, RowsRefused, SinkUnavailable, TablesMissing
 
 _PASSING_CLASSES = frozenset({"08", "40", "53", "55", "57", "58", "XX"})
 """Classes of SQLSTATE that pass without anybody changing a setting: connection, roll-back, resources (a full disk),
@@ -80,7 +80,8 @@ def _of_server(error: asyncpg.PostgresError, place: str) -> CollectorError:
         return Misconfigured(f"PostgreSQL at {place} has no such database ({text}); create it, or mend DATABASE_URL")
     if state[:2] == "28":
         return Misconfigured(f"PostgreSQL at {place} refuses the login ({text}); mend user or password in DATABASE_URL")
-    return Misconfigured(f"PostgreSQL at {place} refuses the request ({text})")
+    kind = TablesMissing if isinstance(error, asyncpg.UndefinedTableError) else Misconfigured
+    return kind(f"PostgreSQL at {place} refuses the request ({text})")
 
 
 def _of_pooler(text: str, place: str) -> Misconfigured | None:
