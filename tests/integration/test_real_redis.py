@@ -258,11 +258,8 @@ async def test_server_that_restarts_while_collecting_doubles_and_loses_nothing(
         store.close()
 
 
-ONLY_WITH_GROUPS = {"xinfo|groups", "xpending"}
-"""Asked every few seconds, and the latter only where a reader has a consumer group."""
-
-ONLY_WITHOUT_A_PRICE = {"hdel"}
-"""Of tickers that tell none, as some exchanges' do where nothing was traded for a day."""
+SELDOM_USED = {"xinfo|groups", "xpending", "hdel"}
+"""Every few seconds, where a reader has a consumer group, and of tickers that tell no price."""
 
 
 async def test_documented_rights_are_enough_and_all_needed(server: RedisServer, folder: Path) -> None:
@@ -287,7 +284,7 @@ async def test_documented_rights_are_enough_and_all_needed(server: RedisServer, 
     assert moved > 0
     assert {finding.state for finding in findings} == {"ok"}
     assert server.administrator.ask("ACL", "LOG") == []
-    assert {right[1:] for right in rights if right.startswith("+")} - ONLY_WITH_GROUPS - ONLY_WITHOUT_A_PRICE <= used
+    assert {right[1:] for right in rights if right.startswith("+")} - SELDOM_USED <= used
     assert {right[1:].partition(":")[0] for right in rights if right.startswith("~")} == kinds
 
 

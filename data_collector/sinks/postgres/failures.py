@@ -21,6 +21,8 @@ _ROW_CLASSES = frozenset({"22", "23"})
 _UNTRANSLATABLE = "22P05"
 """A character that the database's encoding does not have."""
 
+_NO_TABLE = "42P01"
+
 _READ_ONLY = "25006"
 """A server that a fail-over made a standby: the next connection may reach the new first one."""
 
@@ -80,7 +82,7 @@ def _of_server(error: asyncpg.PostgresError, place: str) -> CollectorError:
         return Misconfigured(f"PostgreSQL at {place} has no such database ({text}); create it, or mend DATABASE_URL")
     if state[:2] == "28":
         return Misconfigured(f"PostgreSQL at {place} refuses the login ({text}); mend user or password in DATABASE_URL")
-    kind = TablesMissing if isinstance(error, asyncpg.UndefinedTableError) else Misconfigured
+    kind = TablesMissing if state == _NO_TABLE else Misconfigured
     return kind(f"PostgreSQL at {place} refuses the request ({text})")
 
 
