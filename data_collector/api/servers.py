@@ -26,7 +26,7 @@ class Servers:
         self._empty = empty
         self._log = get_log()
         self._lock: FileLock | None = None
-        self._guard = ServersGuard(folder, SERVERS_LOCK)
+        self._guard = ServersGuard(folder)
         self._store = EmbeddedValkey(folder, log=self._log) if settings.redis_url is None else None
         self._database = EmbeddedPostgres(folder / "postgres", log=self._log) if url == EMBEDDED else None
         self.database_url: str | None = None

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import data_collector
-from data_collector.embedded.lock import FileLock
+from data_collector.embedded.lock import COLLECTOR_LOCK, SERVERS_LOCK, FileLock
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.observe.logs import get_log
@@ -37,10 +37,8 @@ if not os.read(0, 1):
 class ServersGuard:
     """One for each folder whose servers we run. Methods block for a moment (a process)."""
 
-    def __init__(self, folder: Path, lock: str) -> None:
-        """`lock`: the name of the lock that we hold in there, as the next owner will."""
+    def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
-        self._lock = lock
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -54,7 +52,7 @@ class ServersGuard:
             return
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-                [sys.executable, "-I", "-S", "-c", _WAIT, str(GRACE_S), str(self._folder), self._lock],
+                [sys.executable, "-I", "-S", "-c", _WAIT, str(GRACE_S), str(self._folder)],
                 stdin=subprocess.PIPE, stdout=told, stderr=told, cwd=self._folder,
                 # Our own variables hold passwords, and this process outlives us.
                 env={"LC_ALL": "C.UTF-8", "PYTHONPATH": str(home)}, start_new_session=True,
@@ -76,29 +74,31 @@ class ServersGuard:
             process.wait(END_S)
 
 
-async def end_left_behind(folder: Path, lock: str) -> bool:
+async def end_left_behind(folder: Path) -> bool:
     """Whether nobody goes on with the servers of a folder: then they have been ended, with everything written out.
 
     Raises as their `stop`.
     """
-    taken = FileLock(folder / lock)
+    # A collector alone holds one of them, who runs servers for several, or restores, the other.
+    owners = [FileLock(folder / name) for name in (SERVERS_LOCK, COLLECTOR_LOCK)]
     try:
-        if not await asyncio.to_thread(taken.take):
-            return False
-    except FileNotFoundError:
-        # The folder is gone.
-        return False
-    try:
+        for owner in owners:
+            if not await asyncio.to_thread(owner.take):
+                return False
         log = get_log()
         log.warning(
             "embedded_servers_left_behind", folder=str(folder), advice="They are ended: nobody goes on with them."
         )
         await EmbeddedPostgres(folder / "postgres", log=log).end_left_behind()
         await EmbeddedValkey(folder, log=log).end_left_behind()
+    except FileNotFoundError:
+        # The folder is gone.
+        return False
     finally:
-        taken.release()
+        for owner in owners:
+            owner.release()
     return True
 
 
 if __name__ == "__main__":
-    asyncio.run(end_left_behind(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(end_left_behind(Path(sys.argv[1])))

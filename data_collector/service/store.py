@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from data_collector.embedded.guard import ServersGuard
-from data_collector.embedded.lock import COLLECTOR_LOCK, FileLock, lock_directory
+from data_collector.embedded.lock import FileLock, lock_directory
 from data_collector.embedded.peer import command_of
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.valkey import EmbeddedValkey
@@ -62,7 +62,7 @@ class StoreHome(Part):
         self._empty = empty
         self._given = settings.store_address()
         self._lock: FileLock | None = None
-        self._guard = ServersGuard(folder, COLLECTOR_LOCK)
+        self._guard = ServersGuard(folder)
         self._embedded: EmbeddedValkey | None = None
         self._sink: RedisSink | None = None
         self.was_filled = False

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.embedded.guard import end_left_behind
-from data_collector.embedded.lock import COLLECTOR_LOCK, lock_directory
+from data_collector.embedded.lock import COLLECTOR_LOCK, SERVERS_LOCK, lock_directory
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.record import read_record
 from data_collector.embedded.valkey import EmbeddedValkey
@@ -35,7 +35,7 @@ from data_collector.observe.logs import get_log
 
 async def main() -> None:
     folder, guard.GRACE_S, parts = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3].split(",")
-    lock, watched = lock_directory(folder), guard.ServersGuard(folder, COLLECTOR_LOCK)
+    lock, watched = lock_directory(folder), guard.ServersGuard(folder)
     watched.start()
     store = EmbeddedValkey(folder, port=0, log=get_log())
     database = EmbeddedPostgres(folder / "postgres", log=get_log())
@@ -79,7 +79,7 @@ async def folder() -> AsyncIterator[Path]:
     """Short, as paths of sockets must be."""
     with tempfile.TemporaryDirectory(prefix="dc-", ignore_cleanup_errors=True) as made:
         yield (folder := Path(made) / "live")
-        await end_left_behind(folder, COLLECTOR_LOCK)
+        await end_left_behind(folder)
 
 
 async def ask(address: StoreAddress, *words: str) -> object:
@@ -109,10 +109,12 @@ async def test_servers_of_a_killed_owner_end_with_everything_written_out(folder:
     await store.stop()
 
 
-async def test_who_goes_on_with_them_keeps_them(folder: Path) -> None:
+@pytest.mark.parametrize("name", [COLLECTOR_LOCK, SERVERS_LOCK])
+async def test_who_goes_on_with_them_keeps_them(folder: Path, name: str) -> None:
+    """As the collector of one exchange, or as who runs the servers of several."""
     owner = await asyncio.to_thread(Owner, folder, "store", grace_s=0.3)
     owner.kill()
-    lock, store = lock_directory(folder), EmbeddedValkey(folder, port=0, log=get_log())
+    lock, store = lock_directory(folder, name), EmbeddedValkey(folder, port=0, log=get_log())
     await store.start()
 
     await until_async(lambda: not is_running(owner.guard), "the end of the guard")
@@ -139,6 +141,6 @@ async def test_guard_that_was_killed_changes_nothing_and_neither_does_a_folder_t
     owner.kill()
 
     assert is_running(owner.servers[0])
-    assert await end_left_behind(folder, COLLECTOR_LOCK)
+    assert await end_left_behind(folder)
     assert not is_running(owner.servers[0])
-    assert not await end_left_behind(folder / "nowhere", COLLECTOR_LOCK)
+    assert not await end_left_behind(folder / "nowhere")

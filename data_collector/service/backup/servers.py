@@ -74,7 +74,7 @@ async def idle_servers(settings: Settings, folders: Iterable[Path]) -> AsyncIter
             stack.callback((await asyncio.to_thread(lock_directory, folder)).release)
         stack.callback((await asyncio.to_thread(lock_directory, home, SERVERS_LOCK)).release)
         if given is None or embeds_database:
-            guard = ServersGuard(home, SERVERS_LOCK)
+            guard = ServersGuard(home)
             stack.push_async_callback(asyncio.to_thread, guard.end)
             await asyncio.to_thread(guard.start)
         if given is None:
